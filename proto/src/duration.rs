@@ -1,0 +1,63 @@
+//! Durations on the wire and their bounds.
+
+use std::time::Duration;
+
+use crate::Invalid;
+
+/// As it is written in messages. Longer than 292 years is cut to that.
+#[must_use]
+pub fn to_wire(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or(0),
+    }
+}
+
+/// The duration in `field`; an absent one has the default.
+pub fn from_wire(
+    field: &str,
+    wire: Option<prost_types::Duration>,
+    default: Duration,
+    least: Duration,
+    most: Duration,
+) -> Result<Duration, Invalid> {
+    let Some(wire) = wire else { return Ok(default) };
+    let duration = Duration::try_from(wire).map_err(|_| Invalid::new(field, "must not be negative"))?;
+    if duration < least || duration > most {
+        let reason = format!("must be {least:?} to {most:?}, is {duration:?}");
+        return Err(Invalid::new(field, reason));
+    }
+    Ok(duration)
+}
+
+/// The number in `field`; an absent one has the default.
+pub(crate) fn number(
+    field: &str,
+    wire: Option<u32>,
+    default: u32,
+    least: u32,
+    most: u32,
+) -> Result<u32, Invalid> {
+    match wire {
+        None => Ok(default),
+        Some(n) if (least..=most).contains(&n) => Ok(n),
+        Some(n) => Err(Invalid::new(field, format_args!("must be {least} to {most}, is {n}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn bounds_hold_and_absence_is_the_default() {
+        let parse = |wire| from_wire("ttl", wire, 2 * SECOND, SECOND, 3 * SECOND);
+        assert_eq!(parse(None), Ok(2 * SECOND));
+        assert_eq!(parse(Some(to_wire(3 * SECOND))), Ok(3 * SECOND));
+        assert_eq!(parse(Some(to_wire(4 * SECOND))), Err(Invalid::new("ttl", "must be 1s to 3s, is 4s")));
+        let negative = prost_types::Duration { seconds: -1, nanos: 0 };
+        assert_eq!(parse(Some(negative)), Err(Invalid::new("ttl", "must not be negative")));
+    }
+}

@@ -1,0 +1,35 @@
+//! The contract between Weir's programs: the messages of `weir.v1`, and the types that both ends make of them.
+//!
+//! What arrives as a message is turned into a type that cannot be wrong (`TryFrom<v1::X>`) before anything is decided
+//! by it. So the control plane and the proxies refuse the same things in the same words, as [`Invalid`].
+
+mod backend;
+mod digest;
+mod duration;
+mod id;
+mod invalid;
+mod listener;
+mod name;
+mod object;
+mod route;
+mod service;
+
+pub use backend::{Backend, BackendKey, LeaseState, LeaseTerms, OperatorState};
+pub use digest::Digest;
+pub use duration::{from_wire as duration_from_wire, to_wire as duration_to_wire};
+pub use id::{Epoch, LeaseId, Revision};
+pub use invalid::Invalid;
+pub use listener::{Limits, Listener};
+pub use name::{BackendId, ListenerName, ProxyId, RouteName, ServiceName};
+pub use object::{LEVEL, ObjectKey, ObjectKind};
+pub use route::{HostMatch, Route, WeightedService};
+pub use service::{LbPolicy, RetryOn, RetryPolicy, Service, Timeouts};
+
+/// The generated messages, clients and servers. `weir/v1/*.proto` is the specification.
+#[allow(missing_docs, unreachable_pub, clippy::pedantic, clippy::unwrap_used, reason = "generated")]
+pub mod v1 {
+    tonic::include_proto!("weir.v1");
+
+    /// The contract as an encoded `FileDescriptorSet`, for gRPC reflection.
+    pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/weir.v1.binpb"));
+}
