@@ -284,7 +284,7 @@ mod tests {
             "address: the port must be 1 to 65535, is 0"
         );
         assert_eq!(refused(|b| b.weight = Some(0)), "weight: must be 1 to 256, is 0");
-        assert_eq!(refused(|b| b.service.clear()), "service: must not be empty, nor have an empty label");
+        assert_eq!(refused(|b| b.service.clear()), "service: must not be empty");
         assert_eq!(refused(|b| b.lease_state = 9), "lease_state: must be STATIC, LIVE or EXPIRED, not 9");
     }
 
