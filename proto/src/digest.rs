@@ -14,13 +14,25 @@ impl Digest {
     /// The digest with one object more.
     #[must_use]
     pub fn with(self, key: &ObjectKey, body: &[u8]) -> Self {
-        Self(self.0.wrapping_add(hash(key, body)))
+        Self(self.0.wrapping_add(Self::of(key.kind as u8, &key.name, body).0))
     }
 
     /// The digest with one object less.
     #[must_use]
     pub fn without(self, key: &ObjectKey, body: &[u8]) -> Self {
-        Self(self.0.wrapping_sub(hash(key, body)))
+        Self(self.0.wrapping_sub(Self::of(key.kind as u8, &key.name, body).0))
+    }
+
+    /// The digest of one object alone. Takes any kind, also one that this version does not know: it counts all the
+    /// same.
+    #[must_use]
+    pub fn of(kind: u8, name: &str, body: &[u8]) -> Self {
+        let mut hasher = Xxh3::new();
+        hasher.update(&[kind]);
+        hasher.update(name.as_bytes());
+        hasher.update(&[0]);
+        hasher.update(body);
+        Self(hasher.digest())
     }
 }
 
@@ -28,15 +40,6 @@ impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
     }
-}
-
-fn hash(key: &ObjectKey, body: &[u8]) -> u64 {
-    let mut hasher = Xxh3::new();
-    hasher.update(&[key.kind as u8]);
-    hasher.update(key.name.as_bytes());
-    hasher.update(&[0]);
-    hasher.update(body);
-    hasher.digest()
 }
 
 #[cfg(test)]
