@@ -1,0 +1,232 @@
+//! What an operator may set, and what it is when nobody did.
+
+use std::{
+    convert::Infallible, fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration,
+};
+
+use clap::Args;
+use http::Uri;
+
+/// The settings of one proxy. Each has a flag, an environment variable and a default.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Config {
+    /// Control planes to learn the configuration from, tried in turn
+    #[arg(
+        long,
+        env = "WEIR_CONTROL_PLANE",
+        value_name = "URL",
+        value_delimiter = ',',
+        value_parser = control_plane,
+        default_value = DEFAULT_CONTROL_PLANE
+    )]
+    pub control_plane: Vec<Uri>,
+
+    /// Where to accept traffic while no listener is configured: IP:port, or `off`
+    #[arg(long, env = "WEIR_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub listen: Listen,
+
+    /// Where to answer /livez, /readyz, /metrics and /config
+    #[arg(long, env = "WEIR_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
+    pub admin: SocketAddr,
+
+    /// Directory for the proxy's identity and the last good copy of its configuration; without it a restarted proxy
+    /// serves nothing until it reaches a control plane
+    #[arg(long, env = "WEIR_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// This proxy's name [default: kept in the data directory, else made of the host's name]
+    #[arg(long, env = "WEIR_ID", value_name = "ID")]
+    pub id: Option<String>,
+
+    /// The zone that this proxy runs in
+    #[arg(long, env = "WEIR_ZONE", value_name = "ZONE", default_value = "", hide_default_value = true)]
+    pub zone: String,
+
+    /// `host:port` under which clients reach this proxy
+    #[arg(
+        long,
+        env = "WEIR_ADVERTISE",
+        value_name = "HOST:PORT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub advertise: String,
+
+    /// Threads that serve traffic [default: one for each core]
+    #[arg(long, env = "WEIR_WORKERS", value_name = "N")]
+    pub workers: Option<NonZeroUsize>,
+
+    /// How long to go on accepting after SIGTERM, while readiness already fails
+    #[arg(long, env = "WEIR_LAME_DUCK", value_name = "DURATION", value_parser = duration, default_value = "10s")]
+    pub lame_duck: Duration,
+
+    /// How long requests in flight may take to finish after that
+    #[arg(long, env = "WEIR_DRAIN_TIMEOUT", value_name = "DURATION", value_parser = duration, default_value = "60s")]
+    pub drain_timeout: Duration,
+
+    /// One JSON line for each request: `off`, `stdout` or a file
+    #[arg(long, env = "WEIR_ACCESS_LOG", value_name = "TARGET", default_value = "off")]
+    pub access_log: AccessLogTarget,
+}
+
+const DEFAULT_CONTROL_PLANE: &str = "http://127.0.0.1:7400";
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            control_plane: vec![Uri::from_static(DEFAULT_CONTROL_PLANE)],
+            listen: Listen::Address(SocketAddr::from(([0, 0, 0, 0], 8080))),
+            admin: SocketAddr::from(([127, 0, 0, 1], 9901)),
+            data_dir: None,
+            id: None,
+            zone: String::new(),
+            advertise: String::new(),
+            workers: None,
+            lame_duck: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(60),
+            access_log: AccessLogTarget::Off,
+        }
+    }
+}
+
+impl Config {
+    /// How many workers to start.
+    pub(crate) fn worker_count(&self) -> usize {
+        self.workers.map_or_else(
+            || std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            NonZeroUsize::get,
+        )
+    }
+}
+
+/// Where traffic is accepted while no listener is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listen {
+    /// Here. Port 0 lets the system choose.
+    Address(SocketAddr),
+    /// Nowhere: the proxy has no traffic socket until the control plane gives it one.
+    Off,
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        text.parse()
+            .map(Self::Address)
+            .map_err(|_| format!("must be IP:port, as 0.0.0.0:8080 or [::]:8080, or `off`, not {text:?}"))
+    }
+}
+
+impl From<SocketAddr> for Listen {
+    fn from(address: SocketAddr) -> Self {
+        Self::Address(address)
+    }
+}
+
+/// Where the access log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessLogTarget {
+    /// Nowhere.
+    Off,
+    /// To standard output.
+    Stdout,
+    /// To the end of this file.
+    File(PathBuf),
+}
+
+impl FromStr for AccessLogTarget {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text {
+            "off" => Self::Off,
+            "stdout" => Self::Stdout,
+            path => Self::File(path.into()),
+        })
+    }
+}
+
+impl fmt::Display for AccessLogTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::Stdout => f.write_str("stdout"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// Takes `http://host:port`; TLS towards the control plane is not part of this version.
+fn control_plane(text: &str) -> Result<Uri, String> {
+    let uri: Uri = text.parse().map_err(|e| format!("must be a URL as {DEFAULT_CONTROL_PLANE}: {e}"))?;
+    match (uri.scheme_str(), uri.authority()) {
+        (Some("http"), Some(_)) => Ok(uri),
+        (Some("https"), _) => Err("https is not supported by this version; write http://".to_owned()),
+        _ => Err(format!("must be a URL as {DEFAULT_CONTROL_PLANE}, not {text:?}")),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("must be a duration as 5s, 250ms or 1m30s, not {text:?}");
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(parsed).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    fn parse(flags: &[&str]) -> Result<Config, String> {
+        let all = std::iter::once("proxy").chain(flags.iter().copied());
+        Program::try_parse_from(all).map(|p| p.config).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn no_flags_and_the_default_are_the_same() {
+        assert_eq!(parse(&[]), Ok(Config::default()));
+    }
+
+    #[test]
+    fn every_setting_reads_as_people_write_it() {
+        let config = parse(&[
+            "--control-plane=http://a:7400,http://b:7400",
+            "--listen=off",
+            "--lame-duck=250ms",
+            "--drain-timeout=1m30s",
+            "--access-log=/var/log/weir.json",
+        ])
+        .expect("valid");
+        assert_eq!(config.control_plane.len(), 2);
+        assert_eq!(config.listen, Listen::Off);
+        assert_eq!(config.lame_duck, Duration::from_millis(250));
+        assert_eq!(config.drain_timeout, Duration::from_secs(90));
+        assert_eq!(config.access_log, AccessLogTarget::File("/var/log/weir.json".into()));
+    }
+
+    #[test]
+    fn refusals_say_what_would_be_right() {
+        for (flag, expected) in [
+            ("--listen=8080", "must be IP:port, as 0.0.0.0:8080 or [::]:8080, or `off`, not \"8080\""),
+            ("--lame-duck=-1s", "must be a duration as 5s, 250ms or 1m30s, not \"-1s\""),
+            ("--lame-duck=soon", "must be a duration as 5s, 250ms or 1m30s, not \"soon\""),
+            ("--control-plane=https://a:7400", "https is not supported by this version"),
+            ("--control-plane=a", "must be a URL as http://127.0.0.1:7400"),
+            ("--workers=0", "number would be zero"),
+        ] {
+            let text = parse(&[flag]).expect_err(flag);
+            assert!(text.contains(expected), "{flag}: {text}");
+        }
+    }
+}

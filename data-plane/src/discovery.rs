@@ -1,0 +1,3 @@
+//! x
+mod backoff;
+mod receive;

@@ -1,0 +1,38 @@
+//! What the program says about itself, on standard error.
+
+use clap::{Args, ValueEnum};
+use tracing_subscriber::{EnvFilter, filter::ParseError};
+
+/// The settings of the program's log.
+#[derive(Debug, Clone, Args)]
+pub struct Logging {
+    /// What to log: a level, or levels by module as `info,weir_data_plane=debug`
+    #[arg(long, env = "WEIR_LOG", value_name = "FILTER", default_value = "info")]
+    pub log: String,
+
+    /// How to write it
+    #[arg(long, env = "WEIR_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// How a line of the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs: one object a line.
+    Json,
+}
+
+impl Logging {
+    /// Starts the log of this process. Fails on a filter that cannot be read, with a text that names it.
+    pub fn start(&self) -> Result<(), ParseError> {
+        let filter = EnvFilter::try_new(&self.log)?;
+        let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        match self.log_format {
+            LogFormat::Text => lines.init(),
+            LogFormat::Json => lines.json().init(),
+        }
+        Ok(())
+    }
+}
