@@ -31,7 +31,7 @@ pub(crate) fn breaking(old: &FileDescriptorSet, new: &FileDescriptorSet) -> Vec<
     for (name, before) in &old.methods {
         match new.methods.get(name) {
             Some(after) if shape(before) != shape(after) => {
-                found.push(format!("rpc {name} changed from {} to {}", shape(before), shape(after)))
+                found.push(format!("rpc {name} changed from {} to {}", shape(before), shape(after)));
             }
             Some(_) => {}
             None => found.push(format!("rpc {name} is gone")),
