@@ -1,0 +1,205 @@
+//! What can go wrong, whose fault it is, and whether trying again helps.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use weir_proto::{Epoch, Invalid, ObjectKey, Revision};
+
+/// Every error of the control plane. `rpc.rs` turns it into a status, `main.rs` into an exit code.
+///
+/// The texts say what to do next. They are cheap to clone: one failed commit answers many callers.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A field that cannot be accepted.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// A well-formed field that may not have this value, whoever asks.
+    #[error("{0}")]
+    Forbidden(Invalid),
+    /// There is no such object.
+    #[error("there is no {key}; list what there is, or create it first")]
+    NotFound {
+        /// What was asked for.
+        key: ObjectKey,
+    },
+    /// The object belongs to somebody else and has other content.
+    #[error("{field}: {key} exists already with other content and belongs to {owner}; {remedy}")]
+    AlreadyExists {
+        /// The object.
+        key: ObjectKey,
+        /// Its owner, for people: `file set shop`.
+        owner: String,
+        /// The path of the field in the request that names the object.
+        field: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+    /// The configuration has changed since the caller looked.
+    #[error(
+        "the current revision is {current}, not {expected}; look at what changed and try again with {current}"
+    )]
+    RevisionMismatch {
+        /// What the caller asked for.
+        expected: Revision,
+        /// What is.
+        current: Revision,
+    },
+    /// The caller means another epoch than the present one.
+    #[error("the present epoch is {current}, not {expected}; see `weir status`")]
+    EpochMismatch {
+        /// What the caller asked for.
+        expected: Epoch,
+        /// What is.
+        current: Epoch,
+    },
+    /// The object is in a state that does not allow this.
+    #[error("{key}: {reason}")]
+    Precondition {
+        /// The object.
+        key: ObjectKey,
+        /// What is in the way, and how to get it out of the way.
+        reason: String,
+    },
+    /// There is no room for the change. Nothing was changed; it can be tried again once there is room.
+    #[error("the store {store} is full: {reason}; free some space, then try again")]
+    StoreFull {
+        /// Which store.
+        store: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The store cannot be written at present. Nothing was changed.
+    #[error("the store {store} is read-only: {reason}; make it writable, then try again")]
+    StoreReadOnly {
+        /// Which store.
+        store: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// Another process has the store.
+    #[error(
+        "the store {store} is in use by another control plane (it holds {lock}); stop that one, or choose another store"
+    )]
+    StoreInUse {
+        /// Which store.
+        store: String,
+        /// The locked file.
+        lock: PathBuf,
+    },
+    /// The store's content is not what was written.
+    #[error("the store {store} is damaged: {reason}; restore a backup, or move the file away to start anew")]
+    StoreCorrupt {
+        /// Which store.
+        store: String,
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// The store was written by another version, or by another program.
+    #[error("the store {store} cannot be read by this version: {reason}")]
+    StoreFormat {
+        /// Which store.
+        store: String,
+        /// What was found, and what would be right.
+        reason: String,
+    },
+    /// The store cannot be opened.
+    #[error("cannot open the store {store}: {reason}")]
+    StoreUnusable {
+        /// Which store.
+        store: String,
+        /// What the system said, and what to do.
+        reason: String,
+    },
+    /// A write failed in a way that leaves unknown what is on the disk. The process must end and load again.
+    #[error("the store {store} failed: {reason}; the control plane stops, check the disk and start it again")]
+    StoreFailed {
+        /// Which store.
+        store: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// A bound is reached.
+    #[error("there are {most} {what} already, and no room for more; try again when some have gone")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The bound.
+        most: usize,
+    },
+    /// The settings contradict each other, or one is missing.
+    #[error("{0}")]
+    Config(String),
+    /// A socket cannot be bound.
+    #[error("cannot listen on {address}: {reason}; stop the other process or choose another with {flag}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        reason: String,
+        /// The setting that chooses another.
+        flag: &'static str,
+    },
+    /// A server ended by itself.
+    #[error("the {server} server failed: {reason}")]
+    Serve {
+        /// Which server.
+        server: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// The control plane is going down.
+    #[error("the control plane is stopping; try again when it is back")]
+    Stopping,
+}
+
+/// Whose fault an error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The caller's: the same request will fail again.
+    Caller,
+    /// The state of things: the same request may succeed once that has changed.
+    State,
+    /// Ours, or of the machine we run on.
+    Server,
+}
+
+impl Error {
+    /// Whose fault it is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Invalid(_) | Self::Forbidden(_) | Self::Config(_) => Fault::Caller,
+            Self::NotFound { .. }
+            | Self::AlreadyExists { .. }
+            | Self::RevisionMismatch { .. }
+            | Self::EpochMismatch { .. }
+            | Self::Precondition { .. }
+            | Self::TooMany { .. } => Fault::State,
+            Self::StoreFull { .. }
+            | Self::StoreReadOnly { .. }
+            | Self::StoreInUse { .. }
+            | Self::StoreCorrupt { .. }
+            | Self::StoreFormat { .. }
+            | Self::StoreUnusable { .. }
+            | Self::StoreFailed { .. }
+            | Self::Listen { .. }
+            | Self::Serve { .. }
+            | Self::Stopping => Fault::Server,
+        }
+    }
+
+    /// Whether the same request may succeed later, without anybody changing the request.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::StoreFull { .. } | Self::StoreReadOnly { .. } | Self::TooMany { .. } | Self::Stopping
+        )
+    }
+
+    /// Whether the process must end, because it no longer knows what is durable.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        matches!(self, Self::StoreFailed { .. })
+    }
+}

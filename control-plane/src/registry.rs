@@ -1,0 +1,214 @@
+//! The single owner of state: the only place that changes the configuration and bumps its revision.
+//!
+//! One task takes commands in turn. It applies whatever waits to a working copy of the snapshot, has the store make
+//! all of it durable in one transaction, and only then shows it to readers, publishes it to the proxies and answers.
+//! While the store syncs, further commands queue up and make the next transaction.
+
+mod actor;
+mod apply;
+mod backends;
+mod command;
+mod expiry;
+mod operator;
+mod work;
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+    time::Instant,
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use weir_proto::{Backend, BackendKey, Epoch, LeaseId, ObjectKey, OperatorState, Revision};
+
+use crate::{
+    error::Error,
+    events::{Events, REMEMBERED},
+    lease::Leases,
+    metrics::Metrics,
+    publish::{Published, Publisher},
+    snapshot::Snapshot,
+    store::{Store, Writer},
+};
+
+pub(crate) use command::{
+    Applied, Apply, Change, Declared, Delete, Deregistered, Registered, Registration, SetState, Target,
+};
+use command::{Command, Reply};
+
+/// How many commands wait before callers do.
+const QUEUE: usize = 1_024;
+
+/// How many removed objects are remembered by default, so that proxies behind them still get a delta.
+const TOMBSTONES: usize = 100_000;
+
+/// A handle on the registry; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Registry {
+    commands: mpsc::Sender<Command>,
+    current: Arc<ArcSwap<Snapshot>>,
+    published: watch::Receiver<Arc<Published>>,
+    leases: Arc<Leases>,
+    events: Arc<Events>,
+    metrics: Metrics,
+    store: Arc<str>,
+}
+
+/// How the registry runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// How many removed objects are remembered.
+    pub(crate) tombstones: usize,
+    /// What it counts.
+    pub(crate) metrics: Metrics,
+}
+
+/// The running registry. Dropped, it stops as soon as the commands in hand are done.
+#[derive(Debug)]
+pub(crate) struct Task {
+    main: JoinHandle<Result<(), Error>>,
+    stop: DropGuard,
+}
+
+impl Options {
+    /// The defaults, counting with `metrics`.
+    pub(crate) fn new(metrics: Metrics) -> Self {
+        Self { tombstones: TOMBSTONES, metrics }
+    }
+}
+
+impl Registry {
+    /// Loads the store and begins. Every lease in it starts with a full ttl when this returns.
+    pub(crate) async fn start(store: Box<dyn Store>, options: Options) -> Result<(Self, Task), Error> {
+        let name: Arc<str> = store.describe().into();
+        let (writer, loaded) = Writer::start(store).await?;
+        let snapshot = Arc::new(loaded.into_snapshot(&name)?);
+        let stop = CancellationToken::new();
+        let (commands, queue) = mpsc::channel(QUEUE);
+        let (publisher, published) =
+            Publisher::start(Arc::clone(&snapshot), options.metrics.clone(), stop.clone());
+        let registry = Self {
+            commands,
+            current: Arc::new(ArcSwap::new(Arc::clone(&snapshot))),
+            published,
+            leases: Arc::new(Leases::restore(&snapshot, Instant::now())),
+            events: Events::new(REMEMBERED),
+            metrics: options.metrics,
+            store: name,
+        };
+        let actor = actor::Actor::new(&registry, writer, publisher, options.tombstones);
+        let main = tokio::spawn(actor.run(queue, stop.clone()));
+        tokio::spawn(expiry::run(Arc::clone(&registry.leases), registry.commands.clone(), stop.clone()));
+        Ok((registry, Task { main, stop: stop.drop_guard() }))
+    }
+
+    /// The newest durable state. Never waits for a writer.
+    pub(crate) fn current(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// What proxies are to have: the newest state, a little later when many changes come at once.
+    pub(crate) fn published(&self) -> watch::Receiver<Arc<Published>> {
+        self.published.clone()
+    }
+
+    /// Makes sure that a backend is registered; see `Registry.Register` in `registry.proto`.
+    pub(crate) async fn register(&self, registration: Registration) -> Result<Registered, Error> {
+        self.ask(|reply| Command::Register(registration, reply)).await
+    }
+
+    /// Removes a backend at once; see `Registry.Deregister` in `registry.proto`.
+    pub(crate) async fn deregister(&self, target: Target) -> Result<Deregistered, Error> {
+        self.ask(|reply| Command::Deregister(target, reply)).await
+    }
+
+    /// Makes the declarations so, all or nothing; see `Admin.Apply` in `admin.proto`.
+    pub(crate) async fn apply(&self, apply: Apply) -> Result<Applied, Error> {
+        self.ask(|reply| Command::Apply(apply, reply)).await
+    }
+
+    /// Deletes one object; see `Admin.DeleteObject` in `admin.proto`.
+    pub(crate) async fn delete(
+        &self,
+        key: ObjectKey,
+        if_revision: Option<Revision>,
+        cascade: bool,
+    ) -> Result<Revision, Error> {
+        self.ask(|reply| Command::Delete(Delete { key, if_revision, cascade }, reply)).await
+    }
+
+    /// Enables, drains or disables a backend; see `Admin.SetOperatorState` in `admin.proto`.
+    pub(crate) async fn set_operator_state(
+        &self,
+        key: BackendKey,
+        state: OperatorState,
+        if_revision: Option<Revision>,
+    ) -> Result<(Revision, Backend), Error> {
+        self.ask(|reply| Command::SetState(SetState { key, state, if_revision }, reply)).await
+    }
+
+    /// Says that the present epoch is meant; see `Admin.AcceptEpoch` in `admin.proto`.
+    pub(crate) async fn accept_epoch(&self, epoch: Epoch) -> Result<Revision, Error> {
+        self.ask(|reply| Command::AcceptEpoch(epoch, reply)).await
+    }
+
+    /// Renews leases; answers those that are unknown or expired. Touches memory only, and only these leases.
+    pub(crate) fn heartbeat(&self, ids: &[LeaseId]) -> Vec<LeaseId> {
+        let now = Instant::now();
+        let unknown: Vec<_> = ids.iter().copied().filter(|id| !self.leases.renew(*id, now)).collect();
+        self.metrics.heartbeats.inc_by((ids.len() - unknown.len()) as u64);
+        self.metrics.unknown_leases.inc_by(unknown.len() as u64);
+        unknown
+    }
+
+    /// How long a live lease lasts without a heartbeat.
+    pub(crate) fn lease_remaining(&self, id: LeaseId) -> Option<Duration> {
+        self.leases.remaining(id, Instant::now())
+    }
+
+    /// The backend of a lease, live or expired.
+    pub(crate) fn backend_of(&self, id: LeaseId) -> Option<BackendKey> {
+        self.leases.backend(id)
+    }
+
+    /// How many leases live.
+    pub(crate) fn live_leases(&self) -> usize {
+        self.leases.live()
+    }
+
+    /// What happens.
+    pub(crate) fn events(&self) -> &Arc<Events> {
+        &self.events
+    }
+
+    /// What the store is: `sqlite:/var/lib/weir/weir.db`, `memory`.
+    pub(crate) fn store(&self) -> &str {
+        &self.store
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| Error::Stopping)?;
+        answer.await.map_err(|_| Error::Stopping)?
+    }
+}
+
+impl Task {
+    /// Ends when the registry does: by itself only if the store failed, with that error.
+    pub(crate) async fn ended(&mut self) -> Result<(), Error> {
+        match (&mut self.main).await {
+            Ok(result) => result,
+            Err(panic) => Err(Error::Serve { server: "registry", reason: panic.to_string() }),
+        }
+    }
+
+    /// Stops it: what was asked before is done and answered, everything later is [`Error::Stopping`]. The store is
+    /// closed when this returns.
+    pub(crate) async fn stop(self) -> Result<(), Error> {
+        let Self { main, stop } = self;
+        drop(stop);
+        main.await.unwrap_or_else(|panic| Err(Error::Serve { server: "registry", reason: panic.to_string() }))
+    }
+}

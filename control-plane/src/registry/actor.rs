@@ -1,0 +1,128 @@
+//! The registry's task: takes commands, has them made durable in batches, shows the result.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Registry, apply, backends,
+    command::Command,
+    operator,
+    work::{Done, Work, World},
+};
+use crate::{
+    error::Error,
+    events::Events,
+    lease::Leases,
+    metrics::Metrics,
+    publish::Publisher,
+    snapshot::Snapshot,
+    store::{Batch, Writer},
+};
+
+/// How many commands go into one transaction at most.
+const BATCH: usize = 1_024;
+
+/// Everything that the task owns or shares with the handles.
+pub(super) struct Actor {
+    current: Arc<ArcSwap<Snapshot>>,
+    leases: Arc<Leases>,
+    events: Arc<Events>,
+    metrics: Metrics,
+    writer: Writer,
+    publisher: Publisher,
+    tombstones: usize,
+}
+
+impl Actor {
+    /// An actor behind that handle.
+    pub(super) fn new(registry: &Registry, writer: Writer, publisher: Publisher, tombstones: usize) -> Self {
+        Self {
+            current: Arc::clone(&registry.current),
+            leases: Arc::clone(&registry.leases),
+            events: Arc::clone(&registry.events),
+            metrics: registry.metrics.clone(),
+            writer,
+            publisher,
+            tombstones,
+        }
+    }
+
+    /// Runs until it is stopped and the queue is empty, or the store fails for good.
+    pub(super) async fn run(
+        self,
+        mut queue: mpsc::Receiver<Command>,
+        stop: CancellationToken,
+    ) -> Result<(), Error> {
+        let mut commands = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                n = queue.recv_many(&mut commands, BATCH) => if n == 0 { break },
+                () = stop.cancelled(), if !queue.is_closed() => queue.close(),
+            }
+            let base = self.current.load_full();
+            let world = World {
+                leases: &self.leases,
+                metrics: &self.metrics,
+                now: Instant::now(),
+                tombstones: self.tombstones,
+            };
+            let mut work = Work::new(&base, world);
+            commands.drain(..).for_each(|command| perform(&mut work, command));
+            self.finish(work.done()).await?;
+        }
+        self.writer.close().await;
+        Ok(())
+    }
+
+    /// Makes a batch durable, then visible, then known, then answered. Fails only if the store is lost.
+    async fn finish(&self, done: Done) -> Result<(), Error> {
+        let Done { next, touched, happenings, effects, answers } = done;
+        let committed = if touched.is_empty() {
+            Ok(())
+        } else {
+            self.commit(Batch::between(&next, &touched.keys), answers.len()).await
+        };
+        let now = Instant::now();
+        if let Err(error) = &committed {
+            tracing::error!(%error, "a change could not be stored");
+            effects.into_iter().for_each(|effect| effect.abort(&self.leases, now));
+        } else {
+            effects.into_iter().for_each(|effect| effect.commit(&self.leases, now));
+            if !touched.is_empty() {
+                let next = Arc::new(next);
+                self.current.store(Arc::clone(&next));
+                self.publisher.offer(next, touched.urgent);
+            }
+            happenings.into_iter().for_each(|happening| self.events.emit(happening));
+        }
+        answers.into_iter().for_each(|answer| answer(committed.clone()));
+        committed.or_else(|error| if error.is_fatal() { Err(error) } else { Ok(()) })
+    }
+
+    async fn commit(&self, batch: Batch, commands: usize) -> Result<(), Error> {
+        let begin = Instant::now();
+        let result = self.writer.commit(batch).await;
+        self.metrics.store_commit.observe(begin.elapsed().as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "at most BATCH")]
+        self.metrics.batch_size.observe(commands as f64);
+        result
+    }
+}
+
+fn perform(work: &mut Work<'_>, command: Command) {
+    match command {
+        Command::Register(registration, reply) => work.run(reply, |s| backends::register(s, registration)),
+        Command::Deregister(target, reply) => work.run(reply, |s| Ok(backends::deregister(s, &target))),
+        Command::Apply(wanted, reply) => work.run(reply, |s| apply::apply(s, wanted)),
+        Command::Delete(delete, reply) => work.run(reply, |s| operator::delete(s, &delete)),
+        Command::SetState(set, reply) => work.run(reply, |s| operator::set_state(s, &set)),
+        Command::AcceptEpoch(epoch, reply) => work.run(reply, |s| operator::accept_epoch(s, epoch)),
+        Command::Lapse(lapses, at, reply) => work.run(reply, |s| {
+            lapses.iter().for_each(|lapse| backends::lapse(s, *lapse, at));
+            Ok(())
+        }),
+    }
+}

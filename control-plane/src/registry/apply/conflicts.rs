@@ -1,0 +1,73 @@
+//! What cannot stand beside each other, and what probably is not meant.
+
+use std::{collections::HashMap, hash::Hash, net::SocketAddr};
+
+use weir_proto::{HostMatch, Invalid, ObjectKey, ObjectKind};
+
+use super::Paths;
+use crate::{
+    error::Error,
+    snapshot::{Entry, Snapshot, Value},
+};
+
+/// Refuses two listeners on one address, and two routes with the same match.
+pub(super) fn check(next: &Snapshot, declared: &Paths) -> Result<(), Error> {
+    unique(next, declared, ObjectKind::Listener, |entry| match &entry.object.value {
+        Value::Listener(listener) => Some(listener.address),
+        _ => None,
+    })
+    .map_err(|(path, address, other): (_, SocketAddr, _)| {
+        Invalid::new(format!("{path}.address"), format_args!("{address} is the address of {other} already"))
+    })?;
+    unique(next, declared, ObjectKind::Route, |entry| match &entry.object.value {
+        Value::Route(route) => Some((route.host.clone(), route.path_prefix.to_string())),
+        _ => None,
+    })
+    .map_err(|(path, (host, prefix), other): (_, (HostMatch, _), _)| {
+        Invalid::new(format!("{path}.match"), format_args!("{host}{prefix} is what {other} matches already"))
+    })?;
+    Ok(())
+}
+
+/// A warning for each service that a declared route names and that does not exist.
+pub(super) fn missing_services(next: &Snapshot, declared: &Paths) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for entry in next.list(ObjectKind::Route, None) {
+        let key = &entry.object.key;
+        let (Value::Route(route), true) = (&entry.object.value, declared.contains_key(key)) else { continue };
+        for service in &route.services {
+            if next.get(&ObjectKey::new(ObjectKind::Service, service.name.as_str())).is_none() {
+                warnings.push(format!(
+                    "{key} names the service {}, which does not exist; its share is answered with 503",
+                    service.name
+                ));
+            }
+        }
+    }
+    warnings
+}
+
+/// Finds two objects of a kind for which `mark` is the same: the path of a declared one, what they share, and the
+/// other one. Nothing to look for if none of that kind is declared.
+fn unique<M: Eq + Hash + Clone>(
+    next: &Snapshot,
+    declared: &Paths,
+    kind: ObjectKind,
+    mark: impl Fn(&Entry) -> Option<M>,
+) -> Result<(), (String, M, ObjectKey)> {
+    if !declared.keys().any(|key| key.kind == kind) {
+        return Ok(());
+    }
+    let mut seen: HashMap<M, ObjectKey> = HashMap::new();
+    for entry in next.list(kind, None) {
+        let key = entry.object.key.clone();
+        let Some(mark) = mark(entry) else { continue };
+        if let Some(other) = seen.insert(mark.clone(), key.clone()) {
+            return Err(match (declared.get(&key), declared.get(&other)) {
+                (Some(path), _) => (path.clone(), mark, other),
+                (None, path) => (path.cloned().unwrap_or_default(), mark, key),
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! What a file set declared earlier and does not declare any more goes.
+
+use std::sync::Arc;
+
+use weir_proto::{ObjectKey, ServiceName, v1};
+
+use super::{Paths, backends};
+use crate::{
+    registry::work::{Effect, Step},
+    snapshot::{Entry, Object, Value},
+};
+
+/// Removes what `owner` owns and does not declare; answers what was removed or became implicit.
+pub(super) fn prune(
+    step: &mut Step<'_>,
+    owner: &v1::Owner,
+    declared: &Paths,
+    warnings: &mut Vec<String>,
+) -> Vec<ObjectKey> {
+    let is_left_out = |entry: &&Arc<Entry>| {
+        !entry.meta.implicit
+            && entry.meta.owner.as_ref() == Some(owner)
+            && !declared.contains_key(&entry.object.key)
+    };
+    let left_out: Vec<_> = step.draft.view().entries().filter(is_left_out).cloned().collect();
+    let (services, others): (Vec<_>, Vec<_>) =
+        left_out.into_iter().partition(|entry| matches!(entry.object.value, Value::Service(_)));
+    // Backends before services, so that a service goes if all its backends do.
+    for entry in &others {
+        step.draft.remove(&entry.object.key);
+        if entry.object.value.as_backend().is_some() {
+            step.then(Effect::Count(step.world.metrics.deregistrations.clone()));
+        }
+    }
+    let mut keys: Vec<_> = others.iter().map(|entry| entry.object.key.clone()).collect();
+    for entry in &services {
+        if let Value::Service(service) = &entry.object.value {
+            release(step, &entry.object.key, &service.name, warnings);
+            keys.push(entry.object.key.clone());
+        }
+    }
+    for backend in others.iter().filter_map(|entry| entry.object.value.as_backend()) {
+        backends::remove_if_idle(step, &backend.key.service);
+    }
+    keys
+}
+
+/// Removes a service, or leaves it to the backends that others registered.
+fn release(step: &mut Step<'_>, key: &ObjectKey, service: &ServiceName, warnings: &mut Vec<String>) {
+    let mut backends = step.draft.view().backends_of(service, None);
+    let Some(owner) = backends.next().map(|backend| backend.meta.owner.clone()) else {
+        drop(backends);
+        step.draft.remove(key);
+        return;
+    };
+    let count = backends.count() + 1;
+    warnings.push(format!(
+        "{key} is not declared any more but still has {count} backends of others; \
+         it stays, with defaults, until the last of them goes"
+    ));
+    let meta = v1::ObjectMeta { owner, implicit: true, ..v1::ObjectMeta::default() };
+    step.draft.put(Object::default_service(service), meta);
+}

@@ -1,0 +1,218 @@
+//! Backends come and go: registration, deregistration, leases that lapse.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+use weir_proto::{
+    Backend, BackendKey, LeaseId, LeaseState, LeaseTerms, ObjectKey, ObjectKind, ServiceName, v1,
+};
+
+use super::{
+    Deregistered, Registered, Registration, Target,
+    work::{Effect, Step},
+};
+use crate::{
+    error::Error,
+    lease::Lapse,
+    snapshot::{Entry, Object},
+};
+
+/// See `Registry.Register` in `registry.proto`.
+pub(super) fn register(step: &mut Step<'_>, wanted: Registration) -> Result<Registered, Error> {
+    let Some(old) = step.draft.view().backend(&wanted.backend.key).cloned() else {
+        return Ok(create(step, wanted));
+    };
+    let terms_hold = old.lease_terms() == wanted.lease;
+    let owner = owner(&wanted);
+    let same = terms_hold && old.object.value.as_backend().is_some_and(|b| same_content(b, &wanted.backend));
+    if !same && old.meta.owner.as_ref() != Some(&owner) {
+        return Err(foreign(&old, "backend".to_owned()));
+    }
+    // A heartbeat, whatever else this is: it takes effect even if the rest cannot be stored.
+    let live = old.lease_id().filter(|id| is_live(&old) && step.world.leases.renew(*id, step.world.now));
+    if same && (live.is_some() || wanted.lease.is_none()) {
+        return Ok(registered(step, live, wanted.lease, false));
+    }
+    // A lease that was live in the snapshot and cannot be renewed lapsed just now.
+    let restored = wanted.lease.is_some() && live.is_none();
+    let lease = wanted.lease.map(|terms| (live.unwrap_or_else(|| new_lease(step)), terms));
+    if restored && let Some(expired) = old.lease_id() {
+        step.then(Effect::Forget(expired));
+    }
+    let key = old.object.key.clone();
+    let operator_state = old.object.value.as_backend().map(|b| b.operator_state).unwrap_or_default();
+    put(step, Backend { operator_state, ..wanted.backend }, lease, owner);
+    let (kind, what) = if restored {
+        (v1::EventType::LeaseRestored, "registered again after its lease had expired")
+    } else {
+        (v1::EventType::ObjectUpdated, "registered with other content")
+    };
+    step.tell(kind, Some(&key), format!("{key} was {what}"));
+    Ok(registered(step, lease.map(|(id, _)| id), wanted.lease, false))
+}
+
+/// See `Registry.Deregister` in `registry.proto`.
+pub(super) fn deregister(step: &mut Step<'_>, target: &Target) -> Deregistered {
+    let entry = match target {
+        Target::Backend(key) => step.draft.view().backend(key).cloned(),
+        Target::Lease(id) => step.world.leases.backend(*id).and_then(|key| holder(step, &key, *id)),
+    };
+    if let Some(entry) = &entry {
+        remove(step, entry, "was deregistered");
+        step.then(Effect::Count(step.world.metrics.deregistrations.clone()));
+    }
+    Deregistered { existed: entry.is_some(), revision: step.revision() }
+}
+
+/// Does what was due for a lease at `at`, unless a heartbeat or somebody else came first.
+pub(super) fn lapse(step: &mut Step<'_>, lapse: Lapse, at: Instant) {
+    match lapse {
+        Lapse::Expire(id) => {
+            let Some(key) = step.world.leases.begin_expiry(id, at) else { return };
+            step.then(Effect::Lapse(lapse));
+            if let Some(entry) = holder(step, &key, id) {
+                expire(step, &entry);
+            }
+        }
+        Lapse::Remove(id) => {
+            let Some(key) = step.world.leases.removable(id, at) else { return };
+            step.then(Effect::Lapse(lapse));
+            if let Some(entry) = holder(step, &key, id) {
+                remove(step, &entry, "was removed: its lease expired and nobody registered it again");
+            }
+        }
+    }
+}
+
+/// Removes a backend, and its service if that was only there for it.
+pub(super) fn remove(step: &mut Step<'_>, entry: &Entry, why: &str) {
+    let key = &entry.object.key;
+    step.draft.remove(key);
+    if let Some(id) = entry.lease_id() {
+        step.then(Effect::Forget(id));
+    }
+    step.tell(v1::EventType::ObjectDeleted, Some(key), format!("{key} {why}"));
+    if let Some(backend) = entry.object.value.as_backend() {
+        remove_if_idle(step, &backend.key.service);
+    }
+}
+
+/// Removes a service that nobody declared and that has no backend any more.
+pub(super) fn remove_if_idle(step: &mut Step<'_>, service: &ServiceName) {
+    let key = ObjectKey::new(ObjectKind::Service, service.as_str());
+    let view = step.draft.view();
+    if view.get(&key).is_some_and(|s| s.meta.implicit) && view.backends_of(service, None).next().is_none() {
+        step.draft.remove(&key);
+        step.tell(v1::EventType::ObjectDeleted, Some(&key), format!("{key} went with its last backend"));
+    }
+}
+
+/// Makes a backend's service, if nobody has declared it.
+pub(super) fn ensure_service(step: &mut Step<'_>, service: &ServiceName, owner: &v1::Owner) {
+    let key = ObjectKey::new(ObjectKind::Service, service.as_str());
+    if step.draft.view().get(&key).is_none() {
+        let meta = v1::ObjectMeta { owner: Some(owner.clone()), implicit: true, ..v1::ObjectMeta::default() };
+        step.draft.put(Object::default_service(service), meta);
+        step.tell(v1::EventType::ObjectCreated, Some(&key), format!("{key} came with its first backend"));
+    }
+}
+
+/// Whether two backends are declared alike: all but the states, which others set.
+pub(super) fn same_content(a: &Backend, b: &Backend) -> bool {
+    let states = |backend: &Backend| (backend.operator_state, backend.lease_state);
+    let (operator_state, lease_state) = states(a);
+    *a == Backend { operator_state, lease_state, ..b.clone() }
+}
+
+/// The refusal to change what belongs to somebody else.
+pub(super) fn foreign(entry: &Entry, field: String) -> Error {
+    let owner = entry.meta.owner.clone().unwrap_or_default();
+    let kind = match owner.kind() {
+        v1::OwnerKind::FileSet => "the file set",
+        v1::OwnerKind::Operator => "the operator",
+        v1::OwnerKind::Agent => "the agent",
+        v1::OwnerKind::Unspecified => "somebody",
+    };
+    let name = if owner.name.is_empty() { "without a name" } else { &owner.name };
+    let remedy = match entry.object.key.kind {
+        ObjectKind::Backend => "register under another id, deregister that one first, or apply with force",
+        _ => "choose another name, or apply with force to take it over",
+    };
+    Error::AlreadyExists { key: entry.object.key.clone(), owner: format!("{kind} {name}"), field, remedy }
+}
+
+fn create(step: &mut Step<'_>, wanted: Registration) -> Registered {
+    let owner = owner(&wanted);
+    let key = ObjectKey::from(&wanted.backend.key);
+    let lease = wanted.lease.map(|terms| (new_lease(step), terms));
+    ensure_service(step, &wanted.backend.key.service, &owner);
+    let how = if lease.is_some() { "with a lease" } else { "without a lease" };
+    put(step, Backend { operator_state: Default::default(), ..wanted.backend }, lease, owner);
+    step.tell(v1::EventType::ObjectCreated, Some(&key), format!("{key} was registered {how}"));
+    registered(step, lease.map(|(id, _)| id), wanted.lease, true)
+}
+
+fn put(step: &mut Step<'_>, backend: Backend, lease: Option<(LeaseId, LeaseTerms)>, owner: v1::Owner) {
+    let lease_state = if lease.is_some() { LeaseState::Live } else { LeaseState::Static };
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let wire = lease.map(|(id, terms)| v1::Lease {
+        id: id.0,
+        ttl_ms: millis(terms.ttl),
+        deregister_after_ms: millis(terms.deregister_after),
+    });
+    if let Some((id, terms)) = lease {
+        step.then(Effect::Grant(id, backend.key.clone(), terms));
+    }
+    step.then(Effect::Count(step.world.metrics.registrations.clone()));
+    let meta = v1::ObjectMeta { owner: Some(owner), lease: wire, ..v1::ObjectMeta::default() };
+    step.draft.put(Object::backend(Backend { lease_state, ..backend }), meta);
+}
+
+fn expire(step: &mut Step<'_>, entry: &Entry) {
+    let Some(backend) = entry.object.value.as_backend() else { return };
+    let expired = Backend { lease_state: LeaseState::Expired, ..backend.clone() };
+    step.draft.put(Object::backend(expired), entry.meta.clone());
+    step.then(Effect::Count(step.world.metrics.expiries.clone()));
+    let key = &entry.object.key;
+    step.tell(
+        v1::EventType::LeaseExpired,
+        Some(key),
+        format!(
+            "{key} expired: no heartbeat for {:?}",
+            entry.lease_terms().map_or(Duration::ZERO, |terms| terms.ttl)
+        ),
+    );
+}
+
+/// The backend of that name, if it still has that lease.
+fn holder(step: &Step<'_>, key: &BackendKey, id: LeaseId) -> Option<Arc<Entry>> {
+    step.draft.view().backend(key).filter(|entry| entry.lease_id() == Some(id)).cloned()
+}
+
+fn is_live(entry: &Entry) -> bool {
+    entry.object.value.as_backend().is_some_and(|backend| backend.lease_state == LeaseState::Live)
+}
+
+fn owner(wanted: &Registration) -> v1::Owner {
+    let kind = if wanted.lease.is_some() { v1::OwnerKind::Agent } else { v1::OwnerKind::Operator };
+    v1::Owner { kind: kind as i32, name: wanted.owner.clone() }
+}
+
+fn new_lease(step: &Step<'_>) -> LeaseId {
+    loop {
+        let id = LeaseId(fastrand::u64(1..));
+        if !step.world.leases.knows(id) {
+            return id;
+        }
+    }
+}
+
+fn registered(
+    step: &Step<'_>,
+    lease: Option<LeaseId>,
+    terms: Option<LeaseTerms>,
+    created: bool,
+) -> Registered {
+    let ttl = terms.map_or(Duration::ZERO, |terms| terms.ttl);
+    Registered { lease, ttl, created, revision: step.revision() }
+}

@@ -1,0 +1,151 @@
+//! What can be asked of the registry, and what it answers.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::oneshot, time::Instant};
+use weir_proto::{Backend, BackendKey, Epoch, LeaseId, LeaseTerms, ObjectKey, OperatorState, Revision, v1};
+
+use crate::{
+    error::Error,
+    lease::Lapse,
+    snapshot::{Entry, Object},
+};
+
+/// Makes sure that a backend is registered.
+#[derive(Debug, Clone)]
+pub(crate) struct Registration {
+    /// As it is to be; its two states do not count.
+    pub(crate) backend: Backend,
+    /// None: the backend is static.
+    pub(crate) lease: Option<LeaseTerms>,
+    /// The owner's name; may be empty.
+    pub(crate) owner: String,
+}
+
+/// A durable registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Registered {
+    /// The lease of a backend that has one.
+    pub(crate) lease: Option<LeaseId>,
+    /// How long it lasts without a heartbeat; 0 without a lease.
+    pub(crate) ttl: Duration,
+    /// Whether there was no such backend before.
+    pub(crate) created: bool,
+    /// The revision that holds the registration.
+    pub(crate) revision: Revision,
+}
+
+/// Which backend is to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The one with this lease, live or expired.
+    Lease(LeaseId),
+    /// The one of this name.
+    Backend(BackendKey),
+}
+
+/// A backend that is not there, durably.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Deregistered {
+    /// Whether it was there before.
+    pub(crate) existed: bool,
+    /// The revision without it.
+    pub(crate) revision: Revision,
+}
+
+/// What a file set declares.
+#[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the request's, and independent of each other")]
+pub(crate) struct Apply {
+    /// Everything that is declared, in the order of the documents.
+    pub(crate) declared: Vec<Declared>,
+    /// Who owns it.
+    pub(crate) file_set: String,
+    /// Delete what the file set owns and does not declare any more.
+    pub(crate) prune: bool,
+    /// Take over what belongs to others.
+    pub(crate) force: bool,
+    /// Change nothing.
+    pub(crate) dry_run: bool,
+    /// Only if this is the current revision.
+    pub(crate) if_revision: Option<Revision>,
+    /// Why, for the events; may be empty.
+    pub(crate) message: String,
+}
+
+/// One declaration.
+#[derive(Debug, Clone)]
+pub(crate) struct Declared {
+    /// Where it stands: `documents[0].services[2]`.
+    pub(crate) path: String,
+    /// What it declares. A backend's two states do not count.
+    pub(crate) object: Object,
+}
+
+/// What an [`Apply`] did, or with `dry_run` would do.
+#[derive(Debug, Clone)]
+pub(crate) struct Applied {
+    /// The current revision.
+    pub(crate) revision: Revision,
+    /// Every object that is declared, and every one that is deleted.
+    pub(crate) changes: Vec<Change>,
+    /// What is probably not meant.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What became of one object.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    /// What kind of change.
+    pub(crate) kind: v1::ChangeKind,
+    /// The object.
+    pub(crate) key: ObjectKey,
+    /// Before; none if it was created.
+    pub(crate) before: Option<Arc<Entry>>,
+    /// After; none if it was deleted.
+    pub(crate) after: Option<Arc<Entry>>,
+}
+
+/// Deletes one object.
+#[derive(Debug, Clone)]
+pub(crate) struct Delete {
+    /// Which.
+    pub(crate) key: ObjectKey,
+    /// Only if this is the current revision.
+    pub(crate) if_revision: Option<Revision>,
+    /// With all its backends, if it is a service.
+    pub(crate) cascade: bool,
+}
+
+/// Sets what the operator wants of a backend.
+#[derive(Debug, Clone)]
+pub(crate) struct SetState {
+    /// Which.
+    pub(crate) key: BackendKey,
+    /// What.
+    pub(crate) state: OperatorState,
+    /// Only if this is the current revision.
+    pub(crate) if_revision: Option<Revision>,
+}
+
+/// Where an answer goes. It may be that nobody waits for it any more.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// One thing for the registry's task to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// [`super::Registry::register`]
+    Register(Registration, Reply<Registered>),
+    /// [`super::Registry::deregister`]
+    Deregister(Target, Reply<Deregistered>),
+    /// [`super::Registry::apply`]
+    Apply(Apply, Reply<Applied>),
+    /// [`super::Registry::delete`]
+    Delete(Delete, Reply<Revision>),
+    /// [`super::Registry::set_operator_state`]
+    SetState(SetState, Reply<(Revision, Backend)>),
+    /// [`super::Registry::accept_epoch`]
+    AcceptEpoch(Epoch, Reply<Revision>),
+    /// Leases that were due at that time: expire them, or remove their backends.
+    Lapse(Vec<Lapse>, Instant, Reply<()>),
+}

@@ -1,0 +1,93 @@
+//! What operators do to single objects.
+
+use std::sync::Arc;
+
+use weir_proto::{Backend, Epoch, Invalid, ObjectKey, ObjectKind, Revision, ServiceName, v1};
+
+use super::{
+    Delete, SetState, backends,
+    work::{Effect, Step},
+};
+use crate::{
+    error::Error,
+    snapshot::{Entry, Object, Value},
+};
+
+/// See `Admin.DeleteObject` in `admin.proto`.
+pub(super) fn delete(step: &mut Step<'_>, wanted: &Delete) -> Result<Revision, Error> {
+    step.expect(wanted.if_revision)?;
+    if wanted.cascade && wanted.key.kind != ObjectKind::Service {
+        return Err(Invalid::new("cascade", "is for services only").into());
+    }
+    let entry = step.draft.view().get(&wanted.key).cloned();
+    let entry = entry.ok_or_else(|| Error::NotFound { key: wanted.key.clone() })?;
+    match &entry.object.value {
+        Value::Backend(_) => {
+            backends::remove(step, &entry, "was deleted");
+            step.then(Effect::Count(step.world.metrics.deregistrations.clone()));
+        }
+        Value::Service(service) => delete_service(step, &wanted.key, &service.name, wanted.cascade)?,
+        Value::Listener(_) | Value::Route(_) => remove(step, &wanted.key),
+    }
+    Ok(step.revision())
+}
+
+/// See `Admin.SetOperatorState` in `admin.proto`.
+pub(super) fn set_state(step: &mut Step<'_>, wanted: &SetState) -> Result<(Revision, Backend), Error> {
+    step.expect(wanted.if_revision)?;
+    let key = ObjectKey::from(&wanted.key);
+    let entry = step.draft.view().get(&key).cloned();
+    let found = entry.as_ref().and_then(|entry| Some((entry, entry.object.value.as_backend()?)));
+    let Some((entry, backend)) = found else { return Err(Error::NotFound { key }) };
+    if backend.operator_state == wanted.state {
+        return Ok((step.revision(), backend.clone()));
+    }
+    let changed = Backend { operator_state: wanted.state, ..backend.clone() };
+    step.draft.put(Object::backend(changed.clone()), entry.meta.clone());
+    let state = v1::OperatorState::from(wanted.state).as_str_name().trim_start_matches("OPERATOR_STATE_");
+    step.tell(
+        v1::EventType::OperatorStateChanged,
+        Some(&key),
+        format!("{key} is {} now", state.to_ascii_lowercase()),
+    );
+    Ok((step.revision(), changed))
+}
+
+/// See `Admin.AcceptEpoch` in `admin.proto`.
+pub(super) fn accept_epoch(step: &mut Step<'_>, epoch: Epoch) -> Result<Revision, Error> {
+    let current = step.draft.view().position().epoch;
+    if epoch != current {
+        return Err(Error::EpochMismatch { expected: epoch, current });
+    }
+    if !step.draft.view().epoch_accepted() {
+        step.draft.accept_epoch();
+        step.tell(v1::EventType::EpochAccepted, None, format!("the epoch {epoch} was accepted"));
+    }
+    Ok(step.revision())
+}
+
+fn delete_service(
+    step: &mut Step<'_>,
+    key: &ObjectKey,
+    service: &ServiceName,
+    cascade: bool,
+) -> Result<(), Error> {
+    let backends: Vec<Arc<Entry>> = step.draft.view().backends_of(service, None).cloned().collect();
+    if !backends.is_empty() && !cascade {
+        let reason =
+            format!("still has {} backends; remove them first, or delete with cascade", backends.len());
+        return Err(Error::Precondition { key: key.clone(), reason });
+    }
+    // The service first: so it goes because it was asked for, not because its last backend did.
+    remove(step, key);
+    for backend in &backends {
+        backends::remove(step, backend, "was deleted with its service");
+        step.then(Effect::Count(step.world.metrics.deregistrations.clone()));
+    }
+    Ok(())
+}
+
+fn remove(step: &mut Step<'_>, key: &ObjectKey) {
+    step.draft.remove(key);
+    step.tell(v1::EventType::ObjectDeleted, Some(key), format!("{key} was deleted"));
+}

@@ -1,0 +1,182 @@
+//! One batch of commands on its way to the store.
+
+use prometheus_client::metrics::counter::Counter;
+use tokio::time::Instant;
+use weir_proto::{BackendKey, LeaseId, LeaseTerms, ObjectKey, Revision, v1};
+
+use super::command::Reply;
+use crate::{
+    error::Error,
+    events::Happening,
+    lease::{Lapse, Leases},
+    metrics::Metrics,
+    snapshot::{Draft, Snapshot, Touched},
+};
+
+/// What the commands of a batch made of the state so far, and what is to follow once that is durable.
+pub(super) struct Work<'a> {
+    world: World<'a>,
+    next: Snapshot,
+    touched: Touched,
+    happenings: Vec<Happening>,
+    effects: Vec<Effect>,
+    answers: Vec<Answer>,
+}
+
+/// What commands look at besides the snapshot.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct World<'a> {
+    /// Their slots change by themselves, with every heartbeat.
+    pub(super) leases: &'a Leases,
+    /// For [`Effect::Count`].
+    pub(super) metrics: &'a Metrics,
+    /// When the batch began.
+    pub(super) now: Instant,
+    /// How many removed objects are remembered.
+    pub(super) tombstones: usize,
+}
+
+/// What one command does. If it fails, nothing of this remains.
+#[derive(Debug)]
+pub(super) struct Step<'a> {
+    /// The state that it changes.
+    pub(super) draft: Draft,
+    /// What it looks at.
+    pub(super) world: World<'a>,
+    happenings: Vec<Happening>,
+    effects: Vec<Effect>,
+}
+
+/// What follows outside the snapshot once a change is durable, or once it is known that it will not be.
+#[derive(Debug, Clone)]
+pub(super) enum Effect {
+    /// A lease begins, or has other terms.
+    Grant(LeaseId, BackendKey, LeaseTerms),
+    /// A lease ends.
+    Forget(LeaseId),
+    /// What was due was done; an expired lease then waits for its removal.
+    Lapse(Lapse),
+    /// Something is counted.
+    Count(Counter),
+}
+
+type Answer = Box<dyn FnOnce(Result<(), Error>) + Send>;
+
+/// A batch, ready to be committed and published.
+pub(super) struct Done {
+    /// The new state.
+    pub(super) next: Snapshot,
+    /// What is different in it.
+    pub(super) touched: Touched,
+    /// To be told afterwards.
+    pub(super) happenings: Vec<Happening>,
+    /// To be done afterwards.
+    pub(super) effects: Vec<Effect>,
+    /// The callers, who wait.
+    pub(super) answers: Vec<Answer>,
+}
+
+impl<'a> Work<'a> {
+    /// Nothing done yet.
+    pub(super) fn new(base: &Snapshot, world: World<'a>) -> Self {
+        Self {
+            world,
+            next: base.clone(),
+            touched: Touched::default(),
+            happenings: Vec::new(),
+            effects: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    /// Does one command. Its caller is answered at once if the batch holds no change yet, because then the answer
+    /// rests on durable state; else together with the others.
+    pub(super) fn run<T: Send + 'static>(
+        &mut self,
+        reply: Reply<T>,
+        command: impl FnOnce(&mut Step<'a>) -> Result<T, Error>,
+    ) {
+        let mut step = Step {
+            draft: Draft::new(&self.next, self.world.tombstones),
+            world: self.world,
+            happenings: Vec::new(),
+            effects: Vec::new(),
+        };
+        let result = command(&mut step);
+        if result.is_ok() {
+            let (next, touched) = step.draft.finish();
+            self.next = next;
+            self.touched.merge(touched);
+            self.happenings.append(&mut step.happenings);
+            self.effects.append(&mut step.effects);
+        }
+        // Whoever does not wait any more does not need the answer.
+        if self.touched.is_empty() {
+            let _ = reply.send(result);
+        } else {
+            self.answers.push(Box::new(move |committed| {
+                let _ = reply.send(committed.and(result));
+            }));
+        }
+    }
+
+    /// The whole.
+    pub(super) fn done(self) -> Done {
+        let Self { next, touched, happenings, effects, answers, .. } = self;
+        Done { next, touched, happenings, effects, answers }
+    }
+}
+
+impl Step<'_> {
+    /// The revision that holds what was done so far.
+    pub(super) fn revision(&self) -> Revision {
+        self.draft.revision()
+    }
+
+    /// Fails if the caller means another revision than the current one.
+    pub(super) fn expect(&self, revision: Option<Revision>) -> Result<(), Error> {
+        let current = self.draft.view().revision();
+        match revision {
+            Some(expected) if expected != current => Err(Error::RevisionMismatch { expected, current }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells of something, once it is durable.
+    pub(super) fn tell(&mut self, kind: v1::EventType, key: Option<&ObjectKey>, message: String) {
+        let (revision, object, proxy_id) = (self.revision(), key.cloned(), String::new());
+        self.happenings.push(Happening { kind, revision, object, proxy_id, message });
+    }
+
+    /// Has something done, once the change is durable.
+    pub(super) fn then(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    /// Takes back all that was done.
+    pub(super) fn undo(&mut self, base: &Snapshot) {
+        self.draft = Draft::new(base, self.world.tombstones);
+        self.happenings.clear();
+        self.effects.clear();
+    }
+}
+
+impl Effect {
+    /// The change is durable.
+    pub(super) fn commit(self, leases: &Leases, now: Instant) {
+        match self {
+            Self::Grant(id, backend, terms) => leases.grant(id, backend, terms, now),
+            Self::Lapse(Lapse::Expire(id)) => leases.file(id),
+            Self::Forget(id) | Self::Lapse(Lapse::Remove(id)) => leases.forget(id),
+            Self::Count(counter) => _ = counter.inc(),
+        }
+    }
+
+    /// The change was not made.
+    pub(super) fn abort(self, leases: &Leases, now: Instant) {
+        match self {
+            Self::Lapse(lapse) => leases.postpone(lapse, now),
+            Self::Grant(..) | Self::Forget(_) | Self::Count(_) => {}
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! One object: its bytes, as everybody passes them on, and what they mean.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message;
+use weir_proto::{
+    Backend, Invalid, LEVEL, LeaseId, LeaseTerms, Listener, ObjectKey, ObjectKind, Revision, Route, Service,
+    ServiceName, v1,
+};
+
+/// What is declared: the bytes that are stored, streamed and hashed, and the same in types that cannot be wrong.
+///
+/// Two objects are equal if their bytes are: a declaration that spells out a default is another one.
+#[derive(Debug, Clone)]
+pub(crate) struct Object {
+    /// Its name.
+    pub(crate) key: ObjectKey,
+    /// The encoded message: what the digest covers.
+    pub(crate) body: Bytes,
+    /// `Object.level` in `object.proto`.
+    pub(crate) level: u32,
+    /// What the body says.
+    pub(crate) value: Value,
+}
+
+/// The meaning of an object's bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// Of kind listener.
+    Listener(Listener),
+    /// Of kind service.
+    Service(Service),
+    /// Of kind backend.
+    Backend(Backend),
+    /// Of kind route.
+    Route(Route),
+}
+
+/// An object, and what the control plane keeps beside it.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    /// What is streamed.
+    pub(crate) object: Object,
+    /// What is not.
+    pub(crate) meta: v1::ObjectMeta,
+}
+
+impl Object {
+    /// A declared listener.
+    pub(crate) fn listener(wire: v1::Listener) -> Result<Self, Invalid> {
+        let listener = Listener::try_from(wire)?;
+        let key = ObjectKey::new(ObjectKind::Listener, listener.name.as_str());
+        Ok(Self::new(key, &v1::Listener::from(&listener), Value::Listener(listener)))
+    }
+
+    /// A declared service.
+    pub(crate) fn service(wire: v1::Service) -> Result<Self, Invalid> {
+        let service = Service::try_from(wire.clone())?;
+        let key = ObjectKey::new(ObjectKind::Service, service.name.as_str());
+        Ok(Self::new(key, &wire, Value::Service(service)))
+    }
+
+    /// The service that a first registration makes: everything by default.
+    pub(crate) fn default_service(name: &ServiceName) -> Self {
+        let wire = v1::Service { name: name.to_string(), ..v1::Service::default() };
+        let key = ObjectKey::new(ObjectKind::Service, name.as_str());
+        Self::new(key, &wire, Value::Service(Service::with_defaults(name.clone())))
+    }
+
+    /// A backend, declared or registered.
+    pub(crate) fn backend(backend: Backend) -> Self {
+        Self::new(ObjectKey::from(&backend.key), &v1::Backend::from(&backend), Value::Backend(backend))
+    }
+
+    /// A declared route.
+    pub(crate) fn route(mut wire: v1::Route) -> Result<Self, Invalid> {
+        let route = Route::try_from(wire.clone())?;
+        wire.name = route.name.to_string();
+        let key = ObjectKey::new(ObjectKind::Route, route.name.as_str());
+        Ok(Self::new(key, &wire, Value::Route(route)))
+    }
+
+    /// An object as it was stored.
+    pub(crate) fn stored(key: ObjectKey, body: Bytes, level: u32) -> Result<Self, Invalid> {
+        let value = decode(key.kind, body.clone())?;
+        let name = value.name();
+        if *name != *key.name {
+            return Err(Invalid::new("name", format_args!("is {name:?} under the key {:?}", key.name)));
+        }
+        Ok(Self { key, body, level, value })
+    }
+
+    /// As it is streamed.
+    pub(crate) fn wire(&self) -> v1::Object {
+        v1::Object {
+            kind: self.key.kind.wire() as i32,
+            name: self.key.name.to_string(),
+            body: self.body.clone(),
+            level: self.level,
+        }
+    }
+
+    /// As people and tools get it.
+    pub(crate) fn resource(&self) -> v1::Resource {
+        use v1::resource::Resource as R;
+        let body = self.body.clone();
+        // The body was decoded when the object was made, so this cannot fail; an empty resource would be the result.
+        let resource = match self.key.kind {
+            ObjectKind::Listener => v1::Listener::decode(body).map(R::Listener),
+            ObjectKind::Service => v1::Service::decode(body).map(R::Service),
+            ObjectKind::Backend => v1::Backend::decode(body).map(R::Backend),
+            ObjectKind::Route => v1::Route::decode(body).map(R::Route),
+        };
+        v1::Resource { resource: resource.ok() }
+    }
+
+    fn new(key: ObjectKey, wire: &impl Message, value: Value) -> Self {
+        Self { key, body: wire.encode_to_vec().into(), level: LEVEL, value }
+    }
+}
+
+impl Value {
+    /// The backend, if it is one.
+    pub(crate) fn as_backend(&self) -> Option<&Backend> {
+        match self {
+            Self::Backend(backend) => Some(backend),
+            _ => None,
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Listener(listener) => listener.name.to_string(),
+            Self::Service(service) => service.name.to_string(),
+            Self::Backend(backend) => backend.key.to_string(),
+            Self::Route(route) => route.name.to_string(),
+        }
+    }
+}
+
+impl Entry {
+    /// The last revision that changed it.
+    pub(crate) fn modified(&self) -> Revision {
+        Revision(self.meta.modified_revision)
+    }
+
+    /// The lease of a backend that has one.
+    pub(crate) fn lease_id(&self) -> Option<LeaseId> {
+        self.meta.lease.map(|lease| LeaseId(lease.id))
+    }
+
+    /// What that lease promised.
+    pub(crate) fn lease_terms(&self) -> Option<LeaseTerms> {
+        self.meta.lease.map(|lease| LeaseTerms {
+            ttl: Duration::from_millis(lease.ttl_ms),
+            deregister_after: Duration::from_millis(lease.deregister_after_ms),
+        })
+    }
+}
+
+fn decode(kind: ObjectKind, body: Bytes) -> Result<Value, Invalid> {
+    fn message<M: Message + Default>(body: Bytes) -> Result<M, Invalid> {
+        M::decode(body).map_err(|e| Invalid::new("body", e))
+    }
+    match kind {
+        ObjectKind::Listener => Listener::try_from(message::<v1::Listener>(body)?).map(Value::Listener),
+        ObjectKind::Service => Service::try_from(message::<v1::Service>(body)?).map(Value::Service),
+        ObjectKind::Backend => Backend::try_from(message::<v1::Backend>(body)?).map(Value::Backend),
+        ObjectKind::Route => Route::try_from(message::<v1::Route>(body)?).map(Value::Route),
+    }
+}

@@ -1,0 +1,122 @@
+//! Where the configuration outlives the process. Every engine passes the same conformance suite.
+
+mod memory;
+mod sqlite;
+mod writer;
+
+use std::{path::Path, sync::Arc};
+
+use weir_proto::{Digest, Epoch, ObjectKey, Revision};
+
+use crate::{
+    error::Error,
+    snapshot::{Entry, Position, Snapshot},
+};
+
+pub(crate) use memory::Memory;
+pub(crate) use sqlite::Sqlite;
+pub(crate) use writer::Writer;
+
+/// A storage engine. It blocks, so it lives on a thread of its own: [`Writer`].
+pub(crate) trait Store: Send + std::fmt::Debug {
+    /// Everything that was committed. Called once, before the first commit.
+    fn load(&mut self) -> Result<Loaded, Error>;
+
+    /// Makes a batch durable, all or nothing: synced when this returns.
+    ///
+    /// [`Error::StoreFull`] and [`Error::StoreReadOnly`] say that nothing changed and a later commit may succeed;
+    /// after [`Error::StoreFailed`] nobody knows what is on the disk, and nothing may be committed any more.
+    fn commit(&mut self, batch: &Batch) -> Result<(), Error>;
+
+    /// The URL to open it with.
+    fn describe(&self) -> String;
+}
+
+/// What a store holds.
+#[derive(Debug, Clone)]
+pub(crate) struct Loaded {
+    /// The newest committed state.
+    pub(crate) position: Position,
+    /// As committed.
+    pub(crate) epoch_accepted: bool,
+    /// As committed.
+    pub(crate) floor: Revision,
+    /// Every object.
+    pub(crate) entries: Vec<Arc<Entry>>,
+    /// When each removed object went, above the floor.
+    pub(crate) tombstones: Vec<(ObjectKey, Revision)>,
+}
+
+/// The step from one state to a later one.
+#[derive(Debug, Clone)]
+pub(crate) struct Batch {
+    /// Where it leads.
+    pub(crate) position: Position,
+    /// As it is then.
+    pub(crate) epoch_accepted: bool,
+    /// As it is then. Tombstones at or below it are dropped.
+    pub(crate) floor: Revision,
+    /// Each object at most once.
+    pub(crate) writes: Vec<Write>,
+}
+
+/// What happens to one object.
+#[derive(Debug, Clone)]
+pub(crate) enum Write {
+    /// It is so from now on.
+    Put(Arc<Entry>),
+    /// It went at that revision.
+    Remove(ObjectKey, Revision),
+}
+
+/// Opens the store that `url` names: `sqlite:PATH` or `memory`. Blocks.
+pub(crate) fn open(url: &str) -> Result<Box<dyn Store>, Error> {
+    match url.split_once(':') {
+        None if url == "memory" => Ok(Box::new(Memory::new())),
+        Some(("sqlite", path)) if !path.is_empty() => Ok(Box::new(Sqlite::open(Path::new(path))?)),
+        _ => Err(Error::Config(format!("unknown store {url:?}: must be sqlite:PATH or memory"))),
+    }
+}
+
+impl Loaded {
+    /// The state as readers see it. An error if the objects are not those that were committed.
+    pub(crate) fn into_snapshot(self, store: &str) -> Result<Snapshot, Error> {
+        let Self { position, epoch_accepted, floor, entries, tombstones } = self;
+        let marks = (position.revision, floor, epoch_accepted);
+        let snapshot = Snapshot::restore(Snapshot::empty(position.epoch), marks, entries, tombstones);
+        let found = snapshot.position().digest;
+        if found != position.digest {
+            let reason = format!("its objects have the digest {found}, not {}", position.digest);
+            return Err(Error::StoreCorrupt { store: store.to_owned(), reason });
+        }
+        Ok(snapshot)
+    }
+}
+
+impl Batch {
+    /// The step to `next` that consists of what happened to `keys`.
+    pub(crate) fn between<'a>(next: &Snapshot, keys: impl IntoIterator<Item = &'a ObjectKey>) -> Self {
+        let write = |key: &ObjectKey| match next.get(key) {
+            Some(entry) => Write::Put(Arc::clone(entry)),
+            None => Write::Remove(key.clone(), next.removed_at(key)),
+        };
+        Self {
+            position: next.position(),
+            epoch_accepted: next.epoch_accepted(),
+            floor: next.floor(),
+            writes: keys.into_iter().map(write).collect(),
+        }
+    }
+}
+
+/// The state of a store that was just made.
+fn fresh() -> Loaded {
+    let epoch = Epoch(fastrand::u64(1..));
+    Loaded {
+        position: Position { epoch, revision: Revision(0), digest: Digest::default() },
+        epoch_accepted: false,
+        floor: Revision(0),
+        entries: Vec::new(),
+        tombstones: Vec::new(),
+    }
+}

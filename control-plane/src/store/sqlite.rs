@@ -1,0 +1,162 @@
+//! The configuration in one SQLite file, synced with every commit.
+
+mod errors;
+mod lock;
+mod schema;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use prost::Message;
+use rusqlite::{Connection, OpenFlags, Row, Transaction, params};
+use weir_proto::{Digest, Epoch, ObjectKey, ObjectKind, Revision, v1};
+
+use super::{Batch, Loaded, Store, Write, fresh};
+use crate::{
+    error::Error,
+    snapshot::{Entry, Object, Position},
+};
+use errors::Failure;
+use lock::Lock;
+
+/// An open file. No other process can open it until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Sqlite {
+    connection: Connection,
+    path: PathBuf,
+    /// Released after the connection is closed.
+    _lock: Lock,
+}
+
+impl Sqlite {
+    /// Opens the file, or makes it. Refuses what another process has open, what another program or a newer version
+    /// wrote, and what is damaged.
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        let name = name(path);
+        let lock = Lock::take(path, &name)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let open = || {
+            let mut connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+            schema::prepare(&mut connection)?;
+            Ok(connection)
+        };
+        let connection = open().map_err(|failure: Failure| failure.opening(&name))?;
+        Ok(Self { connection, path: path.to_owned(), _lock: lock })
+    }
+}
+
+impl Store for Sqlite {
+    fn load(&mut self) -> Result<Loaded, Error> {
+        load(&mut self.connection).map_err(|failure| failure.opening(&name(&self.path)))
+    }
+
+    fn commit(&mut self, batch: &Batch) -> Result<(), Error> {
+        commit(&mut self.connection, batch)
+            .map_err(|error| Failure::from(error).committing(&name(&self.path)))
+    }
+
+    fn describe(&self) -> String {
+        name(&self.path)
+    }
+}
+
+fn name(path: &Path) -> String {
+    format!("sqlite:{}", path.display())
+}
+
+fn load(connection: &mut Connection) -> Result<Loaded, Failure> {
+    let transaction = connection.transaction()?;
+    let head = transaction.query_row(
+        "SELECT epoch, epoch_accepted, revision, digest, floor FROM head",
+        [],
+        |row| {
+            let position = Position {
+                epoch: Epoch(u64_at(row, 0)?),
+                revision: Revision(u64_at(row, 2)?),
+                digest: Digest(u64_at(row, 3)?),
+            };
+            Ok(Loaded { position, epoch_accepted: row.get(1)?, floor: Revision(u64_at(row, 4)?), ..fresh() })
+        },
+    )?;
+    let mut query =
+        transaction.prepare("SELECT kind, name, body, level, meta FROM object ORDER BY kind, name")?;
+    let mut rows = query.query([])?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        entries.push(Arc::new(entry(row)?));
+    }
+    let mut query = transaction.prepare("SELECT kind, name, revision FROM tombstone")?;
+    let mut rows = query.query([])?;
+    let mut tombstones = Vec::new();
+    while let Some(row) = rows.next()? {
+        tombstones.push((key(row)?, Revision(u64_at(row, 2)?)));
+    }
+    Ok(Loaded { entries, tombstones, ..head })
+}
+
+fn commit(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    for write in &batch.writes {
+        match write {
+            Write::Put(entry) => put(&transaction, entry)?,
+            Write::Remove(key, at) => remove(&transaction, key, *at)?,
+        }
+    }
+    transaction
+        .prepare_cached("DELETE FROM tombstone WHERE revision <= ?1")?
+        .execute([batch.floor.0.cast_signed()])?;
+    transaction
+        .prepare_cached("UPDATE head SET epoch_accepted = ?1, revision = ?2, digest = ?3, floor = ?4")?
+        .execute(params![
+            batch.epoch_accepted,
+            batch.position.revision.0.cast_signed(),
+            batch.position.digest.0.cast_signed(),
+            batch.floor.0.cast_signed(),
+        ])?;
+    transaction.commit()
+}
+
+fn put(transaction: &Transaction<'_>, entry: &Entry) -> rusqlite::Result<()> {
+    let Object { key, body, level, .. } = &entry.object;
+    transaction
+        .prepare_cached("DELETE FROM tombstone WHERE kind = ?1 AND name = ?2")?
+        .execute(params![key.kind as u8, &*key.name])?;
+    transaction
+        .prepare_cached(
+            "INSERT OR REPLACE INTO object (kind, name, body, level, meta) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![key.kind as u8, &*key.name, &body[..], level, entry.meta.encode_to_vec()])?;
+    Ok(())
+}
+
+fn remove(transaction: &Transaction<'_>, key: &ObjectKey, at: Revision) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("DELETE FROM object WHERE kind = ?1 AND name = ?2")?
+        .execute(params![key.kind as u8, &*key.name])?;
+    transaction
+        .prepare_cached("INSERT OR REPLACE INTO tombstone (kind, name, revision) VALUES (?1, ?2, ?3)")?
+        .execute(params![key.kind as u8, &*key.name, at.0.cast_signed()])?;
+    Ok(())
+}
+
+fn entry(row: &Row<'_>) -> Result<Entry, Failure> {
+    let key = key(row)?;
+    let (body, level, meta) = (row.get::<_, Vec<u8>>(2)?, row.get(3)?, row.get::<_, Vec<u8>>(4)?);
+    let damaged = |what: &dyn std::fmt::Display| Failure::Damaged(format!("{key}: {what}"));
+    let object = Object::stored(key.clone(), body.into(), level).map_err(|e| damaged(&e))?;
+    let meta = v1::ObjectMeta::decode(meta.as_slice()).map_err(|e| damaged(&e))?;
+    Ok(Entry { object, meta })
+}
+
+fn key(row: &Row<'_>) -> Result<ObjectKey, Failure> {
+    let (kind, name) = (row.get::<_, i32>(0)?, row.get::<_, String>(1)?);
+    let kind = ObjectKind::try_from(kind).map_err(|e| Failure::Damaged(format!("{name}: {e}")))?;
+    Ok(ObjectKey::new(kind, &name))
+}
+
+/// SQLite's integers are signed; only the bits count here.
+fn u64_at(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get(column).map(i64::cast_unsigned)
+}
