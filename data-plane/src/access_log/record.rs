@@ -1,0 +1,96 @@
+//! One line of the access log. It never has header values or queries, because secrets travel in them.
+
+use std::{io::Write, net::SocketAddr};
+
+use serde::Serialize;
+use tokio::time::Duration;
+
+/// What is known of a request when it has ended.
+#[derive(Debug)]
+pub(crate) struct Record<'a> {
+    pub(crate) listener: &'a str,
+    pub(crate) client: SocketAddr,
+    pub(crate) request: Option<&'a Request>,
+    pub(crate) status: u16,
+    pub(crate) reason: &'static str,
+    pub(crate) service: Option<&'a str>,
+    pub(crate) backend: Option<&'a str>,
+    pub(crate) attempts: u32,
+    /// Of the request's body.
+    pub(crate) bytes_in: u64,
+    /// Of the response's body.
+    pub(crate) bytes_out: u64,
+    /// From the request's head to the end of the response.
+    pub(crate) took: Duration,
+    /// From the first attempt to the response's head.
+    pub(crate) upstream: Option<Duration>,
+}
+
+/// What the request said, kept only where there is a log.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) method: http::Method,
+    pub(crate) host: String,
+    /// Without the query.
+    pub(crate) path: String,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    listener: &'a str,
+    client: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
+    status: u16,
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backend: Option<&'a str>,
+    attempts: u32,
+    bytes_in: u64,
+    bytes_out: u64,
+    duration_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream_ms: Option<f64>,
+}
+
+impl Record<'_> {
+    /// As JSON, without the end of the line. The time is that of the writing.
+    pub(super) fn write(&self, line: &mut Vec<u8>) {
+        let request = self.request;
+        let json = Line {
+            time: jiff::Timestamp::now().to_string(),
+            listener: self.listener,
+            client: self.client,
+            method: request.map(|r| r.method.as_str()),
+            host: request.map(|r| r.host.as_str()),
+            path: request.map(|r| r.path.as_str()),
+            status: self.status,
+            reason: self.reason,
+            service: self.service,
+            backend: self.backend,
+            attempts: self.attempts,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            duration_ms: milliseconds(self.took),
+            upstream_ms: self.upstream.map(milliseconds),
+        };
+        let start = line.len();
+        if serde_json::to_writer(&mut *line, &json).is_err() {
+            // Not possible for these types; a line that says so is better than a torn one.
+            line.truncate(start);
+            let _ = line.write_all(b"{}");
+        }
+    }
+}
+
+/// To the microsecond.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -1,0 +1,100 @@
+//! Notices when a client takes too long: with its head, its body, its reading, or between two requests.
+
+use std::task::{Context, Poll};
+
+use tokio::time::{Duration, Instant};
+use weir_proto::Limits;
+
+use super::state::{Phase, State};
+use crate::{
+    alarm::Alarm,
+    body::{ClientBody, Flow},
+    reason::Reason,
+};
+
+/// How long a client may leave unread what waits for it.
+const STALL_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How long a connection that should close waits for one more request: closing at once would meet requests that are
+/// already under way.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why a connection must be ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// No request came for too long.
+    Idle,
+    /// A request's head took too long.
+    Head,
+    /// The client does not read.
+    Stalled,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    alarm: Alarm,
+    closing: bool,
+}
+
+enum Next {
+    End(Due),
+    Body,
+}
+
+impl Watch {
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    pub(super) fn set_closing(&mut self) {
+        self.closing = true;
+    }
+
+    /// Ready when the connection must be ended. A body that takes too long is aborted here: its request is answered.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, state: &State, limits: &Limits) -> Poll<Due> {
+        loop {
+            let Some((deadline, next)) = self.next(state, limits) else { return Poll::Pending };
+            std::task::ready!(self.alarm.poll(cx, deadline));
+            match next {
+                Next::End(due) => {
+                    if due == Due::Stalled {
+                        state.set_end(Reason::ClientStalled);
+                    }
+                    return Poll::Ready(due);
+                }
+                Next::Body => {
+                    if let Some(body) = state.body().filter(|body| matches!(body.flow(), Flow::Client(_))) {
+                        body.abort(Reason::RequestBodyTimeout);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What runs out next, as things stand.
+    fn next(&self, state: &State, limits: &Limits) -> Option<(Instant, Next)> {
+        match state.phase() {
+            Phase::Idle(since) if self.closing => Some((since + CLOSING_TIMEOUT, Next::End(Due::Idle))),
+            Phase::Idle(since) => Some((since + limits.idle_timeout, Next::End(Due::Idle))),
+            Phase::Head(since) => Some((since + limits.header_timeout, Next::End(Due::Head))),
+            Phase::Request => {
+                let stall = state.blocked().map(|since| (since + STALL_TIMEOUT, Next::End(Due::Stalled)));
+                let body = state.body().and_then(|body| body_deadline(&body, limits)).map(|at| (at, Next::Body));
+                [stall, body].into_iter().flatten().min_by_key(|(deadline, _)| *deadline)
+            }
+        }
+    }
+}
+
+/// When the body is to be looked at again. While it is the backend's turn, this is before the client's time can run
+/// out, whenever its turn comes.
+fn body_deadline(body: &ClientBody, limits: &Limits) -> Option<Instant> {
+    if body.failure().is_some() {
+        return None;
+    }
+    match body.flow() {
+        Flow::Client(since) => Some(since + limits.body_idle_timeout),
+        Flow::Untouched | Flow::Backend(_) => Some(Instant::now() + limits.body_idle_timeout),
+        Flow::Done(_) => None,
+    }
+}

@@ -1,0 +1,141 @@
+//! The account of one request: from its head to the end of the response, of the tunnel, or of the client's patience.
+
+use std::{rc::Rc, sync::Arc};
+
+use http::StatusCode;
+use tokio::time::Instant;
+
+use crate::{
+    access_log::{Record, Request},
+    body::ClientBody,
+    downstream::Client,
+    endpoint::Endpoint,
+    reason::Reason,
+    table::ServiceEntry,
+};
+
+/// Counted and logged when it is dropped, so that no way out of a request forgets it.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    client: Rc<Client>,
+    started: Instant,
+    request: Option<Request>,
+    request_body: Option<Rc<ClientBody>>,
+    service: Option<Arc<ServiceEntry>>,
+    backend: Option<Arc<Endpoint>>,
+    attempts: u32,
+    first_attempt: Option<Instant>,
+    answered: Option<Instant>,
+    status: u16,
+    reason: Reason,
+    complete: bool,
+    bytes_out: u64,
+}
+
+impl Exchange {
+    /// `request` is for the access log, and only where there is one.
+    pub(crate) fn begin(client: &Rc<Client>, request: Option<Request>, body: Option<Rc<ClientBody>>) -> Self {
+        client.local.counters().requests_started.add(1);
+        Self {
+            client: Rc::clone(client),
+            started: Instant::now(),
+            request,
+            request_body: body,
+            service: None,
+            backend: None,
+            attempts: 0,
+            first_attempt: None,
+            answered: None,
+            status: Reason::ClientGone.status().as_u16(),
+            reason: Reason::ClientGone,
+            complete: false,
+            bytes_out: 0,
+        }
+    }
+
+    pub(crate) fn routed(&mut self, service: &Arc<ServiceEntry>) {
+        self.service = Some(Arc::clone(service));
+    }
+
+    /// How many attempts were begun after the first.
+    pub(crate) fn retries(&self) -> u32 {
+        self.attempts.saturating_sub(1)
+    }
+
+    pub(crate) fn attempt(&mut self, backend: &Arc<Endpoint>) {
+        self.first_attempt.get_or_insert_with(Instant::now);
+        self.attempts += 1;
+        if self.attempts > 1 {
+            self.client.local.counters().retries.add(1);
+        }
+        self.backend = Some(Arc::clone(backend));
+    }
+
+    /// The attempt did not count after all: its backend was retired before anything was sent.
+    pub(crate) fn withdraw(&mut self) {
+        self.attempts -= 1;
+        self.backend = None;
+    }
+
+    /// What the client is told.
+    pub(crate) fn answer(&mut self, reason: Reason, status: StatusCode) {
+        self.answered = Some(Instant::now());
+        (self.reason, self.status) = (reason, status.as_u16());
+    }
+
+    /// Bytes of the response's body went out.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.bytes_out += bytes as u64;
+    }
+
+    /// The response was handed on to its end.
+    pub(crate) fn complete(&mut self) {
+        self.complete = true;
+    }
+
+    /// The response began, and was cut.
+    pub(crate) fn cut_short(&mut self, reason: Reason) {
+        self.reason = reason;
+        self.complete = true;
+        self.client.state.cut_short();
+    }
+
+    fn outcome(&self) -> Reason {
+        match self.complete {
+            true => self.reason,
+            false if std::thread::panicking() => Reason::Internal,
+            false => self.client.state.end().unwrap_or(Reason::ClientGone),
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let (local, now) = (&self.client.local, Instant::now());
+        let (reason, took) = (self.outcome(), now - self.started);
+        let counters = local.counters();
+        let outcomes = match &self.service {
+            Some(service) => service.counters.at(local.index()),
+            None => &counters.unrouted,
+        };
+        outcomes.count(reason, self.status, took);
+        counters.requests_ended.add(1);
+        self.client.state.idle(now);
+        let Some(log) = local.log() else { return };
+        let backend = self.backend.as_ref().map(|endpoint| endpoint.key().id.as_str());
+        log.borrow_mut().push(&Record {
+            listener: &self.client.listener.name(),
+            client: self.client.peer,
+            request: self.request.as_ref(),
+            status: self.status,
+            reason: reason.code(),
+            service: self.service.as_ref().map(|entry| entry.service.name.as_str()),
+            backend,
+            attempts: self.attempts,
+            bytes_in: self.request_body.as_ref().map_or(0, |body| body.bytes()),
+            bytes_out: self.bytes_out,
+            took,
+            upstream: self.answered.zip(self.first_attempt).map(|(end, start)| end - start),
+        });
+    }
+}

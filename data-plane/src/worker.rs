@@ -1,0 +1,152 @@
+//! The threads that serve requests: each with a runtime, listener sockets and connections to backends of its own.
+
+mod accept;
+mod connections;
+mod local;
+mod run;
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, atomic::AtomicU32},
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Duration, Instant},
+};
+use weir_proto::Limits;
+
+pub(crate) use self::{
+    accept::Listener,
+    local::{Local, Shared},
+};
+use crate::{
+    access_log::AccessLog,
+    counters::{WorkerCounters, WorkerSums},
+    table::SharedTable,
+    upstream,
+};
+
+/// Commands that wait for a busy worker; whoever sends more waits.
+const COMMANDS: usize = 64;
+
+/// All workers. Dropping it ends them at once, and cuts what they have in flight.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    workers: Vec<Worker>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    commands: mpsc::Sender<Command>,
+    counters: Arc<WorkerCounters>,
+}
+
+/// What a worker is told. A worker whose thread is gone is told nothing, and counts as one that has obeyed: it serves
+/// no requests.
+#[derive(Debug)]
+enum Command {
+    Open { address: SocketAddr, name: Arc<str>, limits: Limits, open: Arc<AtomicU32>, socket: TcpListener },
+    Update { address: SocketAddr, name: Arc<str>, limits: Limits },
+    Close { address: SocketAddr, done: oneshot::Sender<()> },
+    Barrier { done: oneshot::Sender<()> },
+    Drain { deadline: Instant, done: oneshot::Sender<u64> },
+}
+
+impl Workers {
+    /// Starts `n` threads, which serve by the table in force. They accept nothing before `open`.
+    pub(crate) fn start(n: usize, table: &Arc<SharedTable>, log: Option<&AccessLog>) -> io::Result<Self> {
+        let idle_limit = upstream::idle_limit(n);
+        let workers = (0..n).map(|index| {
+            let (sender, commands) = mpsc::channel(COMMANDS);
+            let counters = Arc::new(WorkerCounters::default());
+            let log = log.map(|log| log.buffer(&counters));
+            let shared =
+                Shared { index, table: Arc::clone(table), counters: Arc::clone(&counters), log, idle_limit };
+            run::spawn(shared, commands)?;
+            Ok(Worker { commands: sender, counters })
+        });
+        Ok(Self { workers: workers.collect::<io::Result<_>>()? })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Accepts on an address that is not open. `sockets` are all bound to it, one for each worker, as `listener::bind`
+    /// makes them; `name` is for logs.
+    pub(crate) async fn open(
+        &self,
+        address: SocketAddr,
+        name: &str,
+        limits: Limits,
+        sockets: Vec<TcpListener>,
+    ) {
+        let (name, open): (Arc<str>, _) = (name.into(), Arc::new(AtomicU32::new(0)));
+        for (worker, socket) in self.workers.iter().zip(sockets) {
+            let (name, open) = (Arc::clone(&name), Arc::clone(&open));
+            worker.tell(Command::Open { address, name, limits, open, socket }).await;
+        }
+    }
+
+    /// Changes the name and the limits of an open address; its sockets and connections stay.
+    pub(crate) async fn update(&self, address: SocketAddr, name: &str, limits: Limits) {
+        let name: Arc<str> = name.into();
+        for worker in &self.workers {
+            worker.tell(Command::Update { address, name: Arc::clone(&name), limits }).await;
+        }
+    }
+
+    /// Closes the sockets of an address, after accepting what waits on them. Its connections end with the request that
+    /// they have. Returns when the sockets are closed.
+    pub(crate) async fn close(&self, address: SocketAddr) {
+        self.ask_all(|done| Command::Close { address, done }).await;
+    }
+
+    /// Returns when no worker can start a request from a table older than the one in force at the call, nor send one
+    /// to an endpoint that was retired before it. Connections that idle at retired endpoints are closed by then.
+    pub(crate) async fn barrier(&self) {
+        self.ask_all(|done| Command::Barrier { done }).await;
+    }
+
+    /// Closes every address as `close` does, and returns when all connections have ended, or at the deadline: with the
+    /// number of requests and tunnels that had not ended by then, and were cut.
+    pub(crate) async fn drain(&self, timeout: Duration) -> u64 {
+        let deadline = Instant::now() + timeout;
+        self.ask_all(|done| Command::Drain { deadline, done }).await.into_iter().sum()
+    }
+
+    /// Requests and tunnels that have not ended.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.counters().in_flight
+    }
+
+    /// What all workers have counted so far.
+    pub(crate) fn counters(&self) -> WorkerSums {
+        WorkerCounters::sum(self.workers.iter().map(|worker| &*worker.counters))
+    }
+
+    /// Tells all, then waits for all.
+    async fn ask_all<T>(&self, command: impl Fn(oneshot::Sender<T>) -> Command) -> Vec<T> {
+        let mut answers = Vec::with_capacity(self.workers.len());
+        for worker in &self.workers {
+            let (sender, answer) = oneshot::channel();
+            worker.tell(command(sender)).await;
+            answers.push(answer);
+        }
+        let mut all = Vec::with_capacity(answers.len());
+        for answer in answers {
+            all.extend(answer.await);
+        }
+        all
+    }
+}
+
+impl Worker {
+    async fn tell(&self, command: Command) {
+        if self.commands.send(command).await.is_err() {
+            tracing::error!("a worker thread is gone; restart the proxy to have all its processors again");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What all requests of one worker share. Never leaves its thread, so nothing in it is locked.
+
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::Arc,
+};
+
+use arc_swap::Cache;
+
+use super::connections::Connections;
+use crate::{
+    access_log::LogBuffer,
+    counters::WorkerCounters,
+    table::{SharedTable, Table},
+    upstream::Pool,
+};
+
+#[derive(Debug)]
+pub(crate) struct Local {
+    index: usize,
+    table: RefCell<CachedTable>,
+    pool: Rc<Pool>,
+    counters: Arc<WorkerCounters>,
+    connections: Rc<Connections>,
+    log: Option<RefCell<LogBuffer>>,
+}
+
+/// What a worker has from outside its thread.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) index: usize,
+    pub(crate) table: Arc<SharedTable>,
+    pub(crate) counters: Arc<WorkerCounters>,
+    pub(crate) log: Option<LogBuffer>,
+    /// How many connections to backends may idle.
+    pub(crate) idle_limit: usize,
+}
+
+/// The table in force as this thread last saw it. Requests share it by a count of the thread's own: all threads that
+/// count on one line for every request would wait for each other.
+#[derive(Debug)]
+struct CachedTable {
+    cache: Cache<Arc<SharedTable>, Option<Arc<Table>>>,
+    shared: Option<Rc<Arc<Table>>>,
+}
+
+impl Local {
+    pub(crate) fn new(Shared { index, table, counters, log, idle_limit }: Shared) -> Self {
+        let table = RefCell::new(CachedTable { cache: Cache::new(table), shared: None });
+        let pool = Rc::new(Pool::new(idle_limit));
+        Self { index, table, pool, counters, connections: Rc::default(), log: log.map(RefCell::new) }
+    }
+
+    /// The worker's number.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The table in force now.
+    pub(crate) fn table(&self) -> Option<Rc<Arc<Table>>> {
+        let CachedTable { cache, shared } = &mut *self.table.borrow_mut();
+        let newest = cache.load().as_ref()?;
+        match shared {
+            Some(known) if Arc::ptr_eq(known, newest) => Some(Rc::clone(known)),
+            _ => Some(Rc::clone(shared.insert(Rc::new(Arc::clone(newest))))),
+        }
+    }
+
+    pub(crate) fn pool(&self) -> &Rc<Pool> {
+        &self.pool
+    }
+
+    pub(crate) fn counters(&self) -> &Arc<WorkerCounters> {
+        &self.counters
+    }
+
+    pub(super) fn connections(&self) -> &Rc<Connections> {
+        &self.connections
+    }
+
+    /// Where lines of the access log go, if there is one.
+    pub(crate) fn log(&self) -> Option<&RefCell<LogBuffer>> {
+        self.log.as_ref()
+    }
+
+    pub(super) fn flush_log(&self) {
+        if let Some(log) = &self.log {
+            log.borrow_mut().flush();
+        }
+    }
+
+    pub(super) fn in_flight(&self) -> u64 {
+        WorkerCounters::sum([&*self.counters]).in_flight
+    }
+}

@@ -1,0 +1,96 @@
+//! One worker's thread: it obeys commands, and does what has to be done from time to time.
+
+use std::{collections::HashMap, io, net::SocketAddr, rc::Rc, thread};
+
+use tokio::{
+    runtime,
+    sync::mpsc,
+    task::{self, LocalSet},
+    time::{self, Duration, MissedTickBehavior},
+};
+
+use super::{
+    Command,
+    accept::{Accepting, Listener},
+    local::{Local, Shared},
+};
+
+/// How often idle connections are looked through and the access log's buffer is handed over.
+const UPKEEP: Duration = Duration::from_millis(250);
+
+/// Starts the thread; it ends when the sender of `commands` is dropped.
+pub(super) fn spawn(shared: Shared, commands: mpsc::Receiver<Command>) -> io::Result<()> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new().name(format!("weir-worker-{}", shared.index)).spawn(move || {
+        let local = Rc::new(Local::new(shared));
+        LocalSet::new().block_on(&runtime, run(&local, commands));
+        local.flush_log();
+    })?;
+    Ok(())
+}
+
+async fn run(local: &Rc<Local>, mut commands: mpsc::Receiver<Command>) {
+    let mut open = HashMap::new();
+    let mut upkeep = time::interval(UPKEEP);
+    upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            command = commands.recv() => match command {
+                Some(command) => obey(local, &mut open, command).await,
+                None => return,
+            },
+            _ = upkeep.tick() => {
+                local.pool().sweep();
+                local.flush_log();
+            }
+        }
+    }
+}
+
+async fn obey(local: &Rc<Local>, open: &mut HashMap<SocketAddr, Accepting>, command: Command) {
+    match command {
+        Command::Open { address, name, limits, open: connections, socket } => {
+            let listener = Rc::new(Listener::new(address, name, limits, connections));
+            match Accepting::start(local, listener, socket) {
+                Ok(accepting) => {
+                    open.insert(address, accepting);
+                }
+                Err(e) => tracing::error!("cannot accept on {address}: {e}; another worker may still do"),
+            }
+        }
+        Command::Update { address, name, limits } => {
+            if let Some(accepting) = open.get(&address) {
+                accepting.listener().update(name, limits);
+            }
+        }
+        Command::Close { address, done } => {
+            if let Some(accepting) = open.remove(&address) {
+                accepting.stop().await;
+            }
+            // Whoever asked may be gone.
+            let _ = done.send(());
+        }
+        Command::Barrier { done } => {
+            local.table();
+            local.pool().sweep();
+            // Requests that were handed to a connection's task before have been written when this runs again.
+            task::yield_now().await;
+            let _ = done.send(());
+        }
+        Command::Drain { deadline, done } => {
+            for (_, accepting) in open.drain() {
+                accepting.stop().await;
+            }
+            // In a task of its own, because the table may still change while requests end.
+            let local = Rc::clone(local);
+            task::spawn_local(async move {
+                let left = match time::timeout_at(deadline, local.connections().ended()).await {
+                    Ok(()) => 0,
+                    Err(_) => local.in_flight(),
+                };
+                local.connections().cut();
+                let _ = done.send(left);
+            });
+        }
+    }
+}
