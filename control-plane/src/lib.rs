@@ -1,1 +1,27 @@
-//! x
+//! Weir's control plane: the one registry of services, backends and routes, and its way to the proxies.
+//!
+//! [`Listeners::bind`] takes the sockets, [`serve`] is the program; `main.rs` adds flags, log and signals.
+
+mod address_policy;
+mod admin;
+mod config;
+mod drain;
+mod error;
+mod events;
+mod fleet;
+mod grpc;
+mod incoming;
+mod lease;
+mod listeners;
+mod metrics;
+mod publish;
+mod registry;
+mod rpc;
+mod serve;
+mod snapshot;
+mod store;
+
+pub use config::{Config, LogFormat};
+pub use error::{Error, Fault};
+pub use listeners::Listeners;
+pub use serve::serve;

@@ -1,0 +1,164 @@
+//! The settings of the control plane: flags, environment variables, or plain fields for a program that embeds it.
+
+use std::{fmt, net::SocketAddr, path::PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use crate::Error;
+
+/// What a control plane is started with.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// Where backends, proxies and operators reach the control plane (gRPC). Port 0 takes a free one
+    #[arg(long, env = "WEIR_LISTEN", value_name = "IP:PORT", default_value_t = Config::default().listen)]
+    pub listen: SocketAddr,
+
+    /// Where /livez, /readyz and /metrics are answered (HTTP). Port 0 takes a free one
+    #[arg(long, env = "WEIR_ADMIN", value_name = "IP:PORT", default_value_t = Config::default().admin)]
+    pub admin: SocketAddr,
+
+    /// Keep everything in DIR/weir.db; the directory is made if it is missing
+    #[arg(long, env = "WEIR_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Keep everything in another store: sqlite:PATH, or memory, which forgets at the end of the process
+    #[arg(long, env = "WEIR_STORE", value_name = "STORE")]
+    pub store: Option<String>,
+
+    /// Serve without TLS on an address that other machines reach. Whoever reaches it can then change everything
+    #[arg(long, env = "WEIR_INSECURE")]
+    pub insecure: bool,
+
+    /// Accept backends on loopback addresses [default: only while --listen is one]
+    #[arg(
+        long,
+        env = "WEIR_ALLOW_LOOPBACK_BACKENDS",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true"
+    )]
+    pub allow_loopback_backends: Option<bool>,
+
+    /// What to log: a level, or levels by module, as `info,weir_control_plane=debug`
+    #[arg(long, env = "WEIR_LOG", value_name = "FILTER", default_value = "info")]
+    pub log: String,
+
+    /// How to write the log, which goes to standard error
+    #[arg(long, env = "WEIR_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Config {
+    /// The settings of a control plane without flags. It names no store, so it does not start as it is.
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7400)),
+            admin: SocketAddr::from(([127, 0, 0, 1], 7401)),
+            data_dir: None,
+            store: None,
+            insecure: false,
+            allow_loopback_backends: None,
+            log: "info".to_owned(),
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+impl Config {
+    /// Where the state is kept, as `store::open` understands it.
+    pub(crate) fn store_url(&self) -> Result<String, Error> {
+        match (&self.data_dir, &self.store) {
+            (Some(dir), None) => Ok(format!("sqlite:{}", dir.join("weir.db").display())),
+            (None, Some(url)) => Ok(url.clone()),
+            (None, None) => usage(
+                "say where to keep the state: --data-dir DIR, or --store memory to forget it at the end",
+            ),
+            (Some(_), Some(_)) => usage("--data-dir and --store exclude each other; give one of them"),
+        }
+    }
+
+    /// Refuses what would be a mistake.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.store_url()?;
+        if self.listen.ip().is_loopback() || self.insecure {
+            return Ok(());
+        }
+        usage(format_args!(
+            "--listen {} is reachable from other machines, and there is no TLS: anybody there could change \
+             everything; listen on a loopback address, or give --insecure if the network is trusted",
+            self.listen
+        ))
+    }
+
+    /// Whether backends may have loopback addresses.
+    pub(crate) fn loopback_backends(&self) -> bool {
+        self.allow_loopback_backends.unwrap_or_else(|| self.listen.ip().is_loopback())
+    }
+}
+
+fn usage<T>(text: impl fmt::Display) -> Result<T, Error> {
+    Err(Error::Config(text.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    fn parse(args: &[&str]) -> Config {
+        Command::try_parse_from([&["weir-control-plane"], args].concat()).expect("valid flags").config
+    }
+
+    fn refusal(args: &[&str]) -> String {
+        parse(args).check().expect_err("must be refused").to_string()
+    }
+
+    #[test]
+    fn exactly_one_store() {
+        let url = |args: &[&str]| parse(args).store_url().ok();
+        assert_eq!(url(&["--data-dir", "/var/lib/weir"]).as_deref(), Some("sqlite:/var/lib/weir/weir.db"));
+        assert_eq!(url(&["--store", "memory"]).as_deref(), Some("memory"));
+        assert!(refusal(&[]).contains("--data-dir DIR"), "{}", refusal(&[]));
+        assert!(refusal(&["--data-dir", "x", "--store", "memory"]).contains("exclude each other"));
+    }
+
+    #[test]
+    fn another_machine_needs_an_explicit_word() {
+        let open = ["--store", "memory", "--listen", "0.0.0.0:7400"];
+        assert!(refusal(&open).contains("--insecure"));
+        assert!(parse(&[&open[..], &["--insecure"]].concat()).check().is_ok());
+        assert!(parse(&["--store", "memory", "--listen", "[::1]:7400"]).check().is_ok());
+    }
+
+    #[test]
+    fn loopback_backends_follow_the_listener() {
+        let loopback = |args: &[&str]| parse(args).loopback_backends();
+        assert!(loopback(&[]));
+        assert!(!loopback(&["--listen", "10.0.0.5:7400"]));
+        assert!(loopback(&["--listen", "10.0.0.5:7400", "--allow-loopback-backends"]));
+        assert!(!loopback(&["--allow-loopback-backends=false"]));
+    }
+
+    #[test]
+    fn flags_and_fields_have_the_same_defaults() {
+        let (flags, fields) = (parse(&[]), Config::default());
+        assert_eq!(format!("{flags:?}"), format!("{fields:?}"));
+    }
+}

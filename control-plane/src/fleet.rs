@@ -1,0 +1,151 @@
+//! The proxies: who is connected, what each acknowledged, refused and reported.
+
+mod member;
+mod roster;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use weir_proto::{Epoch, ObjectKey, ProxyId, Revision, v1};
+
+pub(crate) use self::member::{Draining, Identity, Member, Report};
+use self::{
+    member::{Now, StreamId},
+    roster::{MOST_PROXIES, Roster},
+};
+use crate::{
+    Error,
+    events::{Events, Happening},
+    metrics::Metrics,
+    snapshot::Position,
+};
+
+/// The list of proxies, shared by all streams.
+#[derive(Debug, Clone)]
+pub(crate) struct Fleet {
+    roster: Arc<Mutex<Roster>>,
+    /// Wakes those who wait for an acknowledgement or a report.
+    changed: watch::Sender<()>,
+    events: Arc<Events>,
+    metrics: Metrics,
+}
+
+impl Fleet {
+    /// Nobody yet; `current` is what proxies should have.
+    pub(crate) fn new(current: Position, events: Arc<Events>, metrics: Metrics) -> Self {
+        let roster = Arc::new(Mutex::new(Roster::new(current)));
+        Self { roster, changed: watch::Sender::new(()), events, metrics }
+    }
+
+    /// Enters a proxy whose stream began. It leaves when the answer is dropped. An older stream of the same proxy is
+    /// told to end.
+    pub(crate) fn join(&self, identity: Identity) -> Result<Membership, Error> {
+        let (id, peer) = (identity.id.clone(), identity.peer_address.clone());
+        let replaced = CancellationToken::new();
+        let Some(stream) = self.lock().connect(identity, replaced.clone(), Now::read()) else {
+            return Err(Error::TooMany { what: "proxies", most: MOST_PROXIES });
+        };
+        self.tell(v1::EventType::ProxyConnected, &id, None, format!("proxy {id} connected from {peer}"));
+        self.changed.send_replace(());
+        Ok(Membership { fleet: self.clone(), id, stream, replaced })
+    }
+
+    /// Notes that there is a newer state.
+    pub(crate) fn published(&self, position: Position) {
+        self.lock().published(position, Now::read());
+    }
+
+    /// Everybody who is connected or was within the last hour, in the order of their ids.
+    pub(crate) fn members(&self) -> Vec<Member> {
+        let mut roster = self.lock();
+        roster.forget(Now::read());
+        roster.members().cloned().collect()
+    }
+
+    /// How many proxies are connected, and how many of them are behind.
+    pub(crate) fn count(&self) -> (usize, usize) {
+        let roster = self.lock();
+        let connected = roster.members().filter(|m| m.is_connected());
+        connected.fold((0, 0), |(all, behind), m| (all + 1, behind + usize::from(m.behind_since.is_some())))
+    }
+
+    /// How far the connected proxies are with draining `backend` since `revision`.
+    pub(crate) fn draining(&self, epoch: Epoch, revision: Revision, backend: &str) -> Draining {
+        self.lock().draining(epoch, revision, backend)
+    }
+
+    /// Changes whenever a proxy comes, goes, acknowledges or reports.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Every call on the roster is complete in itself, so that one which panicked leaves nothing half done.
+    fn lock(&self) -> MutexGuard<'_, Roster> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, kind: v1::EventType, id: &ProxyId, object: Option<ObjectKey>, message: String) {
+        tracing::info!(proxy = %id, "{message}");
+        let revision = self.lock().current().revision;
+        self.events.emit(Happening { kind, revision, object, proxy_id: id.to_string(), message });
+    }
+}
+
+/// A proxy's place in the fleet, for as long as its stream lives.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    fleet: Fleet,
+    id: ProxyId,
+    stream: StreamId,
+    replaced: CancellationToken,
+}
+
+impl Membership {
+    /// Cancelled when the same proxy opened another stream.
+    pub(crate) fn replaced(&self) -> &CancellationToken {
+        &self.replaced
+    }
+
+    /// The proxy has this state in force, but for what it refused.
+    pub(crate) fn acknowledge(&self, position: Position, refused: Vec<v1::Refused>) {
+        let now = Now::read();
+        let fresh = self.fleet.lock().acknowledge(&self.id, self.stream, position, refused, now);
+        self.fleet.metrics.refused_objects.inc_by(fresh.len() as u64);
+        for refusal in fresh {
+            let object = refusal.object.and_then(|object| ObjectKey::try_from(object).ok());
+            let what = object.as_ref().map_or_else(|| "an object".to_owned(), ToString::to_string);
+            let reason = match refusal.field.as_str() {
+                "" => refusal.reason,
+                field => format!("{field}: {}", refusal.reason),
+            };
+            let message = format!("proxy {} refused {what}: {reason}", self.id);
+            self.fleet.tell(v1::EventType::ProxyRefused, &self.id, object, message);
+        }
+        self.fleet.changed.send_replace(());
+    }
+
+    /// The proxy said how things stand.
+    pub(crate) fn report(&self, report: Report) {
+        self.fleet.lock().report(&self.id, self.stream, report);
+        self.fleet.changed.send_replace(());
+    }
+
+    /// The proxy gets everything anew, because of `reason`.
+    pub(crate) fn resynced(&self, label: &'static str, reason: &str) {
+        self.fleet.metrics.resyncs.get_or_create_owned(&[("reason", label)]).inc();
+        let message = format!("proxy {} gets everything anew: {reason}", self.id);
+        self.fleet.tell(v1::EventType::ProxyResynced, &self.id, None, message);
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        // A stream that another one of the same proxy replaced is no news.
+        if self.fleet.lock().disconnect(&self.id, self.stream, Now::read()) {
+            let message = format!("proxy {} disconnected", self.id);
+            self.fleet.tell(v1::EventType::ProxyDisconnected, &self.id, None, message);
+            self.fleet.changed.send_replace(());
+        }
+    }
+}

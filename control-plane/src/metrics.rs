@@ -1,0 +1,160 @@
+//! What the control plane counts. Each counter is bumped where the thing happens; what is a state and not a count is
+//! read off that state when somebody asks for `/metrics` (`admin.rs`).
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::{
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+
+/// One label with a value out of a fixed set, so that the number of series is bounded.
+pub(crate) type Label = [(&'static str, &'static str); 1];
+
+/// The counters, cheap to clone: all clones count together.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    /// Backends that were registered, anew or changed.
+    pub registrations: Counter,
+    /// Backends that were removed because somebody said so.
+    pub deregistrations: Counter,
+    /// Leases that were not renewed in time.
+    pub expiries: Counter,
+    /// Leases that heartbeats renewed.
+    pub heartbeats: Counter,
+    /// Leases that heartbeats named and nobody knows.
+    pub unknown_leases: Counter,
+    /// How long one transaction of the store takes, to the disk and back.
+    pub store_commit: Histogram,
+    /// Changes that went into one transaction.
+    pub batch_size: Histogram,
+    /// States that were published to the proxies.
+    pub publishes: Counter,
+    /// The encoded size of what was published.
+    pub delta_bytes: Histogram,
+    /// Bytes of configuration that were handed to discovery streams, by `form`: `delta` or `snapshot`.
+    pub sent_bytes: Family<Label, Counter>,
+    /// Snapshots that a proxy needed although it had something, by `reason`: `digest` or `requested`.
+    pub resyncs: Family<Label, Counter>,
+    /// Objects that proxies named as refused, counted once for each acknowledgement that adds one.
+    pub refused_objects: Counter,
+    /// Open streams, by `call`.
+    pub streams: Family<Label, Gauge>,
+}
+
+impl Metrics {
+    /// Fresh counters, all of them known to `registry`.
+    pub(crate) fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            registrations: Counter::default(),
+            deregistrations: Counter::default(),
+            expiries: Counter::default(),
+            heartbeats: Counter::default(),
+            unknown_leases: Counter::default(),
+            // 100 µs (a page in memory) to 3 s (a disk in distress).
+            store_commit: Histogram::new(exponential_buckets(0.0001, 2.0, 16)),
+            batch_size: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
+            publishes: Counter::default(),
+            delta_bytes: Histogram::new(exponential_buckets(64.0, 4.0, 10)),
+            sent_bytes: Family::default(),
+            resyncs: Family::default(),
+            refused_objects: Counter::default(),
+            streams: Family::default(),
+        };
+        metrics.describe(registry);
+        metrics
+    }
+
+    fn describe(&self, to: &mut Registry) {
+        to.register("registrations", "Backends registered, anew or changed", self.registrations.clone());
+        to.register("deregistrations", "Backends removed on request", self.deregistrations.clone());
+        to.register("lease_expiries", "Leases not renewed in time", self.expiries.clone());
+        to.register("heartbeats", "Leases renewed by heartbeats", self.heartbeats.clone());
+        to.register("unknown_leases", "Leases in heartbeats that nobody knows", self.unknown_leases.clone());
+        to.register_with_unit(
+            "store_commit",
+            "One transaction of the store, synced",
+            Unit::Seconds,
+            self.store_commit.clone(),
+        );
+        to.register("store_batch_size", "Changes in one transaction", self.batch_size.clone());
+        to.register("publishes", "States published to the proxies", self.publishes.clone());
+        to.register_with_unit(
+            "published_delta",
+            "Encoded size of a published change",
+            Unit::Bytes,
+            self.delta_bytes.clone(),
+        );
+        to.register_with_unit(
+            "sent",
+            "Configuration handed to discovery streams",
+            Unit::Bytes,
+            self.sent_bytes.clone(),
+        );
+        to.register("resyncs", "Snapshots sent again to proxies", self.resyncs.clone());
+        to.register("refused_objects", "Objects newly refused by a proxy", self.refused_objects.clone());
+        to.register("streams", "Open streams", self.streams.clone());
+    }
+
+    /// Counts a stream as open until the answer is dropped.
+    pub(crate) fn open_stream(&self, call: &'static str) -> OpenStream {
+        let gauge = self.streams.get_or_create_owned(&[("call", call)]);
+        gauge.inc();
+        OpenStream(gauge)
+    }
+}
+
+/// What is a state and not a count: set from that state when somebody asks.
+#[derive(Debug)]
+pub(crate) struct Gauges {
+    pub revision: Gauge<u64, AtomicU64>,
+    /// By `kind`.
+    pub objects: Family<Label, Gauge>,
+    pub live_leases: Gauge,
+    pub connected_proxies: Gauge,
+    pub proxies_behind: Gauge,
+}
+
+impl Gauges {
+    /// Fresh gauges, all of them known to `registry`.
+    pub(crate) fn new(registry: &mut Registry) -> Self {
+        let gauges = Self {
+            revision: Gauge::default(),
+            objects: Family::default(),
+            live_leases: Gauge::default(),
+            connected_proxies: Gauge::default(),
+            proxies_behind: Gauge::default(),
+        };
+        registry.register("revision", "The newest durable revision", gauges.revision.clone());
+        registry.register("objects", "Objects in the configuration", gauges.objects.clone());
+        registry.register("live_leases", "Leases that live", gauges.live_leases.clone());
+        let connected = gauges.connected_proxies.clone();
+        registry.register("connected_proxies", "Proxies with a stream", connected);
+        let behind = gauges.proxies_behind.clone();
+        registry.register("proxies_behind", "Connected proxies behind the published revision", behind);
+        gauges
+    }
+}
+
+/// A stream that is counted as open.
+#[derive(Debug)]
+pub(crate) struct OpenStream(Gauge);
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+impl Default for Metrics {
+    /// Counters that nobody reads out.
+    fn default() -> Self {
+        Self::new(&mut Registry::default())
+    }
+}

@@ -1,0 +1,48 @@
+//! The gRPC services: decode, call, encode. What is right is decided elsewhere; what an error is called outside is
+//! decided here.
+
+mod admin;
+mod apply;
+mod discovery;
+mod objects;
+mod overview;
+mod registry;
+mod status;
+mod watch;
+
+use std::{pin::Pin, sync::Arc, time::SystemTime};
+
+use futures_util::Stream;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use weir_proto::Invalid;
+
+pub(crate) use self::status::{refused, status};
+use crate::{address_policy::AddressPolicy, fleet::Fleet, metrics::Metrics, registry::Registry};
+
+/// What the services stand on; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    pub(crate) registry: Registry,
+    pub(crate) fleet: Fleet,
+    pub(crate) policy: Arc<AddressPolicy>,
+    pub(crate) metrics: Metrics,
+    pub(crate) started_at: SystemTime,
+    /// Cancelled when the process is told to end: streams end then, and waits are given up.
+    pub(crate) stopping: CancellationToken,
+}
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// Refuses text that is longer than `most` or has anything but visible ASCII characters. Empty is fine.
+fn visible(field: &str, text: &str, most: usize) -> Result<(), Invalid> {
+    if text.len() > most {
+        return Err(Invalid::new(field, format_args!("must have at most {most} characters, has {}", text.len())));
+    }
+    match text.chars().find(|c| !c.is_ascii_graphic()) {
+        Some(bad) => {
+            Err(Invalid::new(field, format_args!("may consist of visible ASCII characters only, not of {bad:?}")))
+        }
+        None => Ok(()),
+    }
+}

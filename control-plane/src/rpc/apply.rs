@@ -1,0 +1,171 @@
+//! `Admin.Apply`: documents into declarations, each with the path that errors name.
+
+use tonic::Status;
+use weir_proto::{Invalid, Revision, v1};
+
+use super::{Api, refused, registry::declared, status, visible};
+use crate::{
+    Error,
+    registry::{Apply, Change, Declared},
+    snapshot::Object,
+};
+
+/// The file set of those who name none.
+const DEFAULT_FILE_SET: &str = "default";
+/// Characters of a message.
+const MOST_MESSAGE: usize = 1_024;
+/// Bad fields that are named in one answer.
+const MOST_REFUSALS: usize = 100;
+
+impl Api {
+    pub(super) async fn apply_documents(
+        &self,
+        request: v1::ApplyRequest,
+    ) -> Result<v1::ApplyResponse, Status> {
+        let apply = decode(request).map_err(refused)?;
+        for declared in &apply.declared {
+            let Some(backend) = declared.object.value.as_backend() else { continue };
+            self.policy.check(backend.address).map_err(|reason| {
+                status(Error::Forbidden(Invalid::new("address", reason).within(&declared.path)))
+            })?;
+        }
+        let applied = self.registry.apply(apply).await.map_err(status)?;
+        Ok(v1::ApplyResponse {
+            revision: applied.revision.0,
+            changes: applied.changes.iter().map(encode).collect(),
+            warnings: applied.warnings,
+        })
+    }
+}
+
+fn decode(request: v1::ApplyRequest) -> Result<Apply, Vec<Invalid>> {
+    let mut refusals = Vec::new();
+    refusals.extend(visible("file_set", &request.file_set, 253).err());
+    let length = request.message.chars().count();
+    if length > MOST_MESSAGE {
+        let reason = format!("must have at most {MOST_MESSAGE} characters, has {length}");
+        refusals.push(Invalid::new("message", reason));
+    }
+    let mut all = Vec::new();
+    for (i, document) in request.documents.into_iter().enumerate() {
+        collect(&mut all, i, "listeners", document.listeners, Object::listener);
+        collect(&mut all, i, "services", document.services, Object::service);
+        collect(&mut all, i, "backends", document.backends, |wire| declared(wire).map(Object::backend));
+        collect(&mut all, i, "routes", document.routes, Object::route);
+    }
+    let mut declared = Vec::with_capacity(all.len());
+    for result in all {
+        match result {
+            Ok(declaration) => declared.push(declaration),
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    if !refusals.is_empty() {
+        refusals.truncate(MOST_REFUSALS);
+        return Err(refusals);
+    }
+    let file_set = if request.file_set.is_empty() { DEFAULT_FILE_SET.to_owned() } else { request.file_set };
+    Ok(Apply {
+        declared,
+        file_set,
+        prune: request.prune,
+        force: request.force,
+        dry_run: request.dry_run,
+        if_revision: request.if_revision.map(Revision),
+        message: request.message,
+    })
+}
+
+fn collect<W>(
+    all: &mut Vec<Result<Declared, Invalid>>,
+    document: usize,
+    section: &str,
+    wire: Vec<W>,
+    decode: impl Fn(W) -> Result<Object, Invalid>,
+) {
+    all.extend(wire.into_iter().enumerate().map(|(i, wire)| {
+        let path = format!("documents[{document}].{section}[{i}]");
+        match decode(wire) {
+            Ok(object) => Ok(Declared { path, object }),
+            Err(refusal) => Err(refusal.within(&path)),
+        }
+    }));
+}
+
+fn encode(change: &Change) -> v1::Change {
+    v1::Change {
+        kind: change.kind as i32,
+        object: Some(change.key.wire()),
+        before: change.before.as_ref().map(|entry| entry.object.resource()),
+        after: change.after.as_ref().map(|entry| entry.object.resource()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(name: &str) -> v1::Service {
+        v1::Service { name: name.to_owned(), ..Default::default() }
+    }
+
+    fn request(document: v1::Document) -> v1::ApplyRequest {
+        v1::ApplyRequest { documents: vec![v1::Document::default(), document], ..Default::default() }
+    }
+
+    fn refusals(request: v1::ApplyRequest) -> Vec<String> {
+        decode(request).expect_err("must be refused").into_iter().map(|e| e.field).collect()
+    }
+
+    #[test]
+    fn every_bad_field_has_its_whole_path() {
+        let mut slow = service("slow");
+        let connect = Some(prost_types::Duration { seconds: -1, nanos: 0 });
+        slow.timeouts = Some(v1::Timeouts { connect, ..Default::default() });
+        let document = v1::Document {
+            services: vec![service("web"), service("Web"), slow],
+            backends: vec![v1::Backend { operator_state: 2, ..Default::default() }],
+            ..Default::default()
+        };
+        assert_eq!(
+            refusals(request(document)),
+            [
+                "documents[1].services[1].name",
+                "documents[1].services[2].timeouts.connect",
+                "documents[1].backends[0].operator_state",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_request_itself_has_bounds() {
+        let long = |message: String| v1::ApplyRequest { message, ..Default::default() };
+        assert_eq!(refusals(long("ä".repeat(MOST_MESSAGE + 1))), ["message"]);
+        assert!(decode(long("ä".repeat(MOST_MESSAGE))).is_ok());
+        let file_set = v1::ApplyRequest { file_set: "a b".to_owned(), ..Default::default() };
+        assert_eq!(refusals(file_set), ["file_set"]);
+        let bad = vec![service("A"); MOST_REFUSALS + 1];
+        let many = refusals(request(v1::Document { services: bad, ..Default::default() }));
+        assert_eq!(many.len(), MOST_REFUSALS);
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_default_and_what_is_said_is_passed_on() {
+        assert_eq!(decode(v1::ApplyRequest::default()).expect("empty is fine").file_set, DEFAULT_FILE_SET);
+        let document = v1::Document { services: vec![service("web")], ..Default::default() };
+        let apply = decode(v1::ApplyRequest {
+            file_set: "shop".to_owned(),
+            prune: true,
+            force: true,
+            dry_run: true,
+            if_revision: Some(7),
+            message: "why".to_owned(),
+            ..request(document)
+        })
+        .expect("valid");
+        assert_eq!((apply.file_set.as_str(), apply.message.as_str()), ("shop", "why"));
+        assert_eq!((apply.prune, apply.force, apply.dry_run), (true, true, true));
+        assert_eq!(apply.if_revision, Some(Revision(7)));
+        assert_eq!(apply.declared[0].path, "documents[1].services[0]");
+    }
+}

@@ -1,0 +1,77 @@
+//! What waits to be handed to one proxy: at most one ping and one state, however slow the proxy is.
+
+use prometheus_client::metrics::counter::Counter;
+use weir_proto::v1::{self, control_message::Message};
+
+use super::update::Update;
+use crate::metrics::Metrics;
+
+/// The next messages to a proxy.
+pub(super) struct Outbox {
+    ping: Option<u64>,
+    state: Option<Update>,
+    delta_bytes: Counter,
+    snapshot_bytes: Counter,
+}
+
+impl Outbox {
+    /// Nothing to send; counts what is.
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        let bytes = |form| metrics.sent_bytes.get_or_create_owned(&[("form", form)]);
+        Self { ping: None, state: None, delta_bytes: bytes("delta"), snapshot_bytes: bytes("snapshot") }
+    }
+
+    /// Whether there is anything to send.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ping.is_none() && self.state.is_none()
+    }
+
+    /// Whether a state is still to be sent, or a part of one.
+    pub(super) fn has_state(&self) -> bool {
+        self.state.is_some()
+    }
+
+    /// Whether a ping is still to be sent.
+    pub(super) fn has_ping(&self) -> bool {
+        self.ping.is_some()
+    }
+
+    /// Asks the proxy whether it is there, before anything else.
+    pub(super) fn ping(&mut self, sequence: u64) {
+        self.ping = Some(sequence);
+    }
+
+    /// Sends this state, in the place of one that is not fully sent.
+    pub(super) fn state(&mut self, update: Update) {
+        self.state = Some(update);
+    }
+
+    /// Sends no state for now, nor the rest of one.
+    pub(super) fn drop_state(&mut self) {
+        self.state = None;
+    }
+
+    /// The next message.
+    pub(super) fn next(&mut self) -> Option<v1::ControlMessage> {
+        let ping = self.ping.take().map(|sequence| Message::Ping(v1::Ping { sequence }));
+        let message = ping.or_else(|| self.next_of_state());
+        message.map(|message| v1::ControlMessage { message: Some(message) })
+    }
+
+    fn next_of_state(&mut self) -> Option<Message> {
+        match self.state.take()? {
+            Update::Delta(delta) => {
+                self.delta_bytes.inc_by(delta.body.len() as u64);
+                Some(Message::Delta(delta))
+            }
+            Update::Snapshot(mut pages) => {
+                let page = pages.next()?;
+                self.snapshot_bytes.inc_by(page.body.len() as u64);
+                if !page.last {
+                    self.state = Some(Update::Snapshot(pages));
+                }
+                Some(Message::SnapshotPage(page))
+            }
+        }
+    }
+}

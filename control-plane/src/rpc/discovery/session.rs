@@ -1,0 +1,250 @@
+//! One proxy's stream after its Hello: see `discovery.proto`.
+
+use std::{collections::VecDeque, time::Duration};
+
+use futures_util::{Stream, StreamExt};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval_at, sleep_until},
+};
+use tonic::Status;
+use weir_proto::{
+    Invalid, duration_to_wire,
+    v1::{self, control_message, proxy_message::Message},
+};
+
+use super::{
+    outbox::Outbox,
+    update::{Update, contradicts},
+};
+use crate::{
+    Error,
+    fleet::{Membership, Report},
+    publish::Published,
+    rpc::{Api, refused, status},
+    snapshot::Position,
+};
+
+/// Between two pings.
+const PING_EVERY: Duration = Duration::from_secs(15);
+/// Pings in a row without an answer that end the stream.
+const MOST_UNANSWERED: u64 = 2;
+/// From one snapshot to the next, when a proxy says again and again that it needs one.
+const RESYNC_PAUSE: Duration = Duration::from_secs(1);
+/// From one snapshot to the next, while a proxy keeps a new epoch out and so acknowledges nothing.
+const KEPT_OUT_PAUSE: Duration = Duration::from_secs(10);
+/// States that were sent and may still be acknowledged: more than one only for a proxy that keeps an epoch out.
+const MOST_SENT: usize = 4;
+/// How long a proxy may take to take a `GoAway`.
+const GO_AWAY_TIMEOUT: Duration = Duration::from_secs(1);
+/// Proxies come back after 100 ms up to this, each after another time.
+const MOST_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Characters of a reason that a proxy gives.
+const MOST_REASON: usize = 200;
+
+/// What is known of one stream.
+pub(super) struct Session {
+    api: Api,
+    membership: Membership,
+    /// The state that the proxy has. None: it must get everything.
+    has: Option<Position>,
+    /// Whether it said that it has another epoch, and has not acknowledged this one.
+    may_keep_out: bool,
+    /// What was sent and not acknowledged, the newest last.
+    sent: VecDeque<Position>,
+    /// Whether the newest one was sent, as of an epoch that an operator accepted.
+    sent_accepted: bool,
+    sent_at: Instant,
+    /// Whether any state was sent: a proxy that is up to date is told so.
+    greeted: bool,
+    outbox: Outbox,
+    pings: u64,
+    unanswered: u64,
+}
+
+impl Session {
+    /// The session of a proxy that says it has this.
+    pub(super) fn new(api: &Api, membership: Membership, has: Option<Position>) -> Self {
+        let published = api.registry.published().borrow().clone();
+        let epoch = published.snapshot().position().epoch;
+        let wrong = has.is_some_and(|has| contradicts(&published, has));
+        if wrong {
+            membership.resynced("digest", "the digest in its Hello differs");
+        }
+        Self {
+            api: api.clone(),
+            membership,
+            has: has.filter(|_| !wrong),
+            may_keep_out: has.is_some_and(|has| has.epoch != epoch),
+            sent: VecDeque::new(),
+            sent_accepted: false,
+            sent_at: Instant::now(),
+            greeted: false,
+            outbox: Outbox::new(&api.metrics),
+            pings: 0,
+            unanswered: 0,
+        }
+    }
+
+    /// Runs until the proxy, another stream of it, or the control plane ends it.
+    pub(super) async fn run(
+        mut self,
+        mut messages: impl Stream<Item = Result<v1::ProxyMessage, Status>> + Unpin,
+        outgoing: &mpsc::Sender<Result<v1::ControlMessage, Status>>,
+    ) -> Result<(), Status> {
+        let stopping = self.api.stopping.clone();
+        let replaced = self.membership.replaced().clone();
+        let mut published = self.api.registry.published();
+        let mut ticks = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let newest = published.borrow_and_update().clone();
+            let mut due = self.due(&newest);
+            if due.is_some_and(|at| at <= Instant::now()) {
+                self.offer(&newest);
+                due = None;
+            }
+            tokio::select! {
+                () = stopping.cancelled() => {
+                    let _ = outgoing.send_timeout(Ok(go_away()), GO_AWAY_TIMEOUT).await;
+                    return Ok(());
+                }
+                () = replaced.cancelled() => {
+                    return Err(Status::aborted("another stream with the same proxy_id took over"));
+                }
+                message = messages.next() => match message {
+                    Some(message) => self.receive(message?)?,
+                    None => return Ok(()),
+                },
+                permit = outgoing.reserve(), if !self.outbox.is_empty() => match permit {
+                    Ok(permit) => self.send(permit),
+                    Err(_) => return Ok(()),
+                },
+                _ = ticks.tick() => self.ping()?,
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+                changed = published.changed() => changed.map_err(|_| status(Error::Stopping))?,
+            }
+        }
+    }
+
+    /// When the published state is to be sent; None while there is nothing to send.
+    fn due(&self, published: &Published) -> Option<Instant> {
+        let newest = published.snapshot().position();
+        if self.outbox.has_state() {
+            return None;
+        }
+        let Some(last) = self.sent.back() else {
+            return match self.has {
+                _ if !self.greeted => Some(self.sent_at),
+                Some(has) => (has != newest).then_some(self.sent_at),
+                None => Some(self.sent_at + RESYNC_PAUSE),
+            };
+        };
+        // A proxy that keeps a new epoch out acknowledges nothing, but must hear when there is more of it, or when an
+        // operator accepts it. Any other proxy gets nothing while it has something to acknowledge.
+        if !self.may_keep_out || *last == newest {
+            return None;
+        }
+        let accepted = published.snapshot().epoch_accepted() && !self.sent_accepted;
+        Some(if accepted { self.sent_at } else { self.sent_at + KEPT_OUT_PAUSE })
+    }
+
+    fn offer(&mut self, published: &Published) {
+        self.outbox.state(Update::new(published, self.has));
+        if self.sent.len() == MOST_SENT {
+            self.sent.pop_front();
+        }
+        self.sent.push_back(published.snapshot().position());
+        self.sent_accepted = published.snapshot().epoch_accepted();
+        self.sent_at = Instant::now();
+        self.greeted = true;
+    }
+
+    fn send(&mut self, permit: mpsc::Permit<'_, Result<v1::ControlMessage, Status>>) {
+        self.unanswered += u64::from(self.outbox.has_ping());
+        if let Some(message) = self.outbox.next() {
+            permit.send(Ok(message));
+        }
+    }
+
+    fn receive(&mut self, message: v1::ProxyMessage) -> Result<(), Status> {
+        match message.message {
+            Some(Message::Hello(_)) => return Err(Status::failed_precondition("Hello may come only once")),
+            Some(Message::Ack(ack)) => self.acknowledged(ack)?,
+            Some(Message::Resync(resync)) => {
+                let reason: String = resync.reason.chars().take(MOST_REASON).collect();
+                self.resync("requested", &reason);
+            }
+            Some(Message::Report(report)) => self.membership.report(Report::from(report)),
+            // One that was asked for, not one that was made up.
+            Some(Message::Pong(pong)) if pong.sequence <= self.pings => {
+                self.unanswered = self.unanswered.min(self.pings - pong.sequence);
+            }
+            // A newer proxy may say more than this version knows.
+            Some(Message::Pong(_)) | None => {}
+        }
+        Ok(())
+    }
+
+    fn acknowledged(&mut self, ack: v1::Ack) -> Result<(), Status> {
+        let missing = || refused(vec![Invalid::new("ack.position", "is missing")]);
+        let claimed = Position::from(ack.position.ok_or_else(missing)?);
+        let known =
+            self.sent.iter().chain(&self.has).find(|known| is_same_revision(known, &claimed)).copied();
+        match known {
+            Some(known) if known.digest == claimed.digest => {
+                if let Some(i) = self.sent.iter().position(|sent| *sent == known) {
+                    self.sent.drain(..=i);
+                    self.has = Some(known);
+                    self.may_keep_out = false;
+                }
+                self.membership.acknowledge(known, ack.refused);
+            }
+            Some(known) => {
+                let reason = format!(
+                    "at revision {} it has the digest {}, not {}",
+                    known.revision, claimed.digest, known.digest
+                );
+                self.resync("digest", &reason);
+            }
+            // From before a resync: there is a newer state on its way already.
+            None => tracing::debug!(revision = %claimed.revision, "an acknowledgement of what was not sent"),
+        }
+        Ok(())
+    }
+
+    fn resync(&mut self, label: &'static str, reason: &str) {
+        self.has = None;
+        self.sent.clear();
+        self.outbox.drop_state();
+        self.membership.resynced(label, reason);
+    }
+
+    fn ping(&mut self) -> Result<(), Status> {
+        if self.unanswered >= MOST_UNANSWERED {
+            return Err(Status::unavailable("the last two pings were not answered; connect again"));
+        }
+        // One that could not be sent yet stands for this one too.
+        if !self.outbox.has_ping() {
+            self.pings += 1;
+            self.outbox.ping(self.pings);
+        }
+        Ok(())
+    }
+}
+
+fn is_same_revision(a: &Position, b: &Position) -> bool {
+    (a.epoch, a.revision) == (b.epoch, b.revision)
+}
+
+/// A fleet comes back spread out, not at one moment.
+fn go_away() -> v1::ControlMessage {
+    let most = u64::try_from(MOST_RETRY_AFTER.as_millis()).unwrap_or(u64::MAX);
+    let retry_after = Duration::from_millis(fastrand::u64(100..=most));
+    v1::ControlMessage {
+        message: Some(control_message::Message::GoAway(v1::GoAway {
+            retry_after: Some(duration_to_wire(retry_after)),
+            reason: "the control plane is stopping".to_owned(),
+        })),
+    }
+}

@@ -1,0 +1,171 @@
+//! What an error is called on the wire: the one place where that is decided.
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+use weir_proto::{Invalid, ObjectKey};
+
+use crate::Error;
+
+/// When to try again after the disk was full or not writable: somebody has to do something about it first.
+const RETRY_STORE: Duration = Duration::from_secs(5);
+/// When to try again while the control plane restarts.
+const RETRY_SOON: Duration = Duration::from_secs(1);
+
+/// The status of an error, with the details that `weir/v1/*.proto` promise.
+pub(crate) fn status(error: Error) -> Status {
+    let text = error.to_string();
+    let mut details = ErrorDetails::new();
+    let code = match error {
+        Error::Invalid(invalid) => return refused(vec![invalid]),
+        Error::Forbidden(invalid) => {
+            details.add_bad_request_violation(invalid.field, invalid.reason);
+            Code::PermissionDenied
+        }
+        Error::NotFound { key } => {
+            resource(&mut details, &key, "", &text);
+            Code::NotFound
+        }
+        Error::AlreadyExists { key, owner, field, .. } => {
+            resource(&mut details, &key, &owner, &text);
+            details.add_bad_request_violation(field, text.as_str());
+            Code::AlreadyExists
+        }
+        Error::Precondition { key, .. } => {
+            resource(&mut details, &key, "", &text);
+            Code::FailedPrecondition
+        }
+        Error::RevisionMismatch { current, .. } => {
+            details.add_precondition_failure_violation("REVISION", current.to_string(), text.as_str());
+            Code::FailedPrecondition
+        }
+        Error::EpochMismatch { current, .. } => {
+            details.add_precondition_failure_violation("EPOCH", current.to_string(), text.as_str());
+            Code::FailedPrecondition
+        }
+        Error::StoreFull { .. } | Error::TooMany { .. } => {
+            details.set_retry_info(Some(RETRY_STORE));
+            Code::ResourceExhausted
+        }
+        Error::StoreReadOnly { .. } => {
+            details.set_retry_info(Some(RETRY_STORE));
+            Code::Unavailable
+        }
+        Error::Stopping | Error::StoreFailed { .. } => {
+            details.set_retry_info(Some(RETRY_SOON));
+            Code::Unavailable
+        }
+        Error::StoreInUse { .. }
+        | Error::StoreCorrupt { .. }
+        | Error::StoreFormat { .. }
+        | Error::StoreUnusable { .. }
+        | Error::Config(_)
+        | Error::Listen { .. }
+        | Error::Serve { .. } => return internal(&error),
+    };
+    Status::with_error_details(code, text, details)
+}
+
+/// `INVALID_ARGUMENT` for these fields; there must be at least one.
+pub(crate) fn refused(fields: Vec<Invalid>) -> Status {
+    let text = match fields.as_slice() {
+        [first, _, ..] => format!("{first} (and {} more)", fields.len() - 1),
+        _ => fields.first().map(ToString::to_string).unwrap_or_default(),
+    };
+    let violations: Vec<_> = fields.into_iter().map(|f| FieldViolation::new(f.field, f.reason)).collect();
+    Status::with_error_details(Code::InvalidArgument, text, ErrorDetails::with_bad_request(violations))
+}
+
+fn resource(details: &mut ErrorDetails, key: &ObjectKey, owner: &str, text: &str) {
+    details.set_resource_info(key.kind.as_str(), &*key.name, owner, text);
+}
+
+/// These cannot come of a request. The text stays in the log: it may say more than a client should know.
+fn internal(error: &Error) -> Status {
+    let id = fastrand::u64(..);
+    tracing::error!(id = %format_args!("{id:016x}"), %error, "internal fault");
+    Status::internal(format!("internal fault {id:016x}; the control plane's log says more"))
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_proto::{Epoch, ObjectKind, Revision};
+
+    use super::*;
+
+    fn key() -> ObjectKey {
+        ObjectKey::new(ObjectKind::Service, "web")
+    }
+
+    #[test]
+    fn every_error_has_the_code_that_the_contract_names() {
+        let (expected, current, reason) = (Revision(1), Revision(2), || String::new());
+        let store = || "sqlite:x".to_owned();
+        for (error, code) in [
+            (Error::Invalid(Invalid::new("a", "b")), Code::InvalidArgument),
+            (Error::Forbidden(Invalid::new("a", "b")), Code::PermissionDenied),
+            (Error::NotFound { key: key() }, Code::NotFound),
+            (Error::RevisionMismatch { expected, current }, Code::FailedPrecondition),
+            (Error::EpochMismatch { expected: Epoch(1), current: Epoch(2) }, Code::FailedPrecondition),
+            (Error::Precondition { key: key(), reason: reason() }, Code::FailedPrecondition),
+            (Error::StoreFull { store: store(), reason: reason() }, Code::ResourceExhausted),
+            (Error::TooMany { what: "proxies", most: 1 }, Code::ResourceExhausted),
+            (Error::StoreReadOnly { store: store(), reason: reason() }, Code::Unavailable),
+            (Error::StoreFailed { store: store(), reason: reason() }, Code::Unavailable),
+            (Error::Stopping, Code::Unavailable),
+            (Error::Config(reason()), Code::Internal),
+        ] {
+            assert_eq!(status(error.clone()).code(), code, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn where_waiting_helps_the_caller_learns_how_long() {
+        for error in [
+            Error::Stopping,
+            Error::TooMany { what: "proxies", most: 1 },
+            Error::StoreFull { store: String::new(), reason: String::new() },
+            Error::StoreReadOnly { store: String::new(), reason: String::new() },
+        ] {
+            assert!(error.is_transient());
+            let retry = status(error).get_details_retry_info().and_then(|info| info.retry_delay);
+            assert!(retry.is_some_and(|delay| delay >= RETRY_SOON));
+        }
+    }
+
+    #[test]
+    fn an_object_at_fault_is_named_with_its_owner() {
+        let status = status(Error::AlreadyExists {
+            key: key(),
+            owner: "file set shop".to_owned(),
+            field: "documents[0].services[1].name".to_owned(),
+            remedy: "use another name",
+        });
+        assert_eq!(status.code(), Code::AlreadyExists);
+        let info = status.get_details_resource_info().expect("resource info");
+        assert_eq!(
+            (&*info.resource_type, &*info.resource_name, &*info.owner),
+            ("service", "web", "file set shop")
+        );
+        let field = status.get_details_bad_request().expect("the field").field_violations.remove(0).field;
+        assert_eq!(field, "documents[0].services[1].name");
+    }
+
+    #[test]
+    fn every_bad_field_is_listed() {
+        let status = refused(vec![
+            Invalid::new("a", "is bad"),
+            Invalid::new("b", "too"),
+            Invalid::new("c", "and this"),
+        ]);
+        assert_eq!(status.message(), "a: is bad (and 2 more)");
+        assert_eq!(status.get_details_bad_request().expect("fields").field_violations.len(), 3);
+    }
+
+    #[test]
+    fn a_fault_of_ours_tells_only_its_number() {
+        let status = status(Error::Config("secret".to_owned()));
+        assert!(!status.message().contains("secret") && status.message().contains("log"), "{status}");
+    }
+}

@@ -1,0 +1,9 @@
+//! The control plane from outside: a whole one in this process, spoken to over its sockets.
+
+mod admin;
+mod discovery;
+mod errors;
+mod harness;
+mod http;
+mod lifecycle;
+mod registry;
