@@ -83,7 +83,7 @@ impl Default for Config {
             advertise: String::new(),
             workers: None,
             lame_duck: Duration::from_secs(10),
-            drain_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_mins(1),
             access_log: AccessLogTarget::Off,
         }
     }

@@ -1,3 +1,169 @@
-//! x
+//! The client of `discovery.proto`: connects, streams, applies, backs off. Never takes anything away by itself.
+
 mod backoff;
+mod connect;
 mod receive;
+mod report;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use http::Uri;
+use tokio::{
+    sync::{Mutex, watch},
+    time::{Instant, sleep},
+};
+use weir_proto::{Epoch, ProxyId, Revision};
+
+pub(crate) use self::receive::Step;
+use self::{backoff::Backoff, session::Session};
+use crate::{
+    lifecycle::Phase,
+    metrics::ConfigMetrics,
+    table::{Applier, SharedTable},
+    worker::Workers,
+};
+
+/// Streams are ended after 30 minutes ± 20 %, so that a fleet spreads over the control planes again.
+const MAX_STREAM_AGE: Duration = Duration::from_mins(30);
+const MAX_STREAM_AGE_SPREAD: f64 = 0.2;
+
+/// Who the proxy says it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub(crate) id: ProxyId,
+    /// Random for each start of the process.
+    pub(crate) boot_id: u64,
+    pub(crate) zone: String,
+    pub(crate) advertised_address: String,
+}
+
+/// What the client needs, and where it leaves what it learns.
+#[derive(Debug)]
+pub(crate) struct Discovery {
+    pub(crate) control_planes: Vec<Uri>,
+    pub(crate) identity: Identity,
+    pub(crate) applier: Arc<Mutex<Applier>>,
+    pub(crate) table: Arc<SharedTable>,
+    pub(crate) workers: Arc<Workers>,
+    pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) link: watch::Sender<Link>,
+    pub(crate) metrics: ConfigMetrics,
+}
+
+/// How the proxy stands with the control plane.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Link {
+    /// The control plane that the stream goes to, while there is one.
+    pub(crate) connected_to: Option<Uri>,
+    /// Why there is none.
+    pub(crate) last_failure: Option<String>,
+    /// When anything was heard last.
+    pub(crate) last_word: Option<Instant>,
+    /// What was offered in place of the configuration in force, and not taken.
+    pub(crate) kept_out: Option<KeptOut>,
+}
+
+/// A state of another epoch that lacks too much of what the proxy has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeptOut {
+    pub(crate) epoch: Epoch,
+    pub(crate) revision: Revision,
+    /// How many objects it has, and how many are in force.
+    pub(crate) objects: usize,
+    pub(crate) objects_in_force: usize,
+}
+
+/// Why a stream ended.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// The control plane asked for it: come back after this time.
+    GoAway(Duration),
+    /// It was old enough.
+    Aged,
+    /// It, or the control plane behind it, is of no use now.
+    Lost(String),
+}
+
+impl Discovery {
+    /// Follows the control planes, one at a time, for as long as it is polled.
+    pub(crate) async fn run(self) {
+        let mut backoff = Backoff::default();
+        let mut turn = fastrand::usize(..self.control_planes.len().max(1));
+        loop {
+            let Some(plane) = self.control_planes.get(turn % self.control_planes.len().max(1)) else {
+                return;
+            };
+            turn += 1;
+            let end = self.follow(plane, &mut backoff).await;
+            self.link.send_modify(|link| link.connected_to = None);
+            self.metrics.connected.set(0);
+            let wait = match end {
+                End::Aged => Duration::ZERO,
+                End::GoAway(after) => {
+                    tracing::info!(
+                        "the control plane at {plane} ends the stream; connecting again in {after:?}"
+                    );
+                    after + backoff.next()
+                }
+                End::Lost(reason) => {
+                    self.tell_failure(plane, &reason);
+                    backoff.next()
+                }
+            };
+            sleep(wait).await;
+        }
+    }
+
+    /// One connection from its start to its end.
+    async fn follow(&self, plane: &Uri, backoff: &mut Backoff) -> End {
+        let hello = self.hello().await;
+        let stream = match connect::open(plane, hello).await {
+            Ok(stream) => stream,
+            Err(reason) => {
+                self.metrics.connect_failures.inc();
+                return End::Lost(reason);
+            }
+        };
+        self.metrics.connects.inc();
+        self.metrics.connected.set(1);
+        tracing::info!("connected to the control plane at {plane}");
+        self.link.send_modify(|link| {
+            link.connected_to = Some(plane.clone());
+            link.last_failure = None;
+            link.last_word = Some(Instant::now());
+        });
+        Session::new(self, stream, backoff).await.run(max_age()).await
+    }
+
+    async fn hello(&self) -> weir_proto::v1::Hello {
+        let applier = self.applier.lock().await;
+        weir_proto::v1::Hello {
+            proxy_id: self.identity.id.to_string(),
+            boot_id: self.identity.boot_id,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            zone: self.identity.zone.clone(),
+            advertised_address: self.identity.advertised_address.clone(),
+            level: weir_proto::LEVEL,
+            position: applier.state().map(|state| state.position.into()),
+        }
+    }
+
+    /// Once for each new reason; repeated ones are for those who look closer.
+    fn tell_failure(&self, plane: &Uri, reason: &str) {
+        let text = format!("no stream from the control plane at {plane}: {reason}; trying again");
+        let new = self.link.borrow().last_failure.as_ref() != Some(&text);
+        if new {
+            tracing::warn!("{text}; the configuration in force stays");
+        } else {
+            tracing::debug!("{text}");
+        }
+        self.link.send_modify(|link| link.last_failure = Some(text));
+    }
+}
+
+fn max_age() -> Duration {
+    MAX_STREAM_AGE.mul_f64(1.0 - MAX_STREAM_AGE_SPREAD + 2.0 * MAX_STREAM_AGE_SPREAD * fastrand::f64())
+}

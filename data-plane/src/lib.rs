@@ -1,22 +1,43 @@
 //! Weir's data plane: a proxy that balances HTTP traffic by a configuration that it keeps whole in memory.
+//!
+//! [`Listeners::bind`] opens the sockets of the start, [`serve`] runs the proxy on them until it is told to stop.
 
+mod access_log;
+mod admin;
+mod alarm;
+mod answer;
 mod balance;
+mod body;
 mod config;
+mod counters;
 mod discovery;
+mod downstream;
 mod endpoint;
 mod error;
+mod exchange;
+mod headers;
 mod identity;
 mod last_good;
+mod lifecycle;
+mod listener;
 mod listeners;
 mod logging;
 mod metrics;
 mod objects;
 mod padded;
+mod proxy;
+mod reason;
+mod retry;
 mod router;
 mod table;
 #[cfg(test)]
 mod testing;
+mod upgrade;
+mod upstream;
+mod worker;
 
 pub use config::{AccessLogTarget, Config, Listen};
 pub use error::Error;
+pub use lifecycle::serve;
+pub use listeners::Listeners;
 pub use logging::{LogFormat, Logging};

@@ -1,103 +1,105 @@
-//! Which addresses should be open, and what leads there from those that are. Pure: binding is passed in.
+//! The sockets that are opened at the start, and the plan for those that the configuration asks for later.
+
+mod plan;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    io,
-    net::SocketAddr,
+    io::{self, Write},
+    net::{SocketAddr, TcpListener as StdListener},
 };
 
-use weir_proto::{Invalid, Listener, ListenerName};
+use tokio::net::TcpListener;
 
-/// What to do about the sockets.
+pub(crate) use self::plan::{Plan, plan};
+use crate::{AccessLogTarget, Config, Error, Listen, listener};
+
+/// Bound sockets, on which nothing is accepted yet: whoever starts a proxy learns at once that an address is in use,
+/// and which ports the system chose.
 #[derive(Debug)]
-pub(crate) struct Plan<S> {
-    /// The listeners that stand from now on, each on an address of its own.
-    pub(crate) standing: BTreeMap<ListenerName, Listener>,
-    /// The candidates that cannot, and why; each keeps its previous form, if it has one.
-    pub(crate) refused: BTreeMap<ListenerName, Invalid>,
-    /// New sockets: what stands on an address that is not among them is open already.
-    pub(crate) bound: HashMap<SocketAddr, S>,
-    /// Open addresses on which nothing stands any more.
-    pub(crate) stale: BTreeSet<SocketAddr>,
-    /// The stale ones that must be closed first, because they overlap with an address that is to be bound: the plan
-    /// then has to be made again.
-    pub(crate) in_the_way: BTreeSet<SocketAddr>,
+pub struct Listeners {
+    /// The address of `--listen`, and a socket for each worker.
+    pub(crate) traffic: Option<(SocketAddr, Vec<StdListener>)>,
+    pub(crate) admin: TcpListener,
+    admin_addr: SocketAddr,
+    /// How many workers the sockets are for.
+    pub(crate) workers: usize,
 }
 
-/// Plans from the listeners `in_force`, the newer forms or additions among `candidates`, and the `open` addresses.
-///
-/// Sockets belong to addresses, not to names: two listeners may trade their addresses, and no socket is touched.
-pub(crate) fn plan<S>(
-    in_force: &BTreeMap<ListenerName, Listener>,
-    mut candidates: BTreeMap<ListenerName, Listener>,
-    open: &BTreeSet<SocketAddr>,
-    mut bind: impl FnMut(SocketAddr) -> io::Result<S>,
-) -> Plan<S> {
-    let mut refused = BTreeMap::new();
-    let mut bound = HashMap::new();
-    let mut blocked = Vec::new();
-    // Each round but the last refuses one candidate, so there are at most as many rounds as candidates, and one.
-    let standing = loop {
-        let mut standing = in_force.clone();
-        standing.extend(candidates.clone());
-        let Some((name, invalid)) =
-            obstacle(&standing, &candidates, open, &mut bound, &mut blocked, &mut bind)
-        else {
-            break standing;
+impl Listeners {
+    /// Binds `--listen` and `--admin`. Must be called within a tokio runtime. Fails with an error that names the
+    /// address, the reason and what to do.
+    pub fn bind(config: &Config) -> Result<Self, Error> {
+        let workers = config.worker_count();
+        let traffic = match config.listen {
+            Listen::Off => None,
+            Listen::Address(address) => {
+                let bound = listener::bind(address, workers).and_then(|sockets| {
+                    let first = sockets.first().ok_or(io::ErrorKind::AddrNotAvailable)?;
+                    Ok((first.local_addr()?, sockets))
+                });
+                Some(bound.map_err(|source| Error::Listen { address, flag: "--listen", source })?)
+            }
         };
-        candidates.remove(&name);
-        refused.insert(name, invalid);
-    };
-    let used: BTreeSet<_> = standing.values().map(|l| l.address).collect();
-    bound.retain(|address, _| used.contains(address));
-    let stale: BTreeSet<_> = open.difference(&used).copied().collect();
-    let in_the_way = stale.iter().copied().filter(|s| blocked.iter().any(|b| overlap(*s, *b))).collect();
-    Plan { standing, refused, bound, stale, in_the_way }
-}
+        let failed = |source| Error::Listen { address: config.admin, flag: "--admin", source };
+        // Without SO_REUSEPORT, so that a second proxy on the same address is an error.
+        let admin = StdListener::bind(config.admin).map_err(failed)?;
+        admin.set_nonblocking(true).map_err(failed)?;
+        let admin_addr = admin.local_addr().map_err(failed)?;
+        let admin = TcpListener::from_std(admin).map_err(failed)?;
+        Ok(Self { traffic, admin, admin_addr, workers })
+    }
 
-/// The first candidate that cannot stand.
-fn obstacle<S>(
-    standing: &BTreeMap<ListenerName, Listener>,
-    candidates: &BTreeMap<ListenerName, Listener>,
-    open: &BTreeSet<SocketAddr>,
-    bound: &mut HashMap<SocketAddr, S>,
-    blocked: &mut Vec<SocketAddr>,
-    bind: &mut impl FnMut(SocketAddr) -> io::Result<S>,
-) -> Option<(ListenerName, Invalid)> {
-    let mut taken: HashMap<SocketAddr, &ListenerName> = HashMap::new();
-    for (name, listener) in standing {
-        let address = listener.address;
-        if let Some(other) = taken.insert(address, name) {
-            // Of two with one address at least one is a candidate: those in force have addresses of their own.
-            let (loser, winner) = if candidates.contains_key(name) { (name, other) } else { (other, name) };
-            let reason = format!("{address} is the address of the listener {winner}; choose another");
-            return Some((loser.clone(), Invalid::new("address", reason)));
-        }
-        if open.contains(&address) || bound.contains_key(&address) {
-            continue;
-        }
-        match bind(address) {
-            Ok(sockets) => {
-                bound.insert(address, sockets);
-            }
-            // One that is in force and not open is one that could not be bound again: it goes on being tried.
-            Err(_) if !candidates.contains_key(name) => {}
-            Err(e) => {
-                if e.kind() == io::ErrorKind::AddrInUse {
-                    blocked.push(address);
-                }
-                return Some((
-                    name.clone(),
-                    Invalid::new("address", format_args!("cannot listen on {address}: {e}")),
-                ));
-            }
+    /// Where traffic is accepted while no listener is configured; None with `--listen off`. The port is the real one.
+    #[must_use]
+    pub fn traffic_addr(&self) -> Option<SocketAddr> {
+        self.traffic.as_ref().map(|(address, _)| *address)
+    }
+
+    /// One line for each address, for whoever started the process: on the standard output, unless the access log has
+    /// that for itself.
+    pub fn announce(&self, config: &Config) -> io::Result<()> {
+        let traffic = self.traffic_addr().map(|address| format!("traffic listening on {address}\n"));
+        let lines = format!("{}admin listening on {}\n", traffic.unwrap_or_default(), self.admin_addr);
+        match config.access_log {
+            AccessLogTarget::Stdout => io::stderr().write_all(lines.as_bytes()),
+            _ => io::stdout().write_all(lines.as_bytes()),
         }
     }
-    None
+
+    /// Where the operator's questions are answered. The port is the real one.
+    #[must_use]
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
 }
 
-/// Whether the system may refuse to bind one of them while the other is open: the same port, and one of them takes
-/// every address.
-pub(crate) fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
-    a.port() == b.port() && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Config { listen: any.into(), admin: any, ..Config::default() }
+    }
+
+    #[tokio::test]
+    async fn port_0_becomes_a_real_one_and_off_none() {
+        let listeners = Listeners::bind(&config()).unwrap();
+        assert_ne!(listeners.traffic_addr().unwrap().port(), 0);
+        assert_ne!(listeners.admin_addr().port(), 0);
+        let off = Listeners::bind(&Config { listen: Listen::Off, ..config() }).unwrap();
+        assert_eq!(off.traffic_addr(), None);
+    }
+
+    #[tokio::test]
+    async fn a_port_in_use_is_told_with_what_to_do() {
+        let first = Listeners::bind(&config()).unwrap();
+        let traffic = first.traffic_addr().unwrap();
+        let again = Config { listen: traffic.into(), ..config() };
+        let text = Listeners::bind(&again).unwrap_err().to_string();
+        assert!(text.starts_with(&format!("cannot listen on {traffic}: Address already in use")), "{text}");
+        assert!(text.ends_with("choose another address with --listen"), "{text}");
+        let again = Config { admin: first.admin_addr(), ..config() };
+        let text = Listeners::bind(&again).unwrap_err().to_string();
+        assert!(text.ends_with("choose another address with --admin"), "{text}");
+    }
 }

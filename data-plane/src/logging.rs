@@ -1,7 +1,9 @@
 //! What the program says about itself, on standard error.
 
 use clap::{Args, ValueEnum};
-use tracing_subscriber::{EnvFilter, filter::ParseError};
+use tracing_subscriber::EnvFilter;
+
+use crate::Error;
 
 /// The settings of the program's log.
 #[derive(Debug, Clone, Args)]
@@ -25,9 +27,12 @@ pub enum LogFormat {
 }
 
 impl Logging {
-    /// Starts the log of this process. Fails on a filter that cannot be read, with a text that names it.
-    pub fn start(&self) -> Result<(), ParseError> {
-        let filter = EnvFilter::try_new(&self.log)?;
+    /// Starts the log of this process. Fails on a filter that cannot be read.
+    pub fn start(&self) -> Result<(), Error> {
+        let filter = EnvFilter::try_new(&self.log).map_err(|e| Error::Setting {
+            name: "--log",
+            reason: format!("{e}; as info or info,weir_data_plane=debug"),
+        })?;
         let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
         match self.log_format {
             LogFormat::Text => lines.init(),

@@ -1,19 +1,19 @@
-//! What `/metrics` shows.
+//! What `/metrics` shows: what becomes of the configuration (counted here), and of requests (`metrics/traffic.rs`).
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::AtomicU64},
-};
+mod traffic;
+
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::{
     metrics::{counter::Counter, gauge::Gauge},
     registry::Registry,
 };
 
-/// What becomes of the configuration on its way from the control plane into force. Cheap to clone: all share one count.
+pub(crate) use self::traffic::Traffic;
+
+/// What becomes of the configuration on its way from the control plane into force. All clones count together.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ConfigMetrics {
-    pub(crate) epoch: Gauge<u64, AtomicU64>,
     pub(crate) revision: Gauge<u64, AtomicU64>,
     pub(crate) refused: Gauge<u64, AtomicU64>,
     pub(crate) connected: Gauge,
@@ -24,4 +24,32 @@ pub(crate) struct ConfigMetrics {
     pub(crate) kept_out_epochs: Counter,
     pub(crate) last_good_writes: Counter,
     pub(crate) last_good_failures: Counter,
+}
+
+impl ConfigMetrics {
+    /// Makes them known to those who ask.
+    pub(crate) fn describe(&self, to: &mut Registry) {
+        to.register("config_revision", "Revision in force, 0 before the first", self.revision.clone());
+        to.register("config_refused_objects", "Objects that keep their previous form", self.refused.clone());
+        to.register("control_plane_connected", "1 while a stream is open", self.connected.clone());
+        to.register("control_plane_connects", "Streams opened", self.connects.clone());
+        to.register(
+            "control_plane_connect_failures",
+            "Attempts that opened no stream",
+            self.connect_failures.clone(),
+        );
+        to.register("config_resyncs", "Whole snapshots asked for", self.resyncs.clone());
+        to.register("config_ignored_older", "Revisions ignored as older", self.ignored_older.clone());
+        to.register(
+            "config_kept_out_epochs",
+            "New epochs that lack too much to be taken",
+            self.kept_out_epochs.clone(),
+        );
+        to.register("last_good_writes", "Copies written to disk", self.last_good_writes.clone());
+        to.register(
+            "last_good_failures",
+            "Copies that could not be written",
+            self.last_good_failures.clone(),
+        );
+    }
 }

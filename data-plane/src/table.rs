@@ -1,6 +1,6 @@
 //! The configuration as requests see it: compiled, immutable, swapped as a whole.
 
-//mod apply;
+mod apply;
 mod compile;
 mod forms;
 
@@ -11,10 +11,12 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use foldhash::fast::RandomState;
-use weir_proto::{Backend, BackendId, Listener, ListenerName, Service, ServiceName};
+use weir_proto::{Backend, BackendId, Service, ServiceName};
 
-//pub(crate) use self::apply::{Applied, Applier, Standing};
-use crate::{balance::Balance, endpoint::Endpoint, objects::Position, router::Router};
+pub(crate) use self::apply::{Applied, Applier};
+use crate::{
+    balance::Balance, counters::ServiceCounters, endpoint::Endpoint, objects::Position, router::Router,
+};
 
 /// The table in force. None before the first snapshot.
 pub(crate) type SharedTable = ArcSwapOption<Table>;
@@ -25,8 +27,6 @@ pub(crate) struct Table {
     pub(crate) position: Position,
     pub(crate) router: Arc<Router>,
     pub(crate) services: HashMap<ServiceName, Arc<ServiceEntry>, RandomState>,
-    /// The configured listeners that stand.
-    pub(crate) listeners: BTreeMap<ListenerName, Listener>,
     /// Endpoints that are in no service any more, until the last request to them has ended.
     pub(crate) departed: Vec<Arc<Endpoint>>,
 }
@@ -39,6 +39,8 @@ pub(crate) struct ServiceEntry {
     pub(crate) balance: Arc<dyn Balance>,
     /// All backends, routable or not.
     pub(crate) members: BTreeMap<BackendId, Member>,
+    /// What became of its requests, since it has been known.
+    pub(crate) counters: Arc<ServiceCounters>,
 }
 
 /// A backend of a service, and its live state. The endpoint outlasts every change but that of the address.

@@ -1,5 +1,7 @@
 //! Objects as a control plane would send them, for tests.
 
+pub(crate) mod control_plane;
+
 use prost::Message;
 use weir_proto::{ObjectKey, ObjectKind, v1};
 

@@ -14,6 +14,14 @@ pub(crate) struct Snapshot {
     pub(crate) epoch_accepted: bool,
 }
 
+/// A state, and which objects lead there from the one before.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) state: State,
+    /// New, changed or gone.
+    pub(crate) keys: Vec<ReceivedKey>,
+}
+
 /// What to do with a complete snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -97,10 +105,19 @@ impl Snapshot {
         let lacks = new.objects.len() * 2 < old.objects.len();
         if lacks && !self.epoch_accepted { Verdict::KeepOut } else { Verdict::Take }
     }
+
+    /// What it changes.
+    pub(crate) fn step(self, have: Option<&State>) -> Step {
+        let keys = match have {
+            Some(have) => have.objects.changed(&self.state.objects),
+            None => Objects::default().changed(&self.state.objects),
+        };
+        Step { state: self.state, keys }
+    }
 }
 
 /// What the delta makes of the state. It must start from exactly that.
-pub(crate) fn delta(have: Option<&State>, delta: v1::Delta) -> Result<State, Unusable> {
+pub(crate) fn delta(have: Option<&State>, delta: v1::Delta) -> Result<Step, Unusable> {
     let to = position(delta.to)?;
     let Some(have) = have else { return Err(Unusable("a delta came before any snapshot".to_owned())) };
     let at = (have.position.epoch, have.position.revision);
@@ -117,15 +134,18 @@ pub(crate) fn delta(have: Option<&State>, delta: v1::Delta) -> Result<State, Unu
     let body =
         v1::DeltaBody::decode(delta.body).map_err(|e| Unusable(format!("a delta cannot be read: {e}")))?;
     let mut objects = have.objects.clone();
+    let mut keys = Vec::with_capacity(body.removed.len() + body.upserted.len());
     for removed in body.removed {
         let key = ReceivedKey::try_from(removed).map_err(|e| Unusable(e.to_string()))?;
         objects.remove(&key);
+        keys.push(key);
     }
     for object in body.upserted {
         let (key, received) = object_of(object)?;
-        objects.insert(key, received);
+        objects.insert(key.clone(), received);
+        keys.push(key);
     }
-    checked(to, objects)
+    Ok(Step { state: checked(to, objects)?, keys })
 }
 
 fn checked(position: Position, objects: Objects) -> Result<State, Unusable> {
@@ -194,10 +214,10 @@ mod tests {
         let mut collect = Pages::default();
         let mut results: Vec<_> =
             pages(&whole, &list, 2).into_iter().map(|p| collect.add(p).unwrap()).collect();
-        let last = results.pop().unwrap().expect("the last page completes it");
+        let whole_again = results.pop().unwrap().expect("the last page completes it");
         assert!(results.iter().all(Option::is_none));
-        assert_eq!(last.state.position, whole.position);
-        assert_eq!(last.state.objects.len(), 5);
+        assert_eq!(whole_again.state.position, whole.position);
+        assert_eq!(whole_again.state.objects.len(), 5);
     }
 
     #[test]
@@ -239,7 +259,7 @@ mod tests {
         let after = state(1, 9, &objects(2));
         let gone = v1::ObjectRef { kind: 2, name: "s2".into() };
         let good = step(7, &after, vec![], vec![gone]);
-        let applied = delta(Some(&before), good.clone()).unwrap();
+        let applied = delta(Some(&before), good.clone()).unwrap().state;
         assert_eq!(applied.position, after.position);
         assert_eq!(applied.objects.len(), 2);
 

@@ -55,8 +55,7 @@ pub(super) fn compile(
         }
         services.extend(now.map(|entry| (name.clone(), entry)));
     }
-    let listeners = forms.listeners.clone();
-    Compiled { table: Table { position, router, services, listeners, departed }, returned, retired }
+    Compiled { table: Table { position, router, services, departed }, returned, retired }
 }
 
 /// The entry of a service that exists: one that is declared, or has backends and is not refused.
@@ -85,5 +84,129 @@ fn entry(name: &ServiceName, forms: &Forms, before: Option<&ServiceEntry>) -> Op
         .map(|member| (Arc::clone(&member.endpoint), member.backend.weight))
         .collect();
     let balance = balance::build(&service.lb_policy, &routable, before.map(|entry| &*entry.balance));
-    Some(Arc::new(ServiceEntry { service, balance, members }))
+    let counters = before.map(|entry| Arc::clone(&entry.counters)).unwrap_or_default();
+    Some(Arc::new(ServiceEntry { service, balance, members, counters }))
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_proto::{Digest, Epoch, Revision, v1};
+
+    use super::*;
+    use crate::{
+        objects::Objects,
+        testing::{Object, backend, backend_in_state, insert, route, service},
+    };
+
+    /// Forms that follow a list of objects, and the tables made of them.
+    #[derive(Default)]
+    struct Fixture {
+        objects: Objects,
+        forms: Forms,
+        table: Option<Table>,
+    }
+
+    impl Fixture {
+        fn set(&mut self, list: &[Object]) -> Compiled {
+            let mut next = Objects::default();
+            for object in list {
+                insert(&mut next, object.clone());
+            }
+            let touched = self.forms.update(&self.objects, &next, &self.objects.changed(&next));
+            self.objects = next;
+            let position = Position { epoch: Epoch(1), revision: Revision(1), digest: Digest::default() };
+            compile(position, &self.forms, &touched, self.table.as_ref())
+        }
+
+        /// As `set`, and the table is in force.
+        fn force(&mut self, list: &[Object]) -> &Table {
+            let compiled = self.set(list);
+            self.table.insert(compiled.table)
+        }
+    }
+
+    fn endpoint(table: &Table, service: &str, id: &str) -> Arc<Endpoint> {
+        Arc::clone(&table.services[service].members[id].endpoint)
+    }
+
+    #[test]
+    fn what_did_not_change_is_the_same() {
+        let mut fixture = Fixture::default();
+        let mut list = vec![
+            service("a"),
+            backend("a", "1.1.1.1:1"),
+            service("b"),
+            backend("b", "1.1.1.1:2"),
+            route("x", "/", "a"),
+        ];
+        let (a, b, router, live) = {
+            let table = fixture.force(&list);
+            let services = &table.services;
+            let kept = (Arc::clone(&services["a"]), Arc::clone(&services["b"]));
+            (kept.0, kept.1, Arc::clone(&table.router), endpoint(table, "b", "1.1.1.1:2"))
+        };
+        list.push(backend("b", "1.1.1.1:3"));
+        let table = fixture.force(&list);
+        assert!(Arc::ptr_eq(&a, &table.services["a"]), "an untouched service");
+        assert!(Arc::ptr_eq(&router, &table.router), "untouched routes");
+        assert!(!Arc::ptr_eq(&b, &table.services["b"]));
+        assert!(Arc::ptr_eq(&live, &endpoint(table, "b", "1.1.1.1:2")), "the neighbour of a new backend");
+        assert!(Arc::ptr_eq(&b.counters, &table.services["b"].counters));
+    }
+
+    #[test]
+    fn a_backend_that_moves_is_another_endpoint() {
+        let at = |address: &str| {
+            let wire = v1::Backend {
+                service: "a".into(),
+                id: "one".into(),
+                address: address.into(),
+                ..Default::default()
+            };
+            let body = prost::Message::encode_to_vec(&wire);
+            crate::testing::raw(weir_proto::ObjectKind::Backend, "a/one", &body, 0)
+        };
+        let mut fixture = Fixture::default();
+        let before = endpoint(fixture.force(&[at("1.1.1.1:1")]), "a", "one");
+        let compiled = fixture.set(&[at("1.1.1.1:2")]);
+        assert_eq!(endpoint(&compiled.table, "a", "one").address(), ([1, 1, 1, 1], 2).into());
+        assert!(compiled.retired.iter().any(|e| Arc::ptr_eq(e, &before)));
+        assert!(compiled.table.departed.iter().any(|e| Arc::ptr_eq(e, &before)));
+    }
+
+    #[test]
+    fn a_draining_backend_keeps_its_endpoint_and_may_return() {
+        let draining = backend_in_state("a", "1.1.1.1:1", v1::OperatorState::Draining);
+        let mut fixture = Fixture::default();
+        let live = endpoint(fixture.force(&[service("a"), backend("a", "1.1.1.1:1")]), "a", "1.1.1.1:1");
+        let compiled = fixture.set(&[service("a"), draining]);
+        assert!(Arc::ptr_eq(&compiled.retired[0], &live) && compiled.returned.is_empty());
+        assert!(compiled.table.services["a"].balance.pick(&[]).is_none());
+        assert_eq!(compiled.table.unroutable().count(), 1);
+        fixture.table = Some(compiled.table);
+        let compiled = fixture.set(&[service("a"), backend("a", "1.1.1.1:1")]);
+        assert!(Arc::ptr_eq(&compiled.returned[0], &live) && compiled.retired.is_empty());
+    }
+
+    #[test]
+    fn the_departed_are_kept_until_they_are_idle() {
+        let mut fixture = Fixture::default();
+        let list = [service("a"), backend("a", "1.1.1.1:1")];
+        let request = endpoint(fixture.force(&list), "a", "1.1.1.1:1").begin();
+        assert_eq!(fixture.force(&[service("a")]).departed.len(), 1);
+        assert_eq!(fixture.force(&[service("a"), service("b")]).departed.len(), 1);
+        drop(request);
+        assert_eq!(fixture.force(&[service("a")]).departed.len(), 0);
+    }
+
+    #[test]
+    fn a_service_that_is_refused_goes_on_as_it_was_or_not_at_all() {
+        let bad = |name| crate::testing::raw(weir_proto::ObjectKind::Service, name, b"\xff", 0);
+        let mut fixture = Fixture::default();
+        let table = fixture.force(&[bad("a"), backend("a", "1.1.1.1:1"), backend("b", "1.1.1.1:1")]);
+        assert!(!table.services.contains_key("a"), "nobody knows its policy");
+        assert!(table.services.contains_key("b"), "it came with its first backend");
+        let list = [bad("b"), backend("b", "1.1.1.1:1"), backend("b", "1.1.1.1:2")];
+        assert_eq!(fixture.force(&list).services["b"].members.len(), 2);
+    }
 }

@@ -1,0 +1,112 @@
+//! What the proxy tells whoever operates it, on an address of its own: health, metrics, and the table in force.
+
+mod view;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use prometheus_client::{encoding::text, registry::Registry};
+use tokio::{net::TcpListener, sync::watch};
+
+use crate::{
+    discovery::Link,
+    lifecycle::{Phase, is_ready},
+    metrics::{ConfigMetrics, Traffic},
+    table::{Applied, SharedTable},
+    worker::Workers,
+};
+
+const INDEX: &str = "\
+/livez    200 while the process lives
+/readyz   200 while it should get traffic
+/metrics  for Prometheus
+/config   the table in force, as JSON
+";
+
+/// Where the answers come from.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    table: Arc<SharedTable>,
+    workers: Arc<Workers>,
+    phase: watch::Receiver<Phase>,
+    applied: watch::Receiver<Applied>,
+    link: watch::Receiver<Link>,
+    metrics: Registry,
+}
+
+impl Admin {
+    pub(crate) fn new(
+        table: &Arc<SharedTable>,
+        workers: &Arc<Workers>,
+        phase: watch::Receiver<Phase>,
+        applied: watch::Receiver<Applied>,
+        link: watch::Receiver<Link>,
+        config_metrics: &ConfigMetrics,
+    ) -> Self {
+        let mut metrics = Registry::with_prefix("weir_proxy");
+        config_metrics.describe(&mut metrics);
+        metrics.register_collector(Box::new(Traffic {
+            table: Arc::clone(table),
+            workers: Arc::clone(workers),
+            link: link.clone(),
+        }));
+        Self { table: Arc::clone(table), workers: Arc::clone(workers), phase, applied, link, metrics }
+    }
+}
+
+/// Answers for as long as it is polled.
+pub(crate) async fn serve(listener: TcpListener, admin: Admin) {
+    let router = Router::new()
+        .route("/", get(async || INDEX))
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/config", get(config))
+        .with_state(Arc::new(admin));
+    if let Err(e) = axum::serve(listener, router).await {
+        tracing::error!("the admin address answers no more: {e}; traffic goes on");
+    }
+}
+
+async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
+    let phase = *admin.phase.borrow();
+    let applied = admin.applied.borrow();
+    if is_ready(phase, &applied) {
+        return (StatusCode::OK, "ok\n");
+    }
+    let why = match phase {
+        Phase::Draining => "draining\n",
+        Phase::Serving if applied.position.is_none() => "no configuration yet\n",
+        Phase::Serving => "no address is open\n",
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, why)
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let mut text = String::new();
+    match text::encode(&mut text, &admin.metrics) {
+        Ok(()) => (StatusCode::OK, [(header::CONTENT_TYPE, OPEN_METRICS)], text),
+        Err(e) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, [(header::CONTENT_TYPE, "text/plain")], format!("{e}\n"))
+        }
+    }
+}
+
+async fn config(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    let table = admin.table.load_full();
+    let view =
+        view::View::new(table.as_deref(), &admin.applied.borrow(), &admin.link.borrow(), &admin.workers);
+    match serde_json::to_string_pretty(&view) {
+        Ok(json) => (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], json + "\n"),
+        Err(e) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, [(header::CONTENT_TYPE, "text/plain")], format!("{e}\n"))
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The table in force, as `/config` shows it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use weir_proto::{Backend, LeaseState, OperatorState};
+
+use crate::{
+    discovery::Link,
+    objects::Position,
+    table::{Applied, ServiceEntry, Table},
+    worker::Workers,
+};
+
+/// Everything at one moment, for people and tools.
+#[derive(Debug, Serialize)]
+pub(super) struct View {
+    position: Option<PositionView>,
+    control_plane: ControlPlane,
+    in_flight: u64,
+    listeners: Vec<ListenerView>,
+    routes: Vec<RouteView>,
+    services: BTreeMap<String, ServiceView>,
+    /// Backends that are gone from the configuration, with requests that have not ended.
+    departed: BTreeMap<String, u64>,
+    refused: Vec<RefusedView>,
+}
+
+#[derive(Debug, Serialize)]
+struct PositionView {
+    epoch: String,
+    revision: u64,
+    digest: String,
+}
+
+#[derive(Debug, Serialize)]
+struct ControlPlane {
+    connected_to: Option<String>,
+    last_failure: Option<String>,
+    seconds_since_last_word: Option<f64>,
+    /// What was offered and not taken, because it lacks too much: `weir epoch accept` lets it in.
+    kept_out: Option<KeptOutView>,
+}
+
+#[derive(Debug, Serialize)]
+struct KeptOutView {
+    epoch: String,
+    revision: u64,
+    objects: usize,
+    objects_in_force: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct ListenerView {
+    name: String,
+    address: String,
+    max_connections: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct RouteView {
+    name: String,
+    host: String,
+    path_prefix: String,
+    /// Weights by service.
+    services: BTreeMap<String, u32>,
+}
+
+#[derive(Debug, Serialize)]
+struct ServiceView {
+    lb_policy: &'static str,
+    backends: BTreeMap<String, BackendView>,
+}
+
+#[derive(Debug, Serialize)]
+struct BackendView {
+    address: String,
+    weight: u32,
+    zone: String,
+    operator_state: &'static str,
+    lease_state: &'static str,
+    routable: bool,
+    in_flight: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct RefusedView {
+    object: String,
+    field: String,
+    reason: String,
+}
+
+impl View {
+    pub(super) fn new(table: Option<&Table>, applied: &Applied, link: &Link, workers: &Workers) -> Self {
+        let routes = table.iter().flat_map(|table| table.router.routes());
+        let mut routes: Vec<_> = routes.map(RouteView::from).collect();
+        routes.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let mut departed: BTreeMap<String, u64> = BTreeMap::new();
+        for endpoint in table.iter().flat_map(|table| &table.departed).filter(|e| e.in_flight() > 0) {
+            *departed.entry(endpoint.key().to_string()).or_default() += endpoint.in_flight();
+        }
+        let services = table.iter().flat_map(|table| &table.services);
+        Self {
+            position: table.map(|table| table.position.into()),
+            control_plane: link.into(),
+            in_flight: workers.in_flight(),
+            listeners: listeners(applied),
+            routes,
+            services: services.map(|(name, entry)| (name.to_string(), (&**entry).into())).collect(),
+            departed,
+            refused: refused(applied),
+        }
+    }
+}
+
+fn listeners(applied: &Applied) -> Vec<ListenerView> {
+    let open = applied.open.iter();
+    open.map(|(address, standing)| ListenerView {
+        name: standing.name.to_string(),
+        address: address.to_string(),
+        max_connections: standing.limits.max_connections,
+    })
+    .collect()
+}
+
+fn refused(applied: &Applied) -> Vec<RefusedView> {
+    let refused = applied.refused.iter();
+    refused
+        .map(|(key, invalid)| RefusedView {
+            object: key.to_string(),
+            field: invalid.field.clone(),
+            reason: invalid.reason.clone(),
+        })
+        .collect()
+}
+
+impl From<Position> for PositionView {
+    fn from(position: Position) -> Self {
+        Self {
+            epoch: position.epoch.to_string(),
+            revision: position.revision.0,
+            digest: position.digest.to_string(),
+        }
+    }
+}
+
+impl From<&Link> for ControlPlane {
+    fn from(link: &Link) -> Self {
+        Self {
+            connected_to: link.connected_to.as_ref().map(ToString::to_string),
+            last_failure: link.last_failure.clone(),
+            seconds_since_last_word: link.last_word.map(|heard| heard.elapsed().as_secs_f64()),
+            kept_out: link.kept_out.as_ref().map(|kept| KeptOutView {
+                epoch: kept.epoch.to_string(),
+                revision: kept.revision.0,
+                objects: kept.objects,
+                objects_in_force: kept.objects_in_force,
+            }),
+        }
+    }
+}
+
+impl From<&weir_proto::Route> for RouteView {
+    fn from(route: &weir_proto::Route) -> Self {
+        Self {
+            name: route.name.to_string(),
+            host: route.host.to_string(),
+            path_prefix: route.path_prefix.to_string(),
+            services: route.services.iter().map(|s| (s.name.to_string(), s.weight)).collect(),
+        }
+    }
+}
+
+impl From<&ServiceEntry> for ServiceView {
+    fn from(entry: &ServiceEntry) -> Self {
+        let lb_policy = match entry.service.lb_policy {
+            weir_proto::LbPolicy::RoundRobin => "round_robin",
+        };
+        let members = entry.members.iter();
+        let backends = members.map(|(id, member)| {
+            (
+                id.to_string(),
+                BackendView { in_flight: member.endpoint.in_flight(), ..(&*member.backend).into() },
+            )
+        });
+        Self { lb_policy, backends: backends.collect() }
+    }
+}
+
+impl From<&Backend> for BackendView {
+    fn from(backend: &Backend) -> Self {
+        Self {
+            address: backend.address.to_string(),
+            weight: backend.weight,
+            zone: backend.zone.clone(),
+            operator_state: match backend.operator_state {
+                OperatorState::Enabled => "enabled",
+                OperatorState::Draining => "draining",
+                OperatorState::Disabled => "disabled",
+            },
+            lease_state: match backend.lease_state {
+                LeaseState::Static => "static",
+                LeaseState::Live => "live",
+                LeaseState::Expired => "expired",
+            },
+            routable: backend.is_routable(),
+            in_flight: 0,
+        }
+    }
+}

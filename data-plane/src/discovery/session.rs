@@ -1,0 +1,233 @@
+//! One stream, from the answer to Hello to its end.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::{MutexGuard, watch},
+    time::{Instant, sleep_until, timeout},
+};
+use weir_proto::v1::{
+    Ack, ControlMessage, Delta, Pong, ProxyMessage, Resync, SnapshotPage, control_message::Message as Down,
+    proxy_message::Message as Up,
+};
+
+use super::{
+    Discovery, End, KeptOut,
+    backoff::Backoff,
+    connect::{Stream, told},
+    receive::{self, Pages, Snapshot, Step, Unusable, Verdict},
+    report,
+};
+use crate::{
+    lifecycle::Phase,
+    objects::Position,
+    table::{Applied, Applier},
+};
+
+/// A stream on which nothing arrives for so long is dead: the control plane pings every 15 s.
+const SILENCE: Duration = Duration::from_secs(30);
+/// How often to ask again for a state that was kept out: what the operator says about it may have changed.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+
+/// What this end of a stream remembers of it.
+#[derive(Debug)]
+pub(super) struct Session<'a> {
+    discovery: &'a Discovery,
+    stream: Stream,
+    backoff: &'a mut Backoff,
+    phase: watch::Receiver<Phase>,
+    applied: watch::Receiver<Applied>,
+    pages: Pages,
+    /// The position that was acknowledged last.
+    acknowledged: Option<Position>,
+    /// A whole snapshot was asked for and has not been taken yet.
+    resyncing: bool,
+    ask_again: Option<Instant>,
+    next_report: Instant,
+}
+
+impl<'a> Session<'a> {
+    pub(super) async fn new(discovery: &'a Discovery, stream: Stream, backoff: &'a mut Backoff) -> Self {
+        Self {
+            discovery,
+            stream,
+            backoff,
+            phase: discovery.phase.clone(),
+            applied: discovery.applier.lock().await.watch(),
+            pages: Pages::default(),
+            acknowledged: None,
+            resyncing: false,
+            ask_again: None,
+            next_report: Instant::now(),
+        }
+    }
+
+    /// Takes what comes until the stream ends, or is `max_age` old.
+    pub(super) async fn run(mut self, max_age: Duration) -> End {
+        let aged = Instant::now() + max_age;
+        let mut heard = Instant::now();
+        loop {
+            let ask_again = self.ask_again.unwrap_or(aged);
+            let done = tokio::select! {
+                message = self.stream.inbound.message() => {
+                    heard = Instant::now();
+                    match message {
+                        Ok(Some(message)) => self.take(message).await,
+                        Ok(None) => Err(End::Lost("it ended the stream".to_owned())),
+                        Err(status) => Err(End::Lost(told(&status))),
+                    }
+                }
+                () = sleep_until(heard + SILENCE) => {
+                    Err(End::Lost(format!("nothing was heard for {SILENCE:?}")))
+                }
+                () = sleep_until(aged) => Err(End::Aged),
+                () = sleep_until(ask_again) => self.resync("asking again for what was kept out").await,
+                () = sleep_until(self.next_report) => self.report().await,
+                Ok(()) = self.phase.changed() => self.report().await,
+                // Listeners that could not be bound are tried again between two states.
+                Ok(()) = self.applied.changed() => self.acknowledge_again().await,
+            };
+            if let Err(end) = done {
+                return end;
+            }
+        }
+    }
+
+    async fn take(&mut self, message: ControlMessage) -> Result<(), End> {
+        self.discovery.link.send_modify(|link| link.last_word = Some(Instant::now()));
+        match message.message {
+            Some(Down::SnapshotPage(page)) => self.page(page).await,
+            Some(Down::Delta(delta)) => self.delta(delta).await,
+            Some(Down::Ping(ping)) => self.send(Up::Pong(Pong { sequence: ping.sequence })).await,
+            Some(Down::GoAway(go_away)) => {
+                let after = go_away.retry_after.and_then(|wire| Duration::try_from(wire).ok());
+                Err(End::GoAway(after.unwrap_or_default()))
+            }
+            // Of a newer version: "one that receives a message that it does not know ignores it".
+            None => Ok(()),
+        }
+    }
+
+    async fn page(&mut self, page: SnapshotPage) -> Result<(), End> {
+        match self.pages.add(page) {
+            Ok(None) => Ok(()),
+            Ok(Some(snapshot)) => self.snapshot(snapshot).await,
+            Err(unusable) => self.unusable(unusable).await,
+        }
+    }
+
+    async fn snapshot(&mut self, snapshot: Snapshot) -> Result<(), End> {
+        let discovery = self.discovery;
+        let applier = discovery.applier.lock().await;
+        match snapshot.judge(applier.state()) {
+            Verdict::Take => {
+                let step = snapshot.step(applier.state());
+                self.apply(step, applier).await
+            }
+            Verdict::Older => {
+                discovery.metrics.ignored_older.inc();
+                let have = applier.state().map(|state| state.position.to_string()).unwrap_or_default();
+                let reason = format!("it offers {}, this proxy has {have}", snapshot.state.position);
+                // Another control plane may be further, and this one in a while.
+                Err(End::Lost(reason))
+            }
+            Verdict::KeepOut => {
+                let objects_in_force = applier.state().map_or(0, |state| state.objects.len());
+                drop(applier);
+                self.keep_out(&snapshot, objects_in_force);
+                Ok(())
+            }
+        }
+    }
+
+    async fn delta(&mut self, delta: Delta) -> Result<(), End> {
+        let applier = self.discovery.applier.lock().await;
+        match receive::delta(applier.state(), delta) {
+            Ok(step) => self.apply(step, applier).await,
+            Err(unusable) => {
+                drop(applier);
+                self.unusable(unusable).await
+            }
+        }
+    }
+
+    /// Brings a state into force, and says so.
+    async fn apply(&mut self, step: Step, mut applier: MutexGuard<'_, Applier>) -> Result<(), End> {
+        let position = step.state.position;
+        applier.apply(step).await;
+        drop(applier);
+        self.backoff.reset();
+        self.resyncing = false;
+        self.ask_again = None;
+        self.discovery.link.send_modify(|link| link.kept_out = None);
+        self.acknowledged = Some(position);
+        self.acknowledge_again().await?;
+        self.report().await
+    }
+
+    /// Acknowledges the state in force, if it came over this stream.
+    async fn acknowledge_again(&mut self) -> Result<(), End> {
+        let (position, refused) = {
+            let applied = self.applied.borrow_and_update();
+            (applied.position, applied.refused_wire())
+        };
+        let Some(position) = position.filter(|_| position == self.acknowledged) else { return Ok(()) };
+        self.send(Up::Ack(Ack { position: Some(position.into()), refused })).await
+    }
+
+    fn keep_out(&mut self, snapshot: &Snapshot, objects_in_force: usize) {
+        let Position { epoch, revision, .. } = snapshot.state.position;
+        let kept_out = KeptOut { epoch, revision, objects: snapshot.state.objects.len(), objects_in_force };
+        self.resyncing = false;
+        self.ask_again = Some(Instant::now() + ASK_AGAIN);
+        // The control plane is well and waits for an operator.
+        self.backoff.reset();
+        let before = self.discovery.link.borrow().kept_out.as_ref().map(|kept| kept.epoch);
+        if before != Some(epoch) {
+            self.discovery.metrics.kept_out_epochs.inc();
+            tracing::error!(
+                "the control plane has a new epoch {epoch} with {} objects, this proxy has {objects_in_force}: it keeps \
+                 what it has; if the new epoch is meant, run `weir epoch accept`",
+                kept_out.objects
+            );
+        }
+        self.discovery.link.send_modify(|link| link.kept_out = Some(kept_out));
+    }
+
+    async fn unusable(&mut self, unusable: Unusable) -> Result<(), End> {
+        // Twice in a row: asking once more would only keep both sides busy.
+        if self.resyncing {
+            return Err(End::Lost(unusable.to_string()));
+        }
+        tracing::warn!("asking the control plane for a whole snapshot: {unusable}");
+        self.resync(&unusable.to_string()).await
+    }
+
+    async fn resync(&mut self, reason: &str) -> Result<(), End> {
+        self.discovery.metrics.resyncs.inc();
+        self.pages = Pages::default();
+        self.acknowledged = None;
+        self.resyncing = true;
+        self.ask_again = None;
+        self.send(Up::Resync(Resync { reason: reason.to_owned() })).await
+    }
+
+    async fn report(&mut self) -> Result<(), End> {
+        let phase = *self.phase.borrow_and_update();
+        let report = report::report(
+            self.discovery.table.load().as_deref(),
+            self.discovery.workers.in_flight(),
+            phase.wire(),
+        );
+        self.next_report = Instant::now() + report::interval(&report);
+        self.send(Up::Report(report)).await
+    }
+
+    async fn send(&mut self, message: Up) -> Result<(), End> {
+        match timeout(SILENCE, self.stream.outbound.send(ProxyMessage { message: Some(message) })).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(End::Lost("it ended the stream".to_owned())),
+            Err(_) => Err(End::Lost(format!("it took nothing for {SILENCE:?}"))),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! From the first socket to the last request: how a proxy starts, and in which order it stops.
+
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Mutex, watch},
+    time::{MissedTickBehavior, interval, sleep},
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use weir_proto::v1::ProxyState;
+
+use crate::{
+    Config, Error, Listeners,
+    access_log::AccessLog,
+    admin::{self, Admin},
+    config::AccessLogTarget,
+    discovery::{Discovery, Identity, Link},
+    identity::{self, DataDir},
+    last_good::{self, Keeper},
+    metrics::ConfigMetrics,
+    table::{Applied, Applier, SharedTable},
+    worker::Workers,
+};
+
+/// How often addresses that could not be bound are tried again.
+const RETRY_LISTENERS: Duration = Duration::from_secs(5);
+
+/// Whether the proxy stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Accepts and serves.
+    Serving,
+    /// Was told to stop.
+    Draining,
+}
+
+impl Phase {
+    /// As it is written in messages.
+    pub(crate) fn wire(self) -> ProxyState {
+        match self {
+            Self::Serving => ProxyState::Serving,
+            Self::Draining => ProxyState::Draining,
+        }
+    }
+}
+
+/// Whether new clients should be sent here: something is in force, an address is open, and nobody said stop. What the
+/// control plane does is of no concern.
+pub(crate) fn is_ready(phase: Phase, applied: &Applied) -> bool {
+    phase == Phase::Serving && applied.position.is_some() && !applied.open.is_empty()
+}
+
+/// Runs a proxy on the sockets until `shutdown`, then stops it: readiness fails at once, after `lame_duck` it accepts
+/// no more, and it returns when the last request has ended or `drain_timeout` is over. Only what stands in the way of
+/// starting is an error. Dropping the future ends the proxy at once.
+pub async fn serve(config: Config, listeners: Listeners, shutdown: CancellationToken) -> Result<(), Error> {
+    let (lame_duck, drain_timeout) = (config.lame_duck, config.drain_timeout);
+    let proxy = Proxy::start(config, listeners).await?;
+    shutdown.cancelled().await;
+    proxy.stop(lame_duck, drain_timeout).await;
+    Ok(())
+}
+
+/// A proxy at work. Dropping it ends it at once.
+#[derive(Debug)]
+struct Proxy {
+    applier: Arc<Mutex<Applier>>,
+    workers: Arc<Workers>,
+    phase: watch::Sender<Phase>,
+    _tasks: [AbortOnDropHandle<()>; 4],
+    _data_dir: Option<DataDir>,
+}
+
+impl Proxy {
+    async fn start(config: Config, listeners: Listeners) -> Result<Self, Error> {
+        let data_dir = config.data_dir.as_deref().map(DataDir::open).transpose()?;
+        let id = identity::identify(&config, data_dir.as_ref())?;
+        tracing::info!("this is the proxy {id}");
+        let log = open_access_log(&config.access_log)?;
+        let table = Arc::new(SharedTable::empty());
+        let workers = Workers::start(listeners.workers, &table, log.as_ref())
+            .map_err(|source| Error::Start { what: "the worker threads", source })?;
+        let workers = Arc::new(workers);
+        let metrics = ConfigMetrics::default();
+        let (phase, phases) = watch::channel(Phase::Serving);
+        let link = watch::Sender::new(Link::default());
+
+        let mut applier = Applier::new(Arc::clone(&table), Arc::clone(&workers), metrics.clone());
+        let in_force = applier.watch();
+        let admin =
+            Admin::new(&table, &workers, phases.clone(), in_force.clone(), link.subscribe(), &metrics);
+        let admin = spawn(admin::serve(listeners.admin, admin));
+        let ready = spawn(tell_ready(in_force));
+        if let Some((address, sockets)) = listeners.traffic {
+            applier.open_fallback(address, sockets).await;
+        }
+        bring_back(&mut applier, data_dir.as_ref(), &metrics).await;
+
+        let applier = Arc::new(Mutex::new(applier));
+        let retries = spawn(retry_listeners(Arc::clone(&applier)));
+        let discovery = Discovery {
+            control_planes: config.control_plane,
+            identity: Identity {
+                id,
+                boot_id: fastrand::u64(..),
+                zone: config.zone,
+                advertised_address: config.advertise,
+            },
+            applier: Arc::clone(&applier),
+            table,
+            workers: Arc::clone(&workers),
+            phase: phases,
+            link,
+            metrics,
+        };
+        let discovery = spawn(discovery.run());
+        Ok(Self { applier, workers, phase, _tasks: [admin, ready, retries, discovery], _data_dir: data_dir })
+    }
+
+    async fn stop(self, lame_duck: Duration, drain_timeout: Duration) {
+        tracing::info!("stopping: not ready any more, accepting for another {lame_duck:?}");
+        self.phase.send_replace(Phase::Draining);
+        sleep(lame_duck).await;
+        self.applier.lock().await.stop_listening();
+        let in_flight = self.workers.in_flight();
+        tracing::info!("draining: {in_flight} in flight, for at most {drain_timeout:?}");
+        match self.workers.drain(drain_timeout).await {
+            0 => tracing::info!("stopped: every request has ended"),
+            left => tracing::warn!("stopped: {left} requests had not ended after {drain_timeout:?}"),
+        }
+        self.applier.lock().await.finish_copies().await;
+    }
+}
+
+/// Starts from the copy on disk, if there is a good one, and keeps it up to date from now on.
+async fn bring_back(applier: &mut Applier, dir: Option<&DataDir>, metrics: &ConfigMetrics) {
+    let Some(dir) = dir else {
+        tracing::warn!(
+            "without --data-dir neither this proxy's name nor its configuration survives a restart"
+        );
+        return;
+    };
+    if let Some(copy) = last_good::load(dir.path()) {
+        tracing::info!("starting from the last good configuration, {}", copy.state.position);
+        applier.restore(copy).await;
+    }
+    applier.keep_copies(Keeper::start(dir.path(), metrics.clone()));
+}
+
+/// A task that ends with the proxy.
+fn spawn(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(task))
+}
+
+fn open_access_log(target: &AccessLogTarget) -> Result<Option<AccessLog>, Error> {
+    let log = match target {
+        AccessLogTarget::Off => return Ok(None),
+        AccessLogTarget::Stdout => AccessLog::stdout(),
+        AccessLogTarget::File(path) => AccessLog::file(path),
+    };
+    log.map(Some).map_err(|source| Error::AccessLog { target: target.to_string(), source })
+}
+
+async fn tell_ready(mut applied: watch::Receiver<Applied>) {
+    if let Ok(applied) = applied.wait_for(|applied| is_ready(Phase::Serving, applied)).await {
+        let position = applied.position.map(|position| position.to_string()).unwrap_or_default();
+        tracing::info!("ready: {position} is in force");
+    }
+}
+
+async fn retry_listeners(applier: Arc<Mutex<Applier>>) {
+    let mut ticks = interval(RETRY_LISTENERS);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        applier.lock().await.retry_listeners().await;
+    }
+}

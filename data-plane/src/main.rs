@@ -1,0 +1,39 @@
+//! The data plane as a program of its own: flags, log, signals, exit code.
+
+mod signals;
+
+use std::{
+    io::{Write, stderr},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use mimalloc::MiMalloc;
+use weir_data_plane::{Config, Error, Listeners, Logging, serve};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+/// A proxy that balances HTTP traffic as the control plane says, and goes on without it.
+#[derive(Parser)]
+#[command(name = "weir-data-plane", version, after_help = "Exit codes: 0 stopped, 1 failed, 2 wrong usage.")]
+struct Command {
+    #[command(flatten)]
+    config: Config,
+    #[command(flatten)]
+    logging: Logging,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Err(error) = run(Command::parse()).await else { return ExitCode::SUCCESS };
+    let _ = writeln!(stderr(), "weir-data-plane: {error:#}");
+    ExitCode::from(if matches!(error.downcast_ref(), Some(Error::Setting { .. })) { 2 } else { 1 })
+}
+
+async fn run(Command { config, logging }: Command) -> anyhow::Result<()> {
+    logging.start()?;
+    let listeners = Listeners::bind(&config)?;
+    listeners.announce(&config)?;
+    Ok(serve(config, listeners, signals::shutdown()?).await?)
+}

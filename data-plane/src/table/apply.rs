@@ -1,0 +1,329 @@
+//! Brings a received state into force, in the order that never leaves a request between two versions:
+//! bind, compile, swap, retire, wait for the workers, close what is left over, keep a copy.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
+
+use tokio::sync::watch;
+use weir_proto::{Invalid, Limits, Listener, ListenerName, v1};
+
+use super::{
+    SharedTable,
+    compile::compile,
+    forms::{self, Forms, Touched},
+};
+use crate::{
+    discovery::Step,
+    last_good::{Keeper, LastGood},
+    listener,
+    listeners::{Plan, plan},
+    metrics::ConfigMetrics,
+    objects::{Objects, Position, ReceivedKey, State},
+    worker::Workers,
+};
+
+/// New sockets by their address, one for each worker.
+type Sockets = HashMap<SocketAddr, Vec<TcpListener>>;
+
+/// What the address of `--listen` is called while it is open.
+const FALLBACK_NAME: &str = "--listen";
+
+/// The one who changes the table.
+#[derive(Debug)]
+pub(crate) struct Applier {
+    table: Arc<SharedTable>,
+    workers: Arc<Workers>,
+    /// What is open while no configured listener stands.
+    fallback: Option<SocketAddr>,
+    open: BTreeMap<SocketAddr, Standing>,
+    state: Option<State>,
+    forms: Forms,
+    keeper: Option<Keeper>,
+    /// Whether addresses may be opened.
+    listening: bool,
+    applied: watch::Sender<Applied>,
+    metrics: ConfigMetrics,
+}
+
+/// What is in force, for those who tell others.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Applied {
+    /// None before the first state.
+    pub(crate) position: Option<Position>,
+    /// The objects that keep their previous form.
+    pub(crate) refused: BTreeMap<ReceivedKey, Invalid>,
+    /// The addresses that are open.
+    pub(crate) open: BTreeMap<SocketAddr, Standing>,
+}
+
+/// What stands on an open address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// The listener's name, or `--listen`.
+    pub(crate) name: Arc<str>,
+    pub(crate) limits: Limits,
+}
+
+impl Applier {
+    /// An applier that has nothing in force yet.
+    pub(crate) fn new(table: Arc<SharedTable>, workers: Arc<Workers>, metrics: ConfigMetrics) -> Self {
+        Self {
+            table,
+            workers,
+            fallback: None,
+            open: BTreeMap::new(),
+            state: None,
+            forms: Forms::default(),
+            keeper: None,
+            listening: true,
+            applied: watch::Sender::new(Applied::default()),
+            metrics,
+        }
+    }
+
+    /// Opens the address that is served while no configured listener stands.
+    pub(crate) async fn open_fallback(&mut self, address: SocketAddr, sockets: Vec<TcpListener>) {
+        self.fallback = Some(address);
+        self.open(address, Standing::fallback(), sockets).await;
+        self.publish();
+    }
+
+    /// From now on, what comes into force is kept on disk.
+    pub(crate) fn keep_copies(&mut self, keeper: Keeper) {
+        self.keeper = Some(keeper);
+    }
+
+    /// From now on no address is opened or closed any more: the proxy is about to close them all.
+    pub(crate) fn stop_listening(&mut self) {
+        self.listening = false;
+    }
+
+    /// Ends when the copy on disk is the newest.
+    pub(crate) async fn finish_copies(&mut self) {
+        if let Some(keeper) = self.keeper.take() {
+            keeper.finish().await;
+        }
+    }
+
+    /// What was received last; all of it is in force but for what is refused.
+    pub(crate) fn state(&self) -> Option<&State> {
+        self.state.as_ref()
+    }
+
+    /// Follows what is in force.
+    pub(crate) fn watch(&self) -> watch::Receiver<Applied> {
+        self.applied.subscribe()
+    }
+
+    /// Brings the copy from disk into force, as it was before the restart.
+    pub(crate) async fn restore(&mut self, copy: LastGood) {
+        let nothing = Objects::default();
+        let mut touched = self.forms.update(&nothing, &copy.previous, &nothing.changed(&copy.previous));
+        // Previous forms of listeners must stand before newer ones can be refused in their favour.
+        let listeners = std::mem::take(&mut touched.listeners);
+        let bound = self.settle_listeners(&listeners, &nothing, false).await;
+        self.open_settled(bound).await;
+
+        let objects = &copy.state.objects;
+        let newest = self.forms.update(&copy.previous, objects, &copy.previous.changed(objects));
+        touched.services.extend(newest.services);
+        touched.routes |= newest.routes;
+        touched.listeners = newest.listeners;
+        self.realise(copy.state, &copy.previous, touched, true).await;
+    }
+
+    /// Brings a state into force. When this returns, no worker can start a request from an older one, nor send one to a
+    /// backend that may not be picked any more.
+    pub(crate) async fn apply(&mut self, step: Step) {
+        let old = self.state.as_ref().map(|state| state.objects.clone()).unwrap_or_default();
+        let mut touched = self.forms.update(&old, &step.state.objects, &step.keys);
+        let changed = !touched.listeners.is_empty();
+        let pending = self.pending(&step.state.objects);
+        for (name, listener) in pending {
+            touched.listeners.entry(name).or_insert(listener);
+        }
+        self.realise(step.state, &old, touched, changed).await;
+        if let (Some(keeper), Some(state)) = (&self.keeper, &self.state) {
+            keeper.keep(LastGood { state: state.clone(), previous: self.forms.previous.clone() });
+        }
+    }
+
+    /// Tries again to open what could not be opened.
+    pub(crate) async fn retry_listeners(&mut self) {
+        let Some(state) = self.state.clone().filter(|_| self.listening) else { return };
+        let listeners = self.pending(&state.objects);
+        let missing = |address: &SocketAddr| !self.open.contains_key(address);
+        let lost = self.forms.listeners.values().any(|l| missing(&l.address))
+            || !self.stands_any() && self.fallback.as_ref().is_some_and(missing);
+        if lost || !listeners.is_empty() {
+            let objects = state.objects.clone();
+            self.realise(state, &objects, Touched { listeners, ..Touched::default() }, false).await;
+        }
+    }
+
+    /// Listeners that are valid and refused: those that could not be opened.
+    fn pending(&self, objects: &Objects) -> BTreeMap<ListenerName, Listener> {
+        let valid = |key| forms::listener(key, objects.get(key)?);
+        self.forms.refused.keys().filter_map(valid).map(|l| (l.name.clone(), l)).collect()
+    }
+
+    async fn realise(&mut self, state: State, old: &Objects, touched: Touched, make_way: bool) {
+        let bound = self.settle_listeners(&touched.listeners, old, make_way).await;
+        let compiled = compile(state.position, &self.forms, &touched, self.table.load().as_deref());
+        for endpoint in &compiled.returned {
+            endpoint.set_retired(false);
+        }
+        self.table.store(Some(Arc::new(compiled.table)));
+        for endpoint in &compiled.retired {
+            endpoint.set_retired(true);
+        }
+        self.open_settled(bound).await;
+        self.workers.barrier().await;
+        self.close_unused().await;
+        self.state = Some(state);
+        self.publish();
+    }
+
+    /// Decides which listeners stand, and gives their new sockets.
+    async fn settle_listeners(
+        &mut self,
+        candidates: &BTreeMap<ListenerName, Listener>,
+        old: &Objects,
+        make_way: bool,
+    ) -> Sockets {
+        if !self.listening {
+            return Sockets::new();
+        }
+        let plan = self.bind(candidates, make_way).await;
+        for name in candidates.keys() {
+            let key = forms::listener_key(name);
+            match plan.refused.get(name) {
+                Some(invalid) => self.forms.refuse(&key, invalid.clone(), old),
+                None => self.forms.accept(&key),
+            }
+        }
+        self.forms.listeners = plan.standing;
+        plan.bound
+    }
+
+    async fn bind(
+        &mut self,
+        candidates: &BTreeMap<ListenerName, Listener>,
+        make_way: bool,
+    ) -> Plan<Vec<TcpListener>> {
+        let workers = self.workers.len();
+        let make = |open: &BTreeMap<SocketAddr, Standing>, in_force: &BTreeMap<_, _>| {
+            let open: BTreeSet<_> = open.keys().copied().collect();
+            plan(in_force, candidates.clone(), &open, |address| listener::bind(address, workers))
+        };
+        let first = make(&self.open, &self.forms.listeners);
+        if !make_way || first.in_the_way.is_empty() {
+            return first;
+        }
+        // The new address and one that nobody wants any more exclude each other: there must be a moment with neither.
+        let in_the_way = first.in_the_way.clone();
+        drop(first);
+        for address in in_the_way {
+            self.close(address).await;
+        }
+        make(&self.open, &self.forms.listeners)
+    }
+
+    async fn open_settled(&mut self, mut bound: Sockets) {
+        if !self.listening {
+            return;
+        }
+        for listener in self.forms.listeners.clone().into_values() {
+            let standing = Standing { name: listener.name.as_str().into(), limits: listener.limits };
+            if let Some(sockets) = bound.remove(&listener.address) {
+                self.open(listener.address, standing, sockets).await;
+            } else if self.open.get(&listener.address).is_some_and(|before| *before != standing) {
+                self.workers.update(listener.address, &standing.name, standing.limits).await;
+                self.open.insert(listener.address, standing);
+            }
+        }
+        self.open_fallback_again().await;
+    }
+
+    /// While no configured listener stands, the address of `--listen` does.
+    async fn open_fallback_again(&mut self) {
+        let Some(address) = self.fallback.filter(|_| !self.stands_any()) else { return };
+        if let Some(before) = self.open.get_mut(&address) {
+            if *before != Standing::fallback() {
+                *before = Standing::fallback();
+                self.workers.update(address, FALLBACK_NAME, Limits::default()).await;
+            }
+            return;
+        }
+        match listener::bind(address, self.workers.len()) {
+            Ok(sockets) => self.open(address, Standing::fallback(), sockets).await,
+            Err(e) => tracing::error!("cannot listen on {address} again: {e}; trying again"),
+        }
+    }
+
+    async fn close_unused(&mut self) {
+        if !self.listening {
+            return;
+        }
+        let fallback = self.fallback.filter(|_| !self.stands_any());
+        let used: BTreeSet<_> = self.forms.listeners.values().map(|l| l.address).chain(fallback).collect();
+        let unused: Vec<_> = self.open.keys().filter(|address| !used.contains(address)).copied().collect();
+        for address in unused {
+            self.close(address).await;
+        }
+    }
+
+    /// Whether a configured listener is open.
+    fn stands_any(&self) -> bool {
+        self.forms.listeners.values().any(|listener| self.open.contains_key(&listener.address))
+    }
+
+    async fn open(&mut self, address: SocketAddr, standing: Standing, sockets: Vec<TcpListener>) {
+        self.workers.open(address, &standing.name, standing.limits, sockets).await;
+        tracing::info!("listening on {address} ({})", standing.name);
+        self.open.insert(address, standing);
+    }
+
+    async fn close(&mut self, address: SocketAddr) {
+        self.workers.close(address).await;
+        self.open.remove(&address);
+        tracing::info!("not listening on {address} any more");
+    }
+
+    fn publish(&self) {
+        let position = self.state.as_ref().map(|state| state.position);
+        let refused = self.forms.refused.clone();
+
+        self.metrics.revision.set(position.map_or(0, |p| p.revision.0));
+        self.metrics.refused.set(refused.len() as u64);
+        self.applied.send_modify(|applied| {
+            for (key, invalid) in refused.iter().filter(|(key, why)| applied.refused.get(key) != Some(why)) {
+                tracing::warn!("refused {key}, it keeps its previous form: {invalid}");
+            }
+            *applied = Applied { position, refused, open: self.open.clone() };
+        });
+    }
+}
+
+impl Standing {
+    fn fallback() -> Self {
+        Self { name: FALLBACK_NAME.into(), limits: Limits::default() }
+    }
+}
+
+impl Applied {
+    /// The refusals, as an acknowledgement carries them.
+    pub(crate) fn refused_wire(&self) -> Vec<v1::Refused> {
+        let refused = self.refused.iter();
+        refused
+            .map(|(key, Invalid { field, reason })| v1::Refused {
+                object: Some(key.wire()),
+                field: field.clone(),
+                reason: reason.clone(),
+            })
+            .collect()
+    }
+}
