@@ -24,18 +24,14 @@ pub(crate) fn response(reason: Reason, mut exchange: Exchange) -> Response<Respo
     response
 }
 
-/// The answer for a reason as bytes, where there was no request. The connection is closed after it.
+/// The answer for a reason that closes, as bytes, where there was no request.
 pub(crate) fn raw(reason: Reason) -> Vec<u8> {
     let (status, text) = (reason.status(), text(reason));
-    let mut head =
-        format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or("Error"));
-    for (name, value) in fields(reason) {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    if !reason.closes() {
-        head.push_str("connection: close\r\n");
-    }
-    format!("{head}content-length: {}\r\n\r\n{text}", text.len()).into_bytes()
+    let words = status.canonical_reason().unwrap_or("Error");
+    let mut lines = vec![format!("HTTP/1.1 {} {words}", status.as_str())];
+    lines.extend(fields(reason).iter().map(|(name, value)| format!("{name}: {value}")));
+    lines.push(format!("content-length: {}\r\n\r\n{text}", text.len()));
+    lines.join("\r\n").into_bytes()
 }
 
 fn text(reason: Reason) -> String {

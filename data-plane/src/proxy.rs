@@ -2,6 +2,8 @@
 
 mod check;
 mod target;
+#[cfg(test)]
+mod tests;
 
 use std::{panic::AssertUnwindSafe, rc::Rc, sync::Arc};
 

@@ -33,20 +33,20 @@ impl Router {
         routes: impl IntoIterator<Item = &'a Route>,
         previous: Option<&Router>,
     ) -> Router {
-        let mut router = Router::default();
+        let mut all = Router::default();
         for route in routes {
             let known =
                 previous.and_then(|p| p.by_name.get(&route.name)).filter(|known| known.route == *route);
             let compiled = known.cloned().unwrap_or_else(|| Arc::new(CompiledRoute::new(route.clone())));
             let paths = match &route.host {
-                HostMatch::Any => &mut router.any,
-                HostMatch::Exact(host) => router.exact.entry(Arc::clone(host)).or_default(),
-                HostMatch::Suffix(suffix) => router.suffixes.entry(Arc::clone(suffix)).or_default(),
+                HostMatch::Any => &mut all.any,
+                HostMatch::Exact(host) => all.exact.entry(Arc::clone(host)).or_default(),
+                HostMatch::Suffix(suffix) => all.suffixes.entry(Arc::clone(suffix)).or_default(),
             };
             paths.insert(&route.path_prefix, Arc::clone(&compiled));
-            router.by_name.insert(route.name.clone(), compiled);
+            all.by_name.insert(route.name.clone(), compiled);
         }
-        router
+        all
     }
 
     /// The most specific route: an exact host before a wildcard (the longer suffix first) before none, then the longer
@@ -104,8 +104,8 @@ mod tests {
         Route::try_from(wire).unwrap()
     }
 
-    fn found<'a>(router: &'a Router, host: &str, path: &str) -> Option<&'a str> {
-        router.route(host, path).map(|compiled| compiled.route.name.as_str())
+    fn found<'a>(all: &'a Router, host: &str, path: &str) -> Option<&'a str> {
+        all.route(host, path).map(|compiled| compiled.route.name.as_str())
     }
 
     #[test]
@@ -117,7 +117,7 @@ mod tests {
             route("*.shop.example", "/x"),
             route("", "/any"),
         ];
-        let router = Router::compile(&routes, None);
+        let all = Router::compile(&routes, None);
         for (host, path, expected) in [
             ("shop.example", "/a/b/c", Some("shop.example/a/b")),
             ("shop.example", "/a/bc", Some("shop.example/a")),
@@ -128,7 +128,7 @@ mod tests {
             ("example", "/", None),
             (".example", "/", None),
         ] {
-            assert_eq!(found(&router, host, path), expected, "{host} {path}");
+            assert_eq!(found(&all, host, path), expected, "{host} {path}");
         }
     }
 

@@ -79,7 +79,8 @@ impl Watch {
             Phase::Head(since) => Some((since + limits.header_timeout, Next::End(Due::Head))),
             Phase::Request => {
                 let stall = state.blocked().map(|since| (since + STALL_TIMEOUT, Next::End(Due::Stalled)));
-                let body = state.body().and_then(|body| body_deadline(&body, limits)).map(|at| (at, Next::Body));
+                let body =
+                    state.body().and_then(|body| body_deadline(&body, limits)).map(|at| (at, Next::Body));
                 [stall, body].into_iter().flatten().min_by_key(|(deadline, _)| *deadline)
             }
         }

@@ -61,10 +61,11 @@ fn name(text: &str) -> Option<&str> {
         }
         (host, port)
     };
-    let digits = port.strip_prefix(':').unwrap_or("");
-    let port_is_good = port.is_empty()
-        || digits.is_empty()
-        || (digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok());
+    let port_is_good = match port.strip_prefix(':') {
+        None => port.is_empty(),
+        Some("") => true,
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok(),
+    };
     port_is_good.then_some(host)
 }
 
@@ -95,15 +96,20 @@ mod tests {
             ("[::1]:80", "[::1]"),
             ("a_b", "a_b"),
         ] {
-            assert_eq!(host(Version::HTTP_11, "/", &[field]), Ok((field.to_owned(), name.to_owned())), "{field}");
+            assert_eq!(
+                host(Version::HTTP_11, "/", &[field]),
+                Ok((field.to_owned(), name.to_owned())),
+                "{field}"
+            );
         }
     }
 
     #[test]
     fn bad_hosts_are_refused() {
-        for field in
-            ["", "a b", "user@a", "a/b", "a,b", "a:b", "a:99999", "a:80:80", ":80", "[::1", "[::1]x", "[x]", "a#", "a?"]
-        {
+        for field in [
+            "", "a b", "user@a", "a/b", "a,b", "a:b", "a:99999", "a:80:80", ":80", "[::1", "[::1]x", "[x]",
+            "a#", "a?",
+        ] {
             assert_eq!(host(Version::HTTP_11, "/", &[field]), Err(Reason::HostInvalid), "{field}");
         }
         assert_eq!(host(Version::HTTP_11, "/", &["a", "a"]), Err(Reason::HostRepeated));

@@ -38,7 +38,10 @@ pub(super) fn check(request: &mut Parts) -> Result<Checked, Reason> {
 
 /// The host as far as it can be told, for a log that also has bad requests.
 pub(super) fn host_for_log(headers: &HeaderMap) -> String {
-    headers.get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned()).unwrap_or_default()
+    headers
+        .get(header::HOST)
+        .map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned())
+        .unwrap_or_default()
 }
 
 fn check_target(request: &Parts) -> Result<(), Reason> {
@@ -69,9 +72,10 @@ fn check_expectation(request: &mut Parts) -> Result<(), Reason> {
         return Ok(());
     }
     let mut expectations = request.headers.get_all(header::EXPECT).into_iter();
-    match expectations.all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        true => Ok(()),
-        false => Err(Reason::ExpectationFailed),
+    if expectations.all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        Ok(())
+    } else {
+        Err(Reason::ExpectationFailed)
     }
 }
 
@@ -95,7 +99,8 @@ mod tests {
     use super::*;
 
     fn checked(method: &str, target: &str, field: (&str, &str)) -> Result<Parts, Reason> {
-        let request = Request::builder().method(method).uri(target).header("host", "a").header(field.0, field.1);
+        let request =
+            Request::builder().method(method).uri(target).header("host", "a").header(field.0, field.1);
         let mut parts = request.body(()).unwrap().into_parts().0;
         check(&mut parts).map(|_| parts)
     }

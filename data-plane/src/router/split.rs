@@ -42,7 +42,7 @@ impl Split {
 /// The first number from 0.618 of `total` on that is coprime with it.
 fn step(total: u64) -> u64 {
     let golden = total * 618 / 1000;
-    (golden.max(1)..).find(|step| gcd(*step, total) == 1).unwrap_or(1)
+    (golden.max(1)..=total.max(1)).find(|step| gcd(*step, total) == 1).unwrap_or(1)
 }
 
 fn gcd(a: u64, b: u64) -> u64 {

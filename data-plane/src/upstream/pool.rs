@@ -71,7 +71,8 @@ impl Pool {
         if endpoint.is_retired() || *total >= self.limit || backend.sender.is_closed() {
             return;
         }
-        let (_, waiting) = endpoints.entry(endpoint.id()).or_insert_with(|| (Arc::clone(endpoint), Vec::new()));
+        let (_, waiting) =
+            endpoints.entry(endpoint.id()).or_insert_with(|| (Arc::clone(endpoint), Vec::new()));
         if waiting.len() < MAX_IDLE_PER_ENDPOINT {
             let expires = (Instant::now() + idle_timeout).min(backend.born + MAX_AGE);
             waiting.push(Waiting { backend, expires });
@@ -95,7 +96,12 @@ impl Pool {
 }
 
 impl Lease {
-    pub(super) fn new(pool: &Rc<Pool>, endpoint: &Arc<Endpoint>, backend: Backend, idle_timeout: Duration) -> Self {
+    pub(super) fn new(
+        pool: &Rc<Pool>,
+        endpoint: &Arc<Endpoint>,
+        backend: Backend,
+        idle_timeout: Duration,
+    ) -> Self {
         Self { pool: Rc::clone(pool), endpoint: Arc::clone(endpoint), backend, idle_timeout }
     }
 

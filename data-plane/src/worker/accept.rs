@@ -2,7 +2,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::poll_fn,
     io,
     net::SocketAddr,
     rc::Rc,
@@ -10,7 +9,6 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
-    task::Poll,
 };
 
 use tokio::{
@@ -126,9 +124,25 @@ async fn accept(local: Rc<Local>, listener: Rc<Listener>, socket: TcpListener) {
             Err(e) => fault(&listener, &e).await,
         }
     }
-    // The queue is emptied once more: the kernel resets what is left in it when the socket closes.
-    while let Poll::Ready(Ok((stream, peer))) = poll_fn(|cx| Poll::Ready(socket.poll_accept(cx))).await {
-        take(&local, &listener, stream, peer);
+    if let Err(e) = empty(&local, &listener, socket) {
+        tracing::warn!("connections that waited on {} were lost: {e}", listener.address);
+    }
+}
+
+/// Takes what still waits: the kernel resets what is left in the queue when the socket closes. Asks the socket itself,
+/// because the runtime may not have heard yet of what has just come.
+fn empty(local: &Rc<Local>, listener: &Rc<Listener>, socket: TcpListener) -> io::Result<()> {
+    let socket = socket.into_std()?;
+    loop {
+        match socket.accept() {
+            Ok((stream, peer)) => {
+                stream.set_nonblocking(true)?;
+                take(local, listener, TcpStream::from_std(stream)?, peer);
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(e) if is_of_one_connection(&e) => {}
+            Err(e) => return Err(e),
+        }
     }
 }
 
@@ -156,10 +170,16 @@ fn take(local: &Rc<Local>, listener: &Rc<Listener>, stream: TcpStream, peer: Soc
 }
 
 async fn fault(listener: &Listener, error: &io::Error) {
-    let per_connection =
-        matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset);
-    if !per_connection {
+    if !is_of_one_connection(error) {
         tracing::warn!("cannot accept on {}: {error}; raise the limit of open files?", listener.address);
         time::sleep(OUT_OF_DESCRIPTORS).await;
     }
+}
+
+/// Whether the client was gone before it was accepted, which says nothing about the next one.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
 }

@@ -1,10 +1,6 @@
 //! What all requests of one worker share. Never leaves its thread, so nothing in it is locked.
 
-use std::{
-    cell::RefCell,
-    rc::Rc,
-    sync::Arc,
-};
+use std::{cell::RefCell, ops::Deref, rc::Rc, sync::Arc};
 
 use arc_swap::Cache;
 
@@ -42,7 +38,19 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 struct CachedTable {
     cache: Cache<Arc<SharedTable>, Option<Arc<Table>>>,
-    shared: Option<Rc<Arc<Table>>>,
+    shared: Option<Rc<InForce>>,
+}
+
+/// The table that was in force when a request asked for it.
+#[derive(Debug)]
+pub(crate) struct InForce(Arc<Table>);
+
+impl Deref for InForce {
+    type Target = Table;
+
+    fn deref(&self) -> &Table {
+        &self.0
+    }
 }
 
 impl Local {
@@ -58,12 +66,12 @@ impl Local {
     }
 
     /// The table in force now.
-    pub(crate) fn table(&self) -> Option<Rc<Arc<Table>>> {
+    pub(crate) fn table(&self) -> Option<Rc<InForce>> {
         let CachedTable { cache, shared } = &mut *self.table.borrow_mut();
         let newest = cache.load().as_ref()?;
         match shared {
-            Some(known) if Arc::ptr_eq(known, newest) => Some(Rc::clone(known)),
-            _ => Some(Rc::clone(shared.insert(Rc::new(Arc::clone(newest))))),
+            Some(known) if Arc::ptr_eq(&known.0, newest) => Some(Rc::clone(known)),
+            _ => Some(Rc::clone(shared.insert(Rc::new(InForce(Arc::clone(newest)))))),
         }
     }
 

@@ -1,0 +1,9 @@
+//! Requests through real sockets: raw clients, two workers, raw backends.
+
+mod connections;
+mod failures;
+mod harness;
+mod refusals;
+mod relaying;
+mod tables;
+mod upgrades;

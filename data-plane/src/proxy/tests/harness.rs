@@ -1,0 +1,307 @@
+//! A proxy of two workers, clients that say exactly what they are told, and backends that do as scripted.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use arc_swap::ArcSwapOption;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    time::{self, Duration},
+};
+use weir_proto::{
+    Backend as BackendForm, BackendId, BackendKey, Digest, Epoch, LeaseState, Limits, OperatorState,
+    Revision, Route, Service, ServiceName,
+};
+
+use crate::{
+    access_log::AccessLog,
+    balance,
+    endpoint::Endpoint,
+    listener,
+    objects::Position,
+    router::Router,
+    table::{Member, ServiceEntry, SharedTable, Table},
+    worker::Workers,
+};
+
+/// No step of a test takes longer; one that does has failed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) const LOCALHOST: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+pub(super) async fn within<T>(future: impl Future<Output = T>) -> T {
+    time::timeout(PATIENCE, future).await.expect("a step of the test took too long")
+}
+
+/// Waits for what other threads bring about.
+pub(super) async fn until(condition: impl Fn() -> bool) {
+    within(async {
+        while !condition() {
+            time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
+
+pub(super) struct Proxy {
+    pub(super) workers: Workers,
+    pub(super) table: Arc<SharedTable>,
+    pub(super) address: SocketAddr,
+}
+
+impl Proxy {
+    /// Without a table.
+    pub(super) async fn bare(limits: Limits, log: Option<&AccessLog>) -> Self {
+        let table = Arc::new(ArcSwapOption::empty());
+        let workers = Workers::start(2, &table, log).unwrap();
+        let sockets = listener::bind(LOCALHOST, 2).unwrap();
+        let address = sockets[0].local_addr().unwrap();
+        workers.open(address, "test", limits, sockets).await;
+        Self { workers, table, address }
+    }
+
+    pub(super) async fn of(services: Vec<Arc<ServiceEntry>>) -> Self {
+        Self::limited(services, Limits::default()).await
+    }
+
+    pub(super) async fn limited(services: Vec<Arc<ServiceEntry>>, limits: Limits) -> Self {
+        let proxy = Self::bare(limits, None).await;
+        proxy.serve(services, &[]);
+        proxy
+    }
+
+    pub(super) fn serve(&self, services: Vec<Arc<ServiceEntry>>, routes: &[Route]) {
+        let position = Position { epoch: Epoch(1), revision: Revision(1), digest: Digest::default() };
+        let services = services.into_iter().map(|entry| (entry.service.name.clone(), entry)).collect();
+        let compiled = Arc::new(Router::compile(routes, None));
+        let table = Table { position, router: compiled, services, departed: Vec::new() };
+        self.table.store(Some(Arc::new(table)));
+    }
+
+    pub(super) async fn client(&self) -> Client {
+        Client(BufReader::new(TcpStream::connect(self.address).await.unwrap()))
+    }
+
+    /// One request on a connection of its own.
+    pub(super) async fn ask(&self, request: &str) -> Response {
+        self.client().await.ask(request).await
+    }
+}
+
+/// A service by default settings but for what `change` does.
+pub(super) fn service(
+    name: &str,
+    backends: &[SocketAddr],
+    change: impl FnOnce(&mut Service),
+) -> Arc<ServiceEntry> {
+    let mut service = Service::with_defaults(ServiceName::try_from(name).unwrap());
+    change(&mut service);
+    let member = |address: &SocketAddr| {
+        let id = BackendId::try_from(address.to_string().as_str()).unwrap();
+        let key = BackendKey { service: service.name.clone(), id: id.clone() };
+        let endpoint = Endpoint::new(key.clone(), *address);
+        let backend = Arc::new(BackendForm {
+            key,
+            address: *address,
+            weight: 1,
+            zone: String::new(),
+            metadata: BTreeMap::new(),
+            operator_state: OperatorState::Enabled,
+            lease_state: LeaseState::Static,
+        });
+        (id, Member { backend, endpoint })
+    };
+    let members: Vec<_> = backends.iter().map(member).collect();
+    let routable: Vec<_> = members.iter().map(|(_, member)| (Arc::clone(&member.endpoint), 1)).collect();
+    Arc::new(ServiceEntry {
+        balance: balance::build(&service.lb_policy, &routable, None),
+        service: Arc::new(service),
+        members: members.into_iter().collect(),
+        counters: Arc::default(),
+    })
+}
+
+pub(super) fn web(backends: &[SocketAddr]) -> Arc<ServiceEntry> {
+    service("web", backends, |_| {})
+}
+
+/// The live state of a service's backend.
+pub(super) fn endpoint(service: &ServiceEntry, address: SocketAddr) -> Arc<Endpoint> {
+    let member = service.members.values().find(|member| member.endpoint.address() == address);
+    Arc::clone(&member.unwrap().endpoint)
+}
+
+pub(super) struct Client(pub(super) BufReader<TcpStream>);
+
+#[derive(Debug)]
+pub(super) struct Response {
+    pub(super) head: String,
+    pub(super) body: String,
+}
+
+impl Response {
+    pub(super) fn status(&self) -> u16 {
+        self.head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+    }
+
+    /// The value of a field, if it is there.
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+}
+
+impl Client {
+    pub(super) async fn send(&mut self, text: &str) {
+        within(self.0.write_all(text.as_bytes())).await.unwrap();
+    }
+
+    pub(super) async fn ask(&mut self, request: &str) -> Response {
+        self.send(request).await;
+        self.response().await
+    }
+
+    /// The next response, with its body by `Content-Length`.
+    pub(super) async fn response(&mut self) -> Response {
+        let head = self.head().await;
+        let mut response = Response { head, body: String::new() };
+        let length = response.field("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        within(self.0.read_exact(&mut body)).await.unwrap();
+        response.body = String::from_utf8(body).unwrap();
+        response
+    }
+
+    pub(super) async fn head(&mut self) -> String {
+        within(read_head(&mut self.0)).await.expect("the proxy closed the connection before a response")
+    }
+
+    /// The next bytes.
+    pub(super) async fn bytes(&mut self, n: usize) -> String {
+        let mut bytes = vec![0; n];
+        within(self.0.read_exact(&mut bytes)).await.unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// All that comes until the end of the connection.
+    pub(super) async fn rest(&mut self) -> String {
+        let mut rest = Vec::new();
+        within(self.0.read_to_end(&mut rest)).await.unwrap();
+        String::from_utf8(rest).unwrap()
+    }
+}
+
+async fn read_head(stream: &mut BufReader<TcpStream>) -> Option<String> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        match stream.read_line(&mut head).await {
+            Ok(0) | Err(_) => return None,
+            Ok(_) => {}
+        }
+    }
+    Some(head)
+}
+
+/// A backend that does as scripted for each connection.
+pub(super) struct Backend {
+    pub(super) address: SocketAddr,
+    /// The heads of all requests so far.
+    heads: Arc<Mutex<Vec<String>>>,
+    connections: Arc<AtomicUsize>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+/// One connection at a backend.
+pub(super) struct Served {
+    pub(super) stream: BufReader<TcpStream>,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl Served {
+    /// The next request's head; None when the proxy has closed the connection.
+    pub(super) async fn head(&mut self) -> Option<String> {
+        let head = read_head(&mut self.stream).await?;
+        self.heads.lock().unwrap().push(head.clone());
+        Some(head)
+    }
+
+    pub(super) async fn send(&mut self, text: &str) {
+        // The proxy may have gone, which is for the test to notice.
+        let _ = self.stream.write_all(text.as_bytes()).await;
+    }
+
+    pub(super) async fn answer(&mut self, body: &str) {
+        self.send(&format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await;
+    }
+
+    pub(super) async fn bytes(&mut self, n: usize) -> String {
+        let mut bytes = vec![0; n];
+        self.stream.read_exact(&mut bytes).await.unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    pub(super) async fn rest(&mut self) -> String {
+        let mut rest = Vec::new();
+        let _ = self.stream.read_to_end(&mut rest).await;
+        String::from_utf8_lossy(&rest).into_owned()
+    }
+}
+
+impl Backend {
+    pub(super) async fn scripted<F>(script: impl Fn(Served) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind(LOCALHOST).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (for_task, count) = (Arc::clone(&heads), Arc::clone(&connections));
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Relaxed);
+                tokio::spawn(script(Served { stream: BufReader::new(stream), heads: Arc::clone(&for_task) }));
+            }
+        });
+        Self { address, heads, connections, task }
+    }
+
+    /// Answers every request that has no body with its name.
+    pub(super) async fn named(name: &'static str) -> Self {
+        Self::scripted(move |mut served| async move {
+            while served.head().await.is_some() {
+                served.answer(name).await;
+            }
+        })
+        .await
+    }
+
+    pub(super) fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Relaxed)
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// An address that refuses connections.
+pub(super) async fn refusing() -> SocketAddr {
+    TcpListener::bind(LOCALHOST).await.unwrap().local_addr().unwrap()
+}
