@@ -6,6 +6,9 @@
 mod slots;
 mod wheel;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     sync::{
         Mutex, PoisonError,
@@ -19,7 +22,7 @@ use weir_proto::{BackendKey, LeaseId, LeaseState, LeaseTerms, ObjectKind};
 
 use crate::snapshot::{Entry, Snapshot};
 use slots::{Phase, Slot, Slots};
-use wheel::Wheel;
+use wheel::{Filing, Wheel};
 
 pub(crate) use wheel::TICK;
 
@@ -108,7 +111,7 @@ impl Leases {
     pub(crate) fn due(&self, now: Instant, most: usize) -> Vec<Lapse> {
         let mut due = Vec::new();
         while due.len() < most
-            && let Some((filed, id)) = self.wheel().pop(now)
+            && let Some((filed, id)) = self.pop(now)
         {
             let Some(slot) = self.slots.get(id).filter(|slot| slot.filed == filed) else { continue };
             match slot.phase {
@@ -139,23 +142,27 @@ impl Leases {
         expired
     }
 
-    /// The backend of a lease that expired long enough ago, as of `at`. To be followed by `forget` or `postpone`.
+    /// The backend of a lease that was due for removal at `at`, if it still is. To be followed by `forget` or
+    /// `postpone`.
     pub(crate) fn removable(&self, id: LeaseId, at: Instant) -> Option<BackendKey> {
-        self.slots
-            .get(id)
-            .filter(|slot| slot.phase == Phase::Expired && slot.deadline <= at)
-            .map(|s| s.backend)
+        let slot = self.slots.get(id).filter(|slot| slot.phase == Phase::Expired && slot.deadline <= at);
+        if slot.is_none() {
+            self.file(id);
+        }
+        slot.map(|slot| slot.backend)
     }
 
     /// Has the lease looked at again when its present deadline comes.
     pub(crate) fn file(&self, id: LeaseId) {
+        // Held all the while: until the slot has the number, nobody may find the filing.
         let mut wheel = self.wheel();
-        let tick = |slot: &mut Slot| {
-            slot.filed = wheel.tick(slot.deadline);
-            slot.filed
+        let number = wheel.number();
+        let mark = |slot: &mut Slot| {
+            slot.filed = number;
+            slot.deadline
         };
-        if let Some(tick) = self.slots.update(id, tick) {
-            wheel.push(tick, id);
+        if let Some(deadline) = self.slots.update(id, mark) {
+            wheel.push(deadline, number, id);
         }
     }
 
@@ -191,6 +198,11 @@ impl Leases {
         self.slots.update_all(|slot| {
             slot.deadline += to.saturating_duration_since(from.max(slot.renewed));
         });
+    }
+
+    /// A method of its own, so that the lock is released before the caller goes on.
+    fn pop(&self, now: Instant) -> Option<(Filing, LeaseId)> {
+        self.wheel().pop(now)
     }
 
     fn wheel(&self) -> std::sync::MutexGuard<'_, Wheel> {

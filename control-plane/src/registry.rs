@@ -12,6 +12,11 @@ mod expiry;
 mod operator;
 mod work;
 
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
@@ -85,23 +90,23 @@ impl Registry {
         let name: Arc<str> = store.describe().into();
         let (writer, loaded) = Writer::start(store).await?;
         let snapshot = Arc::new(loaded.into_snapshot(&name)?);
-        let stop = CancellationToken::new();
+        let cancel = CancellationToken::new();
         let (commands, queue) = mpsc::channel(QUEUE);
-        let (publisher, published) =
-            Publisher::start(Arc::clone(&snapshot), options.metrics.clone(), stop.clone());
+        let (publisher, newest) =
+            Publisher::start(Arc::clone(&snapshot), options.metrics.clone(), cancel.clone());
         let registry = Self {
             commands,
             current: Arc::new(ArcSwap::new(Arc::clone(&snapshot))),
-            published,
+            published: newest,
             leases: Arc::new(Leases::restore(&snapshot, Instant::now())),
             events: Events::new(REMEMBERED),
             metrics: options.metrics,
             store: name,
         };
         let actor = actor::Actor::new(&registry, writer, publisher, options.tombstones);
-        let main = tokio::spawn(actor.run(queue, stop.clone()));
-        tokio::spawn(expiry::run(Arc::clone(&registry.leases), registry.commands.clone(), stop.clone()));
-        Ok((registry, Task { main, stop: stop.drop_guard() }))
+        let main = tokio::spawn(actor.run(queue, cancel.clone()));
+        tokio::spawn(expiry::run(Arc::clone(&registry.leases), registry.commands.clone(), cancel.clone()));
+        Ok((registry, Task { main, stop: cancel.drop_guard() }))
     }
 
     /// The newest durable state. Never waits for a writer.

@@ -8,12 +8,14 @@ mod draft;
 mod object;
 mod pages;
 
+#[cfg(test)]
+mod tests;
+
 use std::{ops::Bound, sync::Arc};
 
 use rpds::RedBlackTreeMapSync as Map;
 use weir_proto::{BackendKey, Digest, Epoch, ObjectKey, ObjectKind, Revision, ServiceName, v1};
 
-pub(crate) use delta::Delta;
 pub(crate) use draft::{Draft, Touched};
 pub(crate) use object::{Entry, Object, Value};
 pub(crate) use pages::PAGE_BYTES;
@@ -35,6 +37,19 @@ pub(crate) struct Snapshot {
     /// The keys of `tombstones` in the order of their revisions.
     removed: Map<(Revision, ObjectKey), ()>,
     counts: [usize; ObjectKind::ALL.len()],
+}
+
+/// What a store says of a state besides its objects.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Marks {
+    /// The lineage of the store.
+    pub(crate) epoch: Epoch,
+    /// Whether an operator said that it is meant.
+    pub(crate) epoch_accepted: bool,
+    /// The newest revision.
+    pub(crate) revision: Revision,
+    /// Where deltas can start.
+    pub(crate) floor: Revision,
 }
 
 /// A state, and the proof of having it.
@@ -80,12 +95,12 @@ impl Snapshot {
 
     /// The state that a store holds.
     pub(crate) fn restore(
-        empty: Self,
-        (revision, floor, epoch_accepted): (Revision, Revision, bool),
+        marks: Marks,
         entries: impl IntoIterator<Item = Arc<Entry>>,
         tombstones: impl IntoIterator<Item = (ObjectKey, Revision)>,
     ) -> Self {
-        let mut snapshot = Self { revision, floor, epoch_accepted, ..empty };
+        let Marks { epoch, epoch_accepted, revision, floor } = marks;
+        let mut snapshot = Self { epoch_accepted, revision, floor, ..Self::empty(epoch) };
         for entry in entries {
             snapshot.insert(entry);
         }

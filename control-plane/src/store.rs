@@ -4,20 +4,23 @@ mod memory;
 mod sqlite;
 mod writer;
 
+#[cfg(test)]
+mod conformance;
+
 use std::{path::Path, sync::Arc};
 
 use weir_proto::{Digest, Epoch, ObjectKey, Revision};
 
 use crate::{
     error::Error,
-    snapshot::{Entry, Position, Snapshot},
+    snapshot::{Entry, Marks, Position, Snapshot},
 };
 
 pub(crate) use memory::Memory;
 pub(crate) use sqlite::Sqlite;
 pub(crate) use writer::Writer;
 
-/// A storage engine. It blocks, so it lives on a thread of its own: [`Writer`].
+/// A storage engine. It blocks, so it is used through a [`Writer`].
 pub(crate) trait Store: Send + std::fmt::Debug {
     /// Everything that was committed. Called once, before the first commit.
     fn load(&mut self) -> Result<Loaded, Error>;
@@ -82,11 +85,12 @@ impl Loaded {
     /// The state as readers see it. An error if the objects are not those that were committed.
     pub(crate) fn into_snapshot(self, store: &str) -> Result<Snapshot, Error> {
         let Self { position, epoch_accepted, floor, entries, tombstones } = self;
-        let marks = (position.revision, floor, epoch_accepted);
-        let snapshot = Snapshot::restore(Snapshot::empty(position.epoch), marks, entries, tombstones);
+        let Position { epoch, revision, digest } = position;
+        let marks = Marks { epoch, epoch_accepted, revision, floor };
+        let snapshot = Snapshot::restore(marks, entries, tombstones);
         let found = snapshot.position().digest;
-        if found != position.digest {
-            let reason = format!("its objects have the digest {found}, not {}", position.digest);
+        if found != digest {
+            let reason = format!("its objects have the digest {found}, not {digest}");
             return Err(Error::StoreCorrupt { store: store.to_owned(), reason });
         }
         Ok(snapshot)

@@ -5,6 +5,8 @@ use dashmap::DashMap;
 use tokio::time::Instant;
 use weir_proto::{BackendKey, LeaseId, LeaseTerms};
 
+use super::wheel::Filing;
+
 /// Slots by lease.
 #[derive(Debug, Default)]
 pub(super) struct Slots(DashMap<LeaseId, Slot>);
@@ -20,8 +22,8 @@ pub(super) struct Slot {
     pub(super) renewed: Instant,
     /// When it expires, or has its backend removed.
     pub(super) deadline: Instant,
-    /// Where the wheel has it. Should it stand elsewhere too, that is out of date.
-    pub(super) filed: u64,
+    /// Its last filing in the wheel; earlier ones are out of date.
+    pub(super) filed: Filing,
     /// How it stands.
     pub(super) phase: Phase,
 }

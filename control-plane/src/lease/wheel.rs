@@ -8,35 +8,41 @@ use weir_proto::LeaseId;
 /// How exact it is: nothing comes early, nothing later than this.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
+/// Numbers the filings, so that of several for one lease the last is known.
+pub(super) type Filing = u64;
+
 /// Buckets of leases, one for each tick that has any. Filing and taking cost O(log ticks), however many leases.
 #[derive(Debug)]
 pub(super) struct Wheel {
     origin: Instant,
-    buckets: BTreeMap<u64, Vec<LeaseId>>,
+    buckets: BTreeMap<u64, Vec<(Filing, LeaseId)>>,
+    filings: Filing,
 }
 
 impl Wheel {
     pub(super) fn new(origin: Instant) -> Self {
-        Self { origin, buckets: BTreeMap::new() }
+        Self { origin, buckets: BTreeMap::new(), filings: 0 }
     }
 
-    /// The first tick at or after `at`.
-    pub(super) fn tick(&self, at: Instant) -> u64 {
+    /// The number for the next `push`; never 0.
+    pub(super) fn number(&mut self) -> Filing {
+        self.filings += 1;
+        self.filings
+    }
+
+    /// Files a lease under the first tick at or after `at`.
+    pub(super) fn push(&mut self, at: Instant, number: Filing, id: LeaseId) {
         let ticks = at.saturating_duration_since(self.origin).as_nanos().div_ceil(TICK.as_nanos());
-        u64::try_from(ticks).unwrap_or(u64::MAX)
-    }
-
-    pub(super) fn push(&mut self, tick: u64, id: LeaseId) {
-        self.buckets.entry(tick).or_default().push(id);
+        self.buckets.entry(u64::try_from(ticks).unwrap_or(u64::MAX)).or_default().push((number, id));
     }
 
     /// Takes one that is filed under a tick that has come at `now`.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<(u64, LeaseId)> {
+    pub(super) fn pop(&mut self, now: Instant) -> Option<(Filing, LeaseId)> {
         let come = now.saturating_duration_since(self.origin).as_nanos() / TICK.as_nanos();
         loop {
             let mut first = self.buckets.first_entry().filter(|bucket| u128::from(*bucket.key()) <= come)?;
             match first.get_mut().pop() {
-                Some(id) => return Some((*first.key(), id)),
+                Some(filed) => return Some(filed),
                 None => _ = first.remove(),
             }
         }

@@ -52,7 +52,7 @@ impl Actor {
 
     /// Runs until it is stopped and the queue is empty, or the store fails for good.
     pub(super) async fn run(
-        self,
+        mut self,
         mut queue: mpsc::Receiver<Command>,
         stop: CancellationToken,
     ) -> Result<(), Error> {
@@ -78,7 +78,7 @@ impl Actor {
     }
 
     /// Makes a batch durable, then visible, then known, then answered. Fails only if the store is lost.
-    async fn finish(&self, done: Done) -> Result<(), Error> {
+    async fn finish(&mut self, done: Done) -> Result<(), Error> {
         let Done { next, touched, happenings, effects, answers } = done;
         let committed = if touched.is_empty() {
             Ok(())
@@ -88,21 +88,29 @@ impl Actor {
         let now = Instant::now();
         if let Err(error) = &committed {
             tracing::error!(%error, "a change could not be stored");
-            effects.into_iter().for_each(|effect| effect.abort(&self.leases, now));
+            for effect in effects {
+                effect.abort(&self.leases, now);
+            }
         } else {
-            effects.into_iter().for_each(|effect| effect.commit(&self.leases, now));
+            for effect in effects {
+                effect.commit(&self.leases, now);
+            }
             if !touched.is_empty() {
                 let next = Arc::new(next);
                 self.current.store(Arc::clone(&next));
                 self.publisher.offer(next, touched.urgent);
             }
-            happenings.into_iter().for_each(|happening| self.events.emit(happening));
+            for happening in happenings {
+                self.events.emit(happening);
+            }
         }
-        answers.into_iter().for_each(|answer| answer(committed.clone()));
+        for answer in answers {
+            answer(committed.clone());
+        }
         committed.or_else(|error| if error.is_fatal() { Err(error) } else { Ok(()) })
     }
 
-    async fn commit(&self, batch: Batch, commands: usize) -> Result<(), Error> {
+    async fn commit(&mut self, batch: Batch, commands: usize) -> Result<(), Error> {
         let begin = Instant::now();
         let result = self.writer.commit(batch).await;
         self.metrics.store_commit.observe(begin.elapsed().as_secs_f64());
@@ -121,7 +129,9 @@ fn perform(work: &mut Work<'_>, command: Command) {
         Command::SetState(set, reply) => work.run(reply, |s| operator::set_state(s, &set)),
         Command::AcceptEpoch(epoch, reply) => work.run(reply, |s| operator::accept_epoch(s, epoch)),
         Command::Lapse(lapses, at, reply) => work.run(reply, |s| {
-            lapses.iter().for_each(|lapse| backends::lapse(s, *lapse, at));
+            for lapse in lapses {
+                backends::lapse(s, lapse, at);
+            }
             Ok(())
         }),
     }

@@ -106,6 +106,10 @@ fn is_free(old: &Entry, new: &Object) -> bool {
     old.meta.implicit || (kind == Some(v1::OwnerKind::Operator) && old.object.body == new.body)
 }
 
+fn went_along(change: &Change) -> bool {
+    change.after.is_none() && change.before.as_ref().is_some_and(|before| before.meta.implicit)
+}
+
 fn change(base: &Snapshot, next: &Snapshot, key: ObjectKey) -> Change {
     let (before, after) = (base.get(&key).cloned(), next.get(&key).cloned());
     let kind = match (&before, &after) {
@@ -117,11 +121,10 @@ fn change(base: &Snapshot, next: &Snapshot, key: ObjectKey) -> Change {
     Change { kind, key, before, after }
 }
 
-/// One event for each change that was declared. What followed from it (services that came or went with their
-/// backends) was told already.
+/// One event for each change. Services that went with their last backend have theirs already.
 fn tell(step: &mut Step<'_>, changes: &[Change], file_set: &str, message: &str) {
     let why = if message.is_empty() { String::new() } else { format!(": {message}") };
-    for Change { kind, key, .. } in changes {
+    for Change { kind, key, .. } in changes.iter().filter(|change| !went_along(change)) {
         let (event, what) = match kind {
             v1::ChangeKind::Created => (v1::EventType::ObjectCreated, "was created"),
             v1::ChangeKind::Updated => (v1::EventType::ObjectUpdated, "was changed"),

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use weir_proto::{
-    Backend, BackendKey, LeaseId, LeaseState, LeaseTerms, ObjectKey, ObjectKind, ServiceName, v1,
+    Backend, BackendKey, LeaseId, LeaseState, LeaseTerms, ObjectKey, ObjectKind, OperatorState, ServiceName,
+    v1,
 };
 
 use super::{
@@ -97,14 +98,18 @@ pub(super) fn remove(step: &mut Step<'_>, entry: &Entry, why: &str) {
     }
 }
 
-/// Removes a service that nobody declared and that has no backend any more.
-pub(super) fn remove_if_idle(step: &mut Step<'_>, service: &ServiceName) {
+/// Removes a service that nobody declared and that has no backend any more; answers its key if it did.
+pub(super) fn remove_if_idle(step: &mut Step<'_>, service: &ServiceName) -> Option<ObjectKey> {
     let key = ObjectKey::new(ObjectKind::Service, service.as_str());
     let view = step.draft.view();
-    if view.get(&key).is_some_and(|s| s.meta.implicit) && view.backends_of(service, None).next().is_none() {
-        step.draft.remove(&key);
-        step.tell(v1::EventType::ObjectDeleted, Some(&key), format!("{key} went with its last backend"));
+    let is_idle =
+        view.get(&key).is_some_and(|s| s.meta.implicit) && view.backends_of(service, None).next().is_none();
+    if !is_idle {
+        return None;
     }
+    step.draft.remove(&key);
+    step.tell(v1::EventType::ObjectDeleted, Some(&key), format!("{key} went with its last backend"));
+    Some(key)
 }
 
 /// Makes a backend's service, if nobody has declared it.
@@ -147,7 +152,7 @@ fn create(step: &mut Step<'_>, wanted: Registration) -> Registered {
     let lease = wanted.lease.map(|terms| (new_lease(step), terms));
     ensure_service(step, &wanted.backend.key.service, &owner);
     let how = if lease.is_some() { "with a lease" } else { "without a lease" };
-    put(step, Backend { operator_state: Default::default(), ..wanted.backend }, lease, owner);
+    put(step, Backend { operator_state: OperatorState::default(), ..wanted.backend }, lease, owner);
     step.tell(v1::EventType::ObjectCreated, Some(&key), format!("{key} was registered {how}"));
     registered(step, lease.map(|(id, _)| id), wanted.lease, true)
 }

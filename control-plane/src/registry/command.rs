@@ -55,7 +55,6 @@ pub(crate) struct Deregistered {
 
 /// What a file set declares.
 #[derive(Debug, Clone, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "they are the request's, and independent of each other")]
 pub(crate) struct Apply {
     /// Everything that is declared, in the order of the documents.
     pub(crate) declared: Vec<Declared>,

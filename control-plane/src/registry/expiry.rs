@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::command::Command;
 use crate::{
     error::Error,
-    lease::{Lapse, Leases, TICK},
+    lease::{Leases, TICK},
 };
 
 type Answer = oneshot::Receiver<Result<(), Error>>;
@@ -65,6 +65,8 @@ fn hand_over(leases: &Leases, commands: &mpsc::Sender<Command>, now: Instant) ->
 
 fn give_back(leases: &Leases, command: Command, now: Instant) {
     if let Command::Lapse(due, ..) = command {
-        due.into_iter().for_each(|lapse: Lapse| leases.postpone(lapse, now));
+        for lapse in due {
+            leases.postpone(lapse, now);
+        }
     }
 }

@@ -6,15 +6,11 @@ use bytes::Bytes;
 use prost::Message;
 use weir_proto::{ObjectKey, ObjectKind, Revision, v1};
 
-use super::{Entry, Position, Snapshot};
+use super::{Entry, Snapshot};
 
 /// What leads from one revision to a later one. No object stands in both lists.
 #[derive(Debug, Clone)]
 pub(crate) struct Delta {
-    /// Where it starts.
-    pub(crate) from: Revision,
-    /// Where it leads.
-    pub(crate) to: Position,
     /// The whole of each new or changed object.
     pub(crate) upserted: Vec<Arc<Entry>>,
     /// The objects that are gone.
@@ -35,8 +31,6 @@ impl Snapshot {
         let upserted = self.changed.range(range.clone());
         let removed = self.removed.range(range);
         Some(Delta {
-            from,
-            to: self.position(),
             upserted: upserted.filter_map(|((_, key), ())| self.entries.get(key).cloned()).collect(),
             removed: removed.map(|((_, key), ())| key.clone()).collect(),
         })

@@ -56,9 +56,10 @@ impl Object {
 
     /// A declared service.
     pub(crate) fn service(wire: v1::Service) -> Result<Self, Invalid> {
-        let service = Service::try_from(wire.clone())?;
+        let body = wire.encode_to_vec().into();
+        let service = Service::try_from(wire)?;
         let key = ObjectKey::new(ObjectKind::Service, service.name.as_str());
-        Ok(Self::new(key, &wire, Value::Service(service)))
+        Ok(Self { key, body, level: LEVEL, value: Value::Service(service) })
     }
 
     /// The service that a first registration makes: everything by default.

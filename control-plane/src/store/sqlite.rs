@@ -4,6 +4,9 @@ mod errors;
 mod lock;
 mod schema;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -18,7 +21,7 @@ use crate::{
     error::Error,
     snapshot::{Entry, Object, Position},
 };
-use errors::Failure;
+use errors::{Failure, committing};
 use lock::Lock;
 
 /// An open file. No other process can open it until this is dropped.
@@ -53,8 +56,7 @@ impl Store for Sqlite {
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), Error> {
-        commit(&mut self.connection, batch)
-            .map_err(|error| Failure::from(error).committing(&name(&self.path)))
+        commit(&mut self.connection, batch).map_err(|error| committing(&error, &name(&self.path)))
     }
 
     fn describe(&self) -> String {

@@ -1,59 +1,52 @@
-//! The thread that a store lives on, so that a slow disk holds up nobody but those who wait for it.
+//! The store's way off the runtime, so that a slow disk holds up nobody but those who wait for it.
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
 
 use super::{Batch, Loaded, Store};
 use crate::error::Error;
 
-/// Commits batches, one at a time. Dropped, it closes the store.
+/// Owns the store and lends it to one blocking task at a time.
+///
+/// Not a thread of its own: the runtime knows of blocking tasks, so a test's stopped clock stands while one runs.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    jobs: mpsc::Sender<(Batch, oneshot::Sender<Result<(), Error>>)>,
-    /// Ends when the store is closed: nothing is ever sent.
-    closed: oneshot::Receiver<()>,
-    store: String,
+    /// None once a task was lost with it.
+    store: Option<Box<dyn Store>>,
+    name: String,
 }
 
 impl Writer {
-    /// Moves the store to its thread and loads it.
+    /// Loads the store.
     pub(crate) async fn start(store: Box<dyn Store>) -> Result<(Self, Loaded), Error> {
-        let name = store.describe();
-        let (jobs, mut queue) = mpsc::channel::<(Batch, oneshot::Sender<_>)>(1);
-        let (loaded, load) = oneshot::channel();
-        let (closing, closed) = oneshot::channel();
-        let thread = move || {
-            // Declared before the store is moved, so dropped after it.
-            let _closing = closing;
-            let mut store = store;
-            // Whoever started this may have gone; then the queue is closed too.
-            let _ = loaded.send(store.load());
-            while let Some((batch, done)) = queue.blocking_recv() {
-                let _ = done.send(store.commit(&batch));
-            }
-        };
-        std::thread::Builder::new().name("weir-store".to_owned()).spawn(thread).map_err(|e| {
-            Error::StoreUnusable { store: name.clone(), reason: format!("no thread for it: {e}") }
-        })?;
-        let writer = Self { jobs, closed, store: name };
-        let loaded = load.await.map_err(|_| writer.gone())??;
+        let mut writer = Self { name: store.describe(), store: Some(store) };
+        let loaded = writer.lend(|store| store.load()).await?;
         Ok((writer, loaded))
     }
 
     /// See [`Store::commit`].
-    pub(crate) async fn commit(&self, batch: Batch) -> Result<(), Error> {
-        let (done, result) = oneshot::channel();
-        self.jobs.send((batch, done)).await.map_err(|_| self.gone())?;
-        result.await.map_err(|_| self.gone())?
+    pub(crate) async fn commit(&mut self, batch: Batch) -> Result<(), Error> {
+        self.lend(move |store| store.commit(&batch)).await
     }
 
     /// Closes the store and waits until that is done.
     pub(crate) async fn close(self) {
-        let Self { jobs, closed, .. } = self;
-        drop(jobs);
-        let _ = closed.await;
+        if spawn_blocking(move || drop(self.store)).await.is_err() {
+            tracing::error!(
+                store = self.name,
+                "the store could not be closed; it will be recovered at the next start"
+            );
+        }
     }
 
-    fn gone(&self) -> Error {
-        Error::StoreFailed { store: self.store.clone(), reason: "its thread ended".to_owned() }
+    async fn lend<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut dyn Store) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let lost = |reason: String| Error::StoreFailed { store: self.name.clone(), reason };
+        let mut store = self.store.take().ok_or_else(|| lost("an earlier write did not end".to_owned()))?;
+        let done = spawn_blocking(move || (work(&mut *store), store)).await;
+        let (result, store) = done.map_err(|e| lost(e.to_string()))?;
+        self.store = Some(store);
+        result
     }
 }

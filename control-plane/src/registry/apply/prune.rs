@@ -40,7 +40,7 @@ pub(super) fn prune(
         }
     }
     for backend in others.iter().filter_map(|entry| entry.object.value.as_backend()) {
-        backends::remove_if_idle(step, &backend.key.service);
+        keys.extend(backends::remove_if_idle(step, &backend.key.service));
     }
     keys
 }

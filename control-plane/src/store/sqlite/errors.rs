@@ -11,6 +11,8 @@ pub(super) enum Failure {
     Sqlite(rusqlite::Error),
     /// The content cannot be what was written.
     Damaged(String),
+    /// We may read it but not write.
+    Unwritable,
     /// The content is somebody else's, or of another version.
     Format(String),
 }
@@ -28,6 +30,9 @@ impl Failure {
         match self {
             Self::Damaged(reason) => Error::StoreCorrupt { store, reason },
             Self::Format(reason) => Error::StoreFormat { store, reason },
+            Self::Unwritable => {
+                Error::StoreReadOnly { store, reason: "the file may not be written".to_owned() }
+            }
             Self::Sqlite(error) => match error.sqlite_error_code() {
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) | None => {
                     Error::StoreCorrupt { store, reason: error.to_string() }
@@ -42,20 +47,14 @@ impl Failure {
             },
         }
     }
+}
 
-    /// The error when committing. What is not known to have changed nothing is fatal.
-    pub(super) fn committing(self, store: &str) -> Error {
-        let store = store.to_owned();
-        match self {
-            Self::Sqlite(error) => {
-                let reason = error.to_string();
-                match error.sqlite_error_code() {
-                    Some(ErrorCode::DiskFull) => Error::StoreFull { store, reason },
-                    Some(ErrorCode::ReadOnly) => Error::StoreReadOnly { store, reason },
-                    _ => Error::StoreFailed { store, reason },
-                }
-            }
-            Self::Damaged(reason) | Self::Format(reason) => Error::StoreFailed { store, reason },
-        }
+/// The error when committing. What is not known to have changed nothing is fatal.
+pub(super) fn committing(error: &rusqlite::Error, store: &str) -> Error {
+    let (store, reason) = (store.to_owned(), error.to_string());
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Error::StoreFull { store, reason },
+        Some(ErrorCode::ReadOnly) => Error::StoreReadOnly { store, reason },
+        _ => Error::StoreFailed { store, reason },
     }
 }

@@ -52,6 +52,9 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), Failure> {
             "it has format {format}, and this version knows only {FORMAT}; start the version that wrote it"
         )));
     }
+    if connection.is_readonly("main")? {
+        return Err(Failure::Unwritable);
+    }
     // A commit is on the disk when it returns: the log is synced with each.
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;

@@ -1,0 +1,112 @@
+//! Leases as callers see them; the clock stands still but for what the tests let pass.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, advance, sleep};
+use weir_proto::{LeaseState, v1};
+
+use crate::registry::{Registry, testing::*};
+
+fn state(registry: &Registry, name: &str) -> Option<LeaseState> {
+    registry.current().backend(&key(name)).and_then(|e| e.object.value.as_backend().map(|b| b.lease_state))
+}
+
+async fn until(registry: &Registry, name: &str, wanted: Option<LeaseState>) -> Duration {
+    let begin = Instant::now();
+    while state(registry, name) != wanted {
+        assert!(begin.elapsed() < Duration::from_mins(10), "{name} never became {wanted:?}");
+        sleep(Duration::from_millis(10)).await;
+    }
+    begin.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_expires_a_lease_after_its_ttl_and_removes_it_later() {
+    let (registry, _task, _) = start().await;
+    let lease = registry.register(leased("web/a", "")).await.expect("ok").lease.expect("leased");
+    let after = until(&registry, "web/a", Some(LeaseState::Expired)).await;
+    assert!((10_000..11_000).contains(&after.as_millis()), "{after:?}");
+    assert_eq!(registry.heartbeat(&[lease]), [lease]);
+    assert_eq!((registry.live_leases(), registry.lease_remaining(lease)), (0, None));
+    let after = until(&registry, "web/a", None).await;
+    assert!((29_900..31_000).contains(&after.as_millis()), "{after:?}");
+    assert_eq!(registry.current().len(), 0, "the service went with it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_keep_a_lease_and_change_no_revision() {
+    let (registry, _task, _) = start().await;
+    let it = registry.register(leased("web/a", "")).await.expect("ok");
+    let mut published = registry.published();
+    sleep(Duration::from_millis(200)).await;
+    published.borrow_and_update();
+    for _ in 0..100 {
+        sleep(Duration::from_millis(9_700)).await;
+        assert!(registry.heartbeat(&[it.lease.expect("leased")]).is_empty());
+    }
+    assert_eq!(registry.current().revision(), it.revision);
+    assert!(!published.has_changed().expect("open"), "nobody wakes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_backend_comes_back_with_a_new_lease() {
+    let (registry, _task, _) = start().await;
+    let first = registry.register(leased("web/a", "")).await.expect("ok");
+    until(&registry, "web/a", Some(LeaseState::Expired)).await;
+    let mut events = registry.events().read(0);
+    let back = registry.register(leased("web/a", "")).await.expect("ok");
+    assert!(!back.created && back.lease != first.lease && back.lease.is_some());
+    assert_eq!(events.next().await.r#type(), v1::EventType::LeaseRestored);
+    assert_eq!(state(&registry, "web/a"), Some(LeaseState::Live));
+    sleep(Duration::from_secs(9)).await;
+    registry.heartbeat(&[back.lease.expect("leased")]);
+    sleep(Duration::from_secs(9)).await;
+    assert_eq!(state(&registry, "web/a"), Some(LeaseState::Live), "the old lease's removal is off");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shorter_ttl_counts_at_once() {
+    let (registry, _task, _) = start().await;
+    registry.register(leased("web/a", "")).await.expect("ok");
+    let mut shorter = leased("web/a", "");
+    shorter.lease.as_mut().expect("leased").ttl = Duration::from_secs(2);
+    registry.register(shorter).await.expect("ok");
+    let after = until(&registry, "web/a", Some(LeaseState::Expired)).await;
+    assert!((2_000..3_000).contains(&after.as_millis()), "{after:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_gives_every_lease_a_whole_ttl() {
+    let (registry, task, store) = start().await;
+    let lease = registry.register(leased("web/a", "")).await.expect("ok").lease.expect("leased");
+    sleep(Duration::from_secs(9)).await;
+    task.stop().await.expect("stops");
+    sleep(Duration::from_secs(100)).await;
+    let (registry, _task) = restart(&store).await;
+    assert_eq!(registry.lease_remaining(lease), Some(Duration::from_secs(10)));
+    let after = until(&registry, "web/a", Some(LeaseState::Expired)).await;
+    assert!((10_000..11_000).contains(&after.as_millis()), "{after:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_in_which_nothing_ran_counts_for_no_lease() {
+    let (registry, _task, _) = start().await;
+    registry.register(leased("web/a", "")).await.expect("ok");
+    sleep(Duration::from_secs(5)).await;
+    // The clock jumps as it does for a process that was stopped.
+    advance(Duration::from_mins(1)).await;
+    let after = until(&registry, "web/a", Some(LeaseState::Expired)).await;
+    assert!((4_800..6_000).contains(&after.as_millis()), "{after:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expiry_that_cannot_be_stored_is_tried_again() {
+    let (registry, _task, store) = start().await;
+    let lease = registry.register(leased("web/a", "")).await.expect("ok").lease.expect("leased");
+    store.fail(Some(crate::Error::StoreFull { store: "memory".into(), reason: "full".into() }));
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(state(&registry, "web/a"), Some(LeaseState::Live));
+    store.fail(None);
+    until(&registry, "web/a", Some(LeaseState::Expired)).await;
+    assert_eq!(registry.heartbeat(&[lease]), [lease]);
+}
