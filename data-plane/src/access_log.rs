@@ -16,6 +16,11 @@ use std::{
     thread,
 };
 
+use tokio::{
+    sync::oneshot,
+    time::{Duration, timeout},
+};
+
 pub(crate) use self::record::{Record, Request};
 use crate::counters::WorkerCounters;
 
@@ -25,10 +30,15 @@ const BUFFER: usize = 32 * 1024;
 /// Buffers that wait for the writer, of all workers together.
 const WAITING: usize = 64;
 
+/// How long a proxy that ends waits for the writer.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
 /// The way to the writer's thread, which ends when the last buffer is gone.
 #[derive(Debug)]
 pub(crate) struct AccessLog {
     full: SyncSender<Vec<u8>>,
+    /// Closed when the writer has written everything.
+    written: oneshot::Receiver<()>,
 }
 
 /// Lines of one worker.
@@ -57,10 +67,23 @@ impl AccessLog {
         LogBuffer { full: self.full.clone(), lines: Vec::new(), count: 0, counters: Arc::clone(counters) }
     }
 
+    /// Returns when every line is written, or after two seconds: a disk that hangs keeps no proxy from ending. Call it
+    /// when the workers have ended.
+    pub(crate) async fn finish(self) {
+        drop(self.full);
+        if timeout(LAST_LINES, self.written).await.is_err() {
+            tracing::warn!("the access log takes too long; its last lines are lost");
+        }
+    }
+
     fn start(target: impl Write + Send + 'static) -> io::Result<Self> {
         let (full, buffers) = mpsc::sync_channel(WAITING);
-        thread::Builder::new().name("weir-access-log".to_owned()).spawn(move || write(target, buffers))?;
-        Ok(Self { full })
+        let (writing, written) = oneshot::channel();
+        thread::Builder::new().name("weir-access-log".to_owned()).spawn(move || {
+            let _writing: oneshot::Sender<()> = writing;
+            write(target, buffers);
+        })?;
+        Ok(Self { full, written })
     }
 }
 
@@ -106,8 +129,6 @@ fn write(mut target: impl Write, buffers: Receiver<Vec<u8>>) {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Duration;
-
     use super::*;
 
     fn record() -> Record<'static> {

@@ -65,10 +65,12 @@ impl Exchange {
     pub(crate) fn attempt(&mut self, backend: &Arc<Endpoint>) {
         self.first_attempt.get_or_insert_with(Instant::now);
         self.attempts += 1;
-        if self.attempts > 1 {
-            self.client.local.counters().retries.add(1);
-        }
         self.backend = Some(Arc::clone(backend));
+    }
+
+    /// It failed, and another follows.
+    pub(crate) fn retry(&self) {
+        self.client.local.counters().retries.add(1);
     }
 
     /// The attempt did not count after all: its backend was retired before anything was sent.
@@ -121,6 +123,10 @@ impl Drop for Exchange {
         outcomes.count(reason, self.status, took);
         counters.requests_ended.add(1);
         self.client.state.idle(now);
+        // What has not come yet of the request's body is wanted by nobody after the response.
+        if let Some(body) = &self.request_body {
+            body.close();
+        }
         let Some(log) = local.log() else { return };
         let backend = self.backend.as_ref().map(|endpoint| endpoint.key().id.as_str());
         log.borrow_mut().push(&Record {

@@ -51,7 +51,6 @@ struct Outcome {
     answer: Answer,
     in_flight: InFlight,
     service: Arc<ServiceEntry>,
-    body: RequestBody,
     upgrade: Upgrade,
 }
 
@@ -63,9 +62,9 @@ async fn relay(
     let (mut parts, body) = request.into_parts();
     let Checked { host, upgrade } = check::check(&mut parts)?;
 
-    // One table from here to the end, whatever comes into force meanwhile.
-    let table = client.local.table().ok_or(Reason::NothingConfigured)?;
-    let service = Arc::clone(target::service(&table, &host.name, parts.uri.path())?);
+    // One table from here to the end, unless all that it offers is retired before anything was sent.
+    let mut table = client.local.table().ok_or(Reason::NothingConfigured)?;
+    let mut service = Arc::clone(target::service(&table, &host.name, parts.uri.path())?);
     exchange.routed(&service);
 
     let version = parts.version;
@@ -76,13 +75,23 @@ async fn relay(
     );
     to_backend(&mut parts, &body);
 
-    let policy = &service.service.retry_policy;
     let idempotent = retry::is_idempotent(&parts.method);
     let mut clock = Clock::new(service.service.timeouts.request);
     let mut tried: Vec<EndpointId> = Vec::new();
     let mut request = Request::from_parts(parts, body.clone());
     loop {
-        let in_flight = pick(&service, &tried)?;
+        let in_flight = match pick(&service, &tried) {
+            Ok(in_flight) => in_flight,
+            Err(reason) => {
+                let newest =
+                    client.local.table().filter(|newest| !Rc::ptr_eq(newest, &table)).ok_or(reason)?;
+                service = Arc::clone(target::service(&newest, &host.name, request.uri().path())?);
+                exchange.routed(&service);
+                table = newest;
+                continue;
+            }
+        };
+        let policy = &service.service.retry_policy;
         let endpoint = in_flight.endpoint();
         exchange.attempt(endpoint);
         // Once it is on its way it does not come back. A copy is only worth its price where it may be used.
@@ -90,7 +99,7 @@ async fn relay(
             .then(|| copy(&request, &body));
         let timeouts = &service.service.timeouts;
         match upstream::send(&client.local, endpoint, timeouts, &mut clock, request).await {
-            Ok(answer) => return Ok(Outcome { answer, in_flight, service, body, upgrade }),
+            Ok(answer) => return Ok(Outcome { answer, in_flight, service, upgrade }),
             Err(Failure::Retired(unsent)) => {
                 exchange.withdraw();
                 request = unsent;
@@ -100,6 +109,7 @@ async fn relay(
                 let repeatable = Repeatable { idempotent, body_untouched: body.is_untouched() };
                 match unsent.or(again) {
                     Some(whole) if retry::allowed(policy, exchange.retries(), progress, repeatable) => {
+                        exchange.retry();
                         request = whole;
                     }
                     _ => return Err(reason),
@@ -146,7 +156,7 @@ fn copy(request: &Request<RequestBody>, body: &RequestBody) -> Request<RequestBo
 
 /// Passes the backend's response on, or opens the tunnel that it agrees to.
 fn respond(client: &Rc<Client>, mut exchange: Exchange, outcome: Outcome) -> Response<ResponseBody> {
-    let Outcome { answer: Answer { response, lease }, in_flight, service, body, upgrade } = outcome;
+    let Outcome { answer: Answer { response, lease }, in_flight, service, upgrade } = outcome;
     let (mut parts, incoming) = response.into_parts();
     let switches = parts.status == StatusCode::SWITCHING_PROTOCOLS;
     if switches && upgrade == Upgrade::Strip {
@@ -165,7 +175,6 @@ fn respond(client: &Rc<Client>, mut exchange: Exchange, outcome: Outcome) -> Res
         lease,
         in_flight,
         idle_timeout: service.service.timeouts.body_idle,
-        request_body: body.client().cloned(),
         idle: Idle::default(),
     };
     Response::from_parts(parts, ResponseBody::relayed(relayed, exchange))

@@ -18,7 +18,8 @@ use crate::{downstream::Client, headers, reason::Reason};
 /// What the client sends. Attempts share it: until something was taken from it, any of them may have it.
 #[derive(Debug)]
 pub(crate) struct ClientBody {
-    incoming: RefCell<Incoming>,
+    /// None once nobody wants it any more.
+    incoming: RefCell<Option<Incoming>>,
     flow: Cell<Flow>,
     failure: Cell<Option<Reason>>,
     bytes: Cell<u64>,
@@ -48,7 +49,7 @@ pub(crate) struct RequestBody(Option<Rc<ClientBody>>);
 impl ClientBody {
     pub(crate) fn new(incoming: Incoming, client: &Rc<Client>) -> Rc<Self> {
         Rc::new(Self {
-            incoming: RefCell::new(incoming),
+            incoming: RefCell::new(Some(incoming)),
             flow: Cell::new(Flow::Untouched),
             failure: Cell::default(),
             bytes: Cell::default(),
@@ -82,11 +83,18 @@ impl ClientBody {
         }
     }
 
+    /// Lets go of it: what has not come yet is drained, if that is quick, or the client's connection closed.
+    pub(crate) fn close(&self) {
+        self.abort(Reason::ClientGone);
+        self.incoming.take();
+    }
+
     fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Some(reason) = self.failure.get() {
             return Poll::Ready(Some(Err(BodyError(reason))));
         }
         let mut incoming = self.incoming.borrow_mut();
+        let Some(incoming) = &mut *incoming else { return Poll::Ready(None) };
         match Pin::new(&mut *incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 if let Some(data) = frame.data_ref() {
@@ -122,6 +130,16 @@ impl ClientBody {
     }
 }
 
+impl ClientBody {
+    fn is_end_stream(&self) -> bool {
+        self.failure.get().is_none() && self.incoming.borrow().as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.borrow().as_ref().map(Body::size_hint).unwrap_or_default()
+    }
+}
+
 impl RequestBody {
     pub(crate) fn new(body: Option<Rc<ClientBody>>) -> Self {
         Self(body)
@@ -149,10 +167,10 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|body| body.failure().is_none() && body.incoming.borrow().is_end_stream())
+        self.0.as_ref().is_none_or(|body| body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |body| body.incoming.borrow().size_hint())
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |body| body.size_hint())
     }
 }

@@ -3,7 +3,6 @@
 use std::{
     fmt,
     pin::Pin,
-    rc::Rc,
     task::{Context, Poll},
 };
 
@@ -12,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Duration, Instant};
 
-use super::{BodyError, ClientBody};
+use super::BodyError;
 use crate::{alarm::Alarm, endpoint::InFlight, exchange::Exchange, headers, reason::Reason, upstream::Lease};
 
 /// What the client is answered, and the account of the exchange, which is closed when the body ends or is dropped.
@@ -37,8 +36,6 @@ pub(crate) struct Relayed {
     pub(crate) in_flight: InFlight,
     /// How long the backend may send nothing.
     pub(crate) idle_timeout: Duration,
-    /// What is still being sent to the backend: nobody wants it after the response's end.
-    pub(crate) request_body: Option<Rc<ClientBody>>,
     pub(crate) idle: Idle,
 }
 
@@ -97,9 +94,6 @@ impl ResponseBody {
 
 impl Relayed {
     fn finish(self) {
-        if let Some(body) = &self.request_body {
-            body.abort(Reason::Ok);
-        }
         self.lease.release();
         drop(self.in_flight);
     }

@@ -157,15 +157,13 @@ fn take(local: &Rc<Local>, listener: &Rc<Listener>, stream: TcpStream, peer: Soc
         return;
     }
     let (local, listener) = (Rc::clone(local), Rc::clone(listener));
-    let open = local.connections().begin();
+    let open = local.connections().begin(local.counters());
     task::spawn_local(async move {
         let _alive = (place, open);
-        local.counters().connections_opened.add(1);
         tokio::select! {
             () = downstream::serve(&local, &listener, stream, peer) => {}
             () = local.connections().until_cut() => {}
         }
-        local.counters().connections_closed.add(1);
     });
 }
 

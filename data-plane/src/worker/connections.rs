@@ -1,9 +1,11 @@
 //! The client connections of one worker: how many there are, and the way to end them all.
 
-use std::{cell::Cell, rc::Rc};
+use std::{cell::Cell, rc::Rc, sync::Arc};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+use crate::counters::WorkerCounters;
 
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
@@ -14,12 +16,16 @@ pub(crate) struct Connections {
 
 /// One of them, while it lives.
 #[derive(Debug)]
-pub(crate) struct Open(Rc<Connections>);
+pub(crate) struct Open {
+    connections: Rc<Connections>,
+    counters: Arc<WorkerCounters>,
+}
 
 impl Connections {
-    pub(super) fn begin(self: &Rc<Self>) -> Open {
+    pub(super) fn begin(self: &Rc<Self>, counters: &Arc<WorkerCounters>) -> Open {
         self.open.set(self.open.get() + 1);
-        Open(Rc::clone(self))
+        counters.connections_opened.add(1);
+        Open { connections: Rc::clone(self), counters: Arc::clone(counters) }
     }
 
     /// Waits until there is none.
@@ -42,9 +48,11 @@ impl Connections {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.set(self.0.open.get() - 1);
-        if self.0.open.get() == 0 {
-            self.0.ended.notify_one();
+        let Self { connections, counters } = self;
+        counters.connections_closed.add(1);
+        connections.open.set(connections.open.get() - 1);
+        if connections.open.get() == 0 {
+            connections.ended.notify_one();
         }
     }
 }

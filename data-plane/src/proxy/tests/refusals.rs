@@ -184,3 +184,16 @@ async fn connections_beyond_the_limit_are_closed() {
     until(|| proxy.workers.counters().connections_open == 0).await;
     assert_eq!(proxy.ask("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.body, "a");
 }
+
+#[tokio::test]
+async fn a_refused_body_is_drained_or_its_connection_closed() {
+    let proxy = Proxy::of(vec![]).await;
+    let mut client = proxy.client().await;
+    let whole = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello";
+    for _ in 0..2 {
+        assert_eq!(client.ask(whole).await.status(), 503);
+    }
+    let part = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 500\r\n\r\nhello";
+    assert_eq!(client.ask(part).await.status(), 503);
+    assert_eq!(client.rest().await, "");
+}

@@ -229,3 +229,19 @@ async fn requests_in_flight_count_to_the_end_of_the_body() {
     assert_eq!(client.bytes(1).await, "b");
     until(|| endpoint.in_flight() == 0 && proxy.workers.in_flight() == 0).await;
 }
+
+#[tokio::test]
+async fn an_answer_before_the_end_of_the_request_ends_both_connections() {
+    let backend = Backend::scripted(|mut served| async move {
+        served.head().await;
+        served.answer("enough").await;
+        served.rest().await;
+    })
+    .await;
+    let proxy = Proxy::of(vec![web(&[backend.address])]).await;
+    let mut client = proxy.client().await;
+    let response = client.ask("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 500\r\n\r\nhello").await;
+    assert_eq!(response.body, "enough");
+    assert_eq!(client.rest().await, "");
+    until(|| proxy.workers.counters().upstream_open == 0).await;
+}

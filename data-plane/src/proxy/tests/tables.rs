@@ -98,3 +98,31 @@ async fn service_counters_tell_what_was_relayed() {
     assert!(sums.bytes_received >= 3 * GET.len() as u64 && sums.bytes_sent > 0);
     assert!(Duration::from_micros(counters.sum().duration_micros) < Duration::from_mins(1));
 }
+
+#[tokio::test]
+async fn a_request_whose_table_has_nothing_left_goes_by_the_newest() {
+    let gate = Arc::new(Semaphore::new(0));
+    let at_backend = Arc::clone(&gate);
+    let old = Backend::scripted(move |mut served| {
+        let gate = Arc::clone(&at_backend);
+        async move {
+            served.head().await;
+            gate.acquire().await.unwrap().forget();
+            // Closed without an answer: the request may be sent again, but not here.
+        }
+    })
+    .await;
+    let new = Backend::named("new").await;
+    let service = web(&[old.address]);
+    let retired = endpoint(&service, old.address);
+    let proxy = Proxy::of(vec![service]).await;
+    let mut client = proxy.client().await;
+    client.send(GET).await;
+    until(|| !old.heads().is_empty()).await;
+    proxy.serve(vec![web(&[new.address])], &[]);
+    retired.set_retired(true);
+    proxy.workers.barrier().await;
+    gate.add_permits(1);
+    assert_eq!(client.response().await.body, "new");
+    assert_eq!(old.heads().len(), 1);
+}
