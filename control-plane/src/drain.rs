@@ -103,3 +103,105 @@ impl Drain<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use weir_proto::{Backend, ProxyId, v1};
+
+    use super::*;
+    use crate::{
+        events::Events,
+        fleet::{Identity, Membership, Report},
+        metrics::Metrics,
+        snapshot::{Draft, Object, Position},
+    };
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    /// A snapshot at revision 1 with one backend in this state.
+    fn snapshot(state: v1::OperatorState) -> Arc<Snapshot> {
+        let mut draft = Draft::new(&Snapshot::empty(Epoch(7)), 10);
+        let wire = v1::Backend {
+            service: "web".into(),
+            id: "x".into(),
+            address: "10.0.0.1:80".into(),
+            operator_state: state as i32,
+            ..Default::default()
+        };
+        let backend = Backend::try_from(wire).expect("valid");
+        draft.put(Object::backend(backend), v1::ObjectMeta::default());
+        Arc::new(draft.finish().0)
+    }
+
+    fn fleet() -> Fleet {
+        Fleet::new(Position::default(), Events::new(10), Metrics::default())
+    }
+
+    fn join(fleet: &Fleet, id: &str) -> Membership {
+        let identity = Identity {
+            id: ProxyId::try_from(id).expect("an id"),
+            boot_id: 1,
+            version: String::new(),
+            zone: String::new(),
+            advertised_address: String::new(),
+            peer_address: String::new(),
+        };
+        fleet.join(identity).expect("room")
+    }
+
+    /// The proxy has the revision and counts this many requests to the backend.
+    fn counts(proxy: &Membership, in_flight: u64) {
+        let at = Position { epoch: Epoch(7), revision: Revision(1), ..Position::default() };
+        proxy.acknowledge(at, Vec::new());
+        let draining = vec![v1::BackendInFlight { backend: "web/x".into(), in_flight }];
+        proxy.report(Report::from(v1::Report { draining, revision: 1, ..Default::default() }));
+    }
+
+    async fn wait(fleet: &Fleet, within: Duration, snapshot: Arc<Snapshot>) -> Result<Draining, Error> {
+        let key = BackendKey::try_from("web/x").expect("a key");
+        let drain = Drain { fleet, key: &key, epoch: Epoch(7), revision: Revision(1) };
+        let (_sender, mut published) = watch::channel(());
+        drain.wait(Instant::now() + within, || Arc::clone(&snapshot), &mut published).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_waits_for_every_connected_proxy_and_no_longer() {
+        let fleet = fleet();
+        let (slow, gone) = (join(&fleet, "slow"), join(&fleet, "gone"));
+        counts(&slow, 2);
+        let after_a_minute = async {
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            counts(&slow, 0);
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            drop(gone);
+        };
+        let start = Instant::now();
+        let (left, ()) =
+            tokio::join!(wait(&fleet, HOUR, snapshot(v1::OperatorState::Draining)), after_a_minute);
+        assert!(left.expect("drained").is_done());
+        assert_eq!(start.elapsed(), Duration::from_mins(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_deadline_it_says_what_is_left() {
+        let fleet = fleet();
+        let (busy, _silent) = (join(&fleet, "busy"), join(&fleet, "silent"));
+        counts(&busy, 3);
+        let start = Instant::now();
+        let left = wait(&fleet, HOUR, snapshot(v1::OperatorState::Draining)).await.expect("the time was up");
+        assert_eq!(start.elapsed(), HOUR);
+        assert_eq!((left.in_flight, left.unacknowledged.len()), (3, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_backend_that_is_gone_or_wanted_again_is_not_waited_for() {
+        let fleet = fleet();
+        let _silent = join(&fleet, "silent");
+        let start = Instant::now();
+        let gone = wait(&fleet, HOUR, Arc::new(Snapshot::empty(Epoch(7)))).await;
+        assert!(gone.is_ok());
+        let wanted = wait(&fleet, HOUR, snapshot(v1::OperatorState::Enabled)).await;
+        assert!(matches!(wanted, Err(Error::Precondition { .. })));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+}

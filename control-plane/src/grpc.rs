@@ -17,10 +17,11 @@ pub(crate) const MOST_CONNECTIONS: usize = 20_000;
 const MOST_STREAMS: u32 = 1_000;
 /// Between two keepalives of HTTP/2, and how long the answer may take: so that a half-open connection is noticed.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(5));
-/// The longest request of an operator: a whole configuration in one Apply.
-const MOST_ADMIN_BYTES: usize = 16 << 20;
-/// The longest message of a backend, an agent or a proxy. 10,000 leases need 90 KiB, a long list of refusals more.
+/// The longest message of a backend or an agent: 10,000 leases need 90 KiB.
 const MOST_BYTES: usize = 1 << 20;
+/// The longest request of an operator, a whole configuration in one Apply, and the longest message of a proxy, which may
+/// refuse as much.
+const MOST_CONFIGURATION_BYTES: usize = 16 << 20;
 
 /// Every service by name, for health; the empty name is the server as a whole.
 const SERVICES: [&str; 4] =
@@ -40,8 +41,8 @@ pub(crate) async fn serve(api: Api, acceptor: Acceptor, stopping: CancellationTo
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .max_concurrent_streams(MOST_STREAMS)
         .add_service(RegistryServer::new(api.clone()).max_decoding_message_size(MOST_BYTES))
-        .add_service(AdminServer::new(api.clone()).max_decoding_message_size(MOST_ADMIN_BYTES))
-        .add_service(DiscoveryServer::new(api).max_decoding_message_size(MOST_BYTES))
+        .add_service(AdminServer::new(api.clone()).max_decoding_message_size(MOST_CONFIGURATION_BYTES))
+        .add_service(DiscoveryServer::new(api).max_decoding_message_size(MOST_CONFIGURATION_BYTES))
         .add_service(health)
         .add_service(reflection)
         .serve_with_incoming_shutdown(acceptor.into_stream(), async {

@@ -1,7 +1,7 @@
 //! The sockets of the control plane, bound before anything else so that a port in use is the first thing one hears.
 
 use std::{
-    io,
+    fmt, io,
     net::{SocketAddr, TcpListener},
 };
 
@@ -41,6 +41,13 @@ impl Listeners {
     #[must_use]
     pub fn admin_addr(&self) -> SocketAddr {
         self.admin_addr
+    }
+}
+
+impl fmt::Display for Listeners {
+    /// A line for each, as programs that start this one read it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "grpc listening on {}\nadmin listening on {}", self.grpc_addr, self.admin_addr)
     }
 }
 

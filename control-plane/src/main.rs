@@ -1,12 +1,12 @@
 //! The control plane as a program of its own: flags, log, signals, exit code.
 
+mod log;
 mod signals;
 
 use std::{io::Write, process::ExitCode};
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
-use weir_control_plane::{Config, Error, Listeners, LogFormat, serve};
+use weir_control_plane::{Config, Error, Listeners, serve};
 
 /// The registry of services, backends and routes that configures Weir's proxies.
 #[derive(Parser)]
@@ -28,15 +28,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.log).map_err(|e| Error::Config(format!("--log: {e}")))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match config.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
+    log::start(&config)?;
     let listeners = Listeners::bind(&config)?;
-    let mut out = std::io::stdout();
-    writeln!(out, "grpc listening on {}", listeners.grpc_addr())?;
-    writeln!(out, "admin listening on {}", listeners.admin_addr())?;
+    writeln!(std::io::stdout(), "{listeners}")?;
     Ok(serve(config, listeners, signals::shutdown()?).await?)
 }

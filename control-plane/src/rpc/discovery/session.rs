@@ -1,5 +1,8 @@
 //! One proxy's stream after its Hello: see `discovery.proto`.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::VecDeque, time::Duration};
 
 use futures_util::{Stream, StreamExt};

@@ -1,0 +1,17 @@
+//! The log of the process, on standard error.
+
+use std::io::{IsTerminal, stderr};
+
+use tracing_subscriber::{EnvFilter, fmt};
+use weir_control_plane::{Config, Error, LogFormat};
+
+/// Starts logging as the settings say; colours are for a terminal alone.
+pub(crate) fn start(config: &Config) -> Result<(), Error> {
+    let filter = EnvFilter::try_new(&config.log).map_err(|e| Error::Config(format!("--log: {e}")))?;
+    let log = fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal());
+    match config.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}
