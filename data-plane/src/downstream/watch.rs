@@ -99,3 +99,51 @@ fn body_deadline(body: &ClientBody, limits: &Limits) -> Option<Instant> {
         Flow::Done(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use http::Version;
+
+    use super::*;
+
+    /// When the connection is ended, and why.
+    async fn ended(watch: &mut Watch, state: &State) -> (Due, Duration) {
+        let start = Instant::now();
+        let due = poll_fn(|cx| watch.poll(cx, state, &Limits::default())).await;
+        (due, start.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_phase_has_its_time() {
+        let state = State::new();
+        assert_eq!(ended(&mut Watch::default(), &state).await, (Due::Idle, Duration::from_hours(1)));
+        let state = State::new();
+        state.received();
+        assert_eq!(ended(&mut Watch::default(), &state).await, (Due::Head, Duration::from_secs(10)));
+        state.request_began(Version::HTTP_11);
+        state.set_blocked(true);
+        assert_eq!(ended(&mut Watch::default(), &state).await, (Due::Stalled, STALL_TIMEOUT));
+        assert_eq!(state.end(), Some(Reason::ClientStalled));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_under_way_has_no_deadline_of_the_client() {
+        let state = State::new();
+        state.request_began(Version::HTTP_11);
+        let mut watch = Watch::default();
+        watch.set_closing();
+        let waited = tokio::time::timeout(Duration::from_hours(48), ended(&mut watch, &state)).await;
+        assert!(waited.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_should_close_has_a_moment_for_one_more_request() {
+        let state = State::new();
+        let mut watch = Watch::default();
+        assert!(poll_fn(|cx| Poll::Ready(watch.poll(cx, &state, &Limits::default()))).await.is_pending());
+        watch.set_closing();
+        assert_eq!(ended(&mut watch, &state).await, (Due::Idle, CLOSING_TIMEOUT));
+    }
+}
