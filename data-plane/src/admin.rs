@@ -2,7 +2,7 @@
 
 mod view;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use axum::{
     Router,
@@ -33,7 +33,8 @@ const INDEX: &str = "\
 #[derive(Debug)]
 pub(crate) struct Admin {
     table: Arc<SharedTable>,
-    workers: Arc<Workers>,
+    /// A connection that is kept open here must not keep the workers of a proxy that has ended.
+    workers: Weak<Workers>,
     phase: watch::Receiver<Phase>,
     applied: watch::Receiver<Applied>,
     link: watch::Receiver<Link>,
@@ -53,10 +54,10 @@ impl Admin {
         config_metrics.describe(&mut metrics);
         metrics.register_collector(Box::new(Traffic {
             table: Arc::clone(table),
-            workers: Arc::clone(workers),
+            workers: Arc::downgrade(workers),
             link: link.clone(),
         }));
-        Self { table: Arc::clone(table), workers: Arc::clone(workers), phase, applied, link, metrics }
+        Self { table: Arc::clone(table), workers: Arc::downgrade(workers), phase, applied, link, metrics }
     }
 }
 
@@ -101,8 +102,8 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
 
 async fn config(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     let table = admin.table.load_full();
-    let view =
-        view::View::new(table.as_deref(), &admin.applied.borrow(), &admin.link.borrow(), &admin.workers);
+    let in_flight = admin.workers.upgrade().map_or(0, |workers| workers.in_flight());
+    let view = view::View::new(table.as_deref(), &admin.applied.borrow(), &admin.link.borrow(), in_flight);
     match serde_json::to_string_pretty(&view) {
         Ok(json) => (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], json + "\n"),
         Err(e) => {

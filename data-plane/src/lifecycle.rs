@@ -70,7 +70,8 @@ struct Proxy {
     applier: Arc<Mutex<Applier>>,
     workers: Arc<Workers>,
     phase: watch::Sender<Phase>,
-    _tasks: [AbortOnDropHandle<()>; 4],
+    log: Option<AccessLog>,
+    tasks: [AbortOnDropHandle<()>; 4],
     _data_dir: Option<DataDir>,
 }
 
@@ -117,7 +118,14 @@ impl Proxy {
             metrics,
         };
         let discovery = spawn(discovery.run());
-        Ok(Self { applier, workers, phase, _tasks: [admin, ready, retries, discovery], _data_dir: data_dir })
+        Ok(Self {
+            applier,
+            workers,
+            phase,
+            log,
+            tasks: [admin, ready, retries, discovery],
+            _data_dir: data_dir,
+        })
     }
 
     async fn stop(self, lame_duck: Duration, drain_timeout: Duration) {
@@ -132,6 +140,16 @@ impl Proxy {
             left => tracing::warn!("stopped: {left} requests had not ended after {drain_timeout:?}"),
         }
         self.applier.lock().await.finish_copies().await;
+        let Self { applier, workers, tasks, log, .. } = self;
+        for task in tasks {
+            task.abort();
+            let _ = task.await;
+        }
+        // With the last of those who know them the workers end, and hand over their last lines.
+        drop((applier, workers));
+        if let Some(log) = log {
+            log.finish().await;
+        }
     }
 }
 

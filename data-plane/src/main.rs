@@ -27,7 +27,7 @@ struct Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let Err(error) = run(Command::parse()).await else { return ExitCode::SUCCESS };
-    let _ = writeln!(stderr(), "weir-data-plane: {error:#}");
+    let _ = writeln!(stderr(), "weir-data-plane: {error}");
     ExitCode::from(if matches!(error.downcast_ref(), Some(Error::Setting { .. })) { 2 } else { 1 })
 }
 

@@ -9,7 +9,6 @@ use crate::{
     discovery::Link,
     objects::Position,
     table::{Applied, ServiceEntry, Table},
-    worker::Workers,
 };
 
 /// Everything at one moment, for people and tools.
@@ -91,7 +90,7 @@ struct RefusedView {
 }
 
 impl View {
-    pub(super) fn new(table: Option<&Table>, applied: &Applied, link: &Link, workers: &Workers) -> Self {
+    pub(super) fn new(table: Option<&Table>, applied: &Applied, link: &Link, in_flight: u64) -> Self {
         let routes = table.iter().flat_map(|table| table.router.routes());
         let mut routes: Vec<_> = routes.map(RouteView::from).collect();
         routes.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -103,7 +102,7 @@ impl View {
         Self {
             position: table.map(|table| table.position.into()),
             control_plane: link.into(),
-            in_flight: workers.in_flight(),
+            in_flight,
             listeners: listeners(applied),
             routes,
             services: services.map(|(name, entry)| (name.to_string(), (&**entry).into())).collect(),

@@ -26,8 +26,8 @@ use crate::{
 
 /// A stream on which nothing arrives for so long is dead: the control plane pings every 15 s.
 const SILENCE: Duration = Duration::from_secs(30);
-/// How often to ask again for a state that was kept out: what the operator says about it may have changed.
-const ASK_AGAIN: Duration = Duration::from_secs(10);
+/// How often to ask again for a state that was kept out, in case that what the operator said about it was missed.
+const ASK_AGAIN: Duration = Duration::from_mins(1);
 
 /// What this end of a stream remembers of it.
 #[derive(Debug)]

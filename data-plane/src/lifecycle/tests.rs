@@ -11,7 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, Error, Listeners,
+    AccessLogTarget, Config, Error, Listeners,
     objects::State,
     testing::{
         Object, backend,
@@ -32,16 +32,20 @@ struct Proxy {
 
 impl Proxy {
     fn start(plane: &ControlPlane, data_dir: Option<&Path>) -> Self {
-        let config = Config {
+        Self::start_with(plane, |config| config.data_dir = data_dir.map(Into::into))
+    }
+
+    fn start_with(plane: &ControlPlane, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config {
             control_plane: vec![plane.uri()],
             listen: ANY.into(),
             admin: ANY,
-            data_dir: data_dir.map(Into::into),
             workers: std::num::NonZeroUsize::new(1),
             lame_duck: Duration::from_millis(50),
             drain_timeout: Duration::from_secs(5),
             ..Config::default()
         };
+        change(&mut config);
         let listeners = Listeners::bind(&config).unwrap();
         let (traffic, admin) = (listeners.traffic_addr().unwrap(), listeners.admin_addr());
         let shutdown = CancellationToken::new();
@@ -184,6 +188,7 @@ async fn metrics_tell_of_the_configuration_and_the_traffic() {
         "weir_proxy_control_plane_connected 1",
         "weir_proxy_requests_in_flight 0",
         "weir_proxy_request_duration_seconds_count{service=\"web\"} 0",
+        "weir_proxy_request_duration_seconds_bucket{le=\"+Inf\",service=\"web\"} 0",
         "weir_proxy_config_age_seconds 0.",
         "# EOF",
     ] {
@@ -193,8 +198,25 @@ async fn metrics_tell_of_the_configuration_and_the_traffic() {
 }
 
 #[tokio::test]
+async fn the_last_request_is_in_the_access_log() {
+    let plane = ControlPlane::start().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let target = AccessLogTarget::File(file.path().into());
+    let proxy = Proxy::start_with(&plane, |config| config.access_log = target);
+    let answer = get(proxy.traffic, "/last").await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    proxy.stop().await;
+    let lines = std::fs::read_to_string(file.path()).unwrap();
+    assert_eq!(lines.matches("\"path\":\"/last\"").count(), 1, "{lines}");
+}
+
+#[tokio::test]
 async fn aborting_the_future_closes_the_sockets() {
     let (_plane, _peer, proxy, _) = started(&web(), None).await;
+    // A scraper's connection that stays open must not keep the workers.
+    let mut scraper = TcpStream::connect(proxy.admin).await.unwrap();
+    scraper.write_all(b"GET /livez HTTP/1.1\r\nhost: weir.test\r\n\r\n").await.unwrap();
+    scraper.read_u8().await.unwrap();
     proxy.task.abort();
     assert!(proxy.task.await.unwrap_err().is_cancelled());
     let gone = async { while TcpStream::connect(proxy.traffic).await.is_ok() {} };

@@ -1,6 +1,10 @@
 //! What the workers counted, summed when somebody asks.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use prometheus_client::{
     collector::Collector,
@@ -22,7 +26,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Traffic {
     pub(crate) table: Arc<SharedTable>,
-    pub(crate) workers: Arc<Workers>,
+    pub(crate) workers: Weak<Workers>,
     pub(crate) link: watch::Receiver<Link>,
 }
 
@@ -30,7 +34,7 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 impl Collector for Traffic {
     fn encode(&self, mut to: DescriptorEncoder<'_>) -> fmt::Result {
-        let sums = self.workers.counters();
+        let Some(sums) = self.workers.upgrade().map(|workers| workers.counters()) else { return Ok(()) };
         for (name, help, value) in [
             ("connections", "Connections accepted from clients", sums.connections_opened),
             ("connections_refused", "Connections over a listener's limit", sums.connections_refused),
@@ -104,7 +108,7 @@ fn requests_of(metric: &mut MetricEncoder<'_>, service: &str, sums: &OutcomeSums
 }
 
 fn durations_of(metric: &mut MetricEncoder<'_>, service: &str, sums: &OutcomeSums) -> fmt::Result {
-    let bounds = DURATION_BUCKETS.iter().map(Duration::as_secs_f64).chain([f64::MAX]);
+    let bounds = DURATION_BUCKETS.iter().map(Duration::as_secs_f64).chain([f64::INFINITY]);
     let buckets: Vec<_> = bounds.zip(sums.durations).collect();
     let total = Duration::from_micros(sums.duration_micros).as_secs_f64();
     metric.encode_family(&[("service", service)])?.encode_histogram::<NoLabelSet>(
