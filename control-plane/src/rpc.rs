@@ -37,12 +37,16 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 /// Refuses text that is longer than `most` or has anything but visible ASCII characters. Empty is fine.
 fn visible(field: &str, text: &str, most: usize) -> Result<(), Invalid> {
     if text.len() > most {
-        return Err(Invalid::new(field, format_args!("must have at most {most} characters, has {}", text.len())));
+        return Err(Invalid::new(
+            field,
+            format_args!("must have at most {most} characters, has {}", text.len()),
+        ));
     }
     match text.chars().find(|c| !c.is_ascii_graphic()) {
-        Some(bad) => {
-            Err(Invalid::new(field, format_args!("may consist of visible ASCII characters only, not of {bad:?}")))
-        }
+        Some(bad) => Err(Invalid::new(
+            field,
+            format_args!("may consist of visible ASCII characters only, not of {bad:?}"),
+        )),
         None => Ok(()),
     }
 }
