@@ -1,0 +1,292 @@
+//! The agent beside a backend: registers it, keeps its lease alive whatever happens to the control plane, and takes it
+//! out in good order. `weir run` is one with a child process; `weir dev` has one for each sample backend.
+
+mod backoff;
+mod child;
+mod heartbeat;
+mod port;
+#[cfg(test)]
+mod testing;
+
+use std::{convert::Infallible, future::pending, time::Duration};
+
+use tokio::{sync::watch, time::timeout};
+use tonic::{Status, transport::Channel};
+use weir_proto::{
+    duration_to_wire,
+    v1::{self, deregister_request::Target, registry_client::RegistryClient},
+};
+
+use crate::{Error, agent::backoff::Backoff, client};
+
+pub(crate) use child::Child;
+pub(crate) use port::accepts;
+
+/// How long one call may take; a drain comes on top.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Keeps one leased backend registered.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    url: String,
+    registry: RegistryClient<Channel>,
+    request: v1::RegisterRequest,
+    ttl: Duration,
+}
+
+/// What the agent is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Keep the backend registered.
+    Stay,
+    /// Remove it: at once, or after it finished what it has, for at most so long.
+    Leave {
+        /// Absent: at once.
+        drain: Option<Duration>,
+    },
+}
+
+/// How things stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum State {
+    /// No registration was tried yet.
+    Starting,
+    /// The lease lives.
+    Registered {
+        /// The revision that holds the registration.
+        revision: u64,
+    },
+    /// Not registered, or not known to be; tried again before long.
+    Away {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Agent {
+    /// An agent for a backend that is valid. Nothing is connected yet.
+    pub(crate) fn new(url: &str, backend: v1::Backend, ttl: Duration, owner: String) -> Result<Self, Error> {
+        let channel = client::endpoint(url)?.connect_timeout(CALL_TIMEOUT).connect_lazy();
+        Ok(Self::over(channel, url, backend, ttl, owner))
+    }
+
+    fn over(channel: Channel, url: &str, backend: v1::Backend, ttl: Duration, owner: String) -> Self {
+        let lease = v1::LeaseTerms { ttl: Some(duration_to_wire(ttl)), deregister_after: None };
+        Self {
+            url: url.to_owned(),
+            registry: RegistryClient::new(channel),
+            request: v1::RegisterRequest { backend: Some(backend), lease: Some(lease), owner },
+            ttl,
+        }
+    }
+
+    /// Keeps the backend registered until told to leave, then removes it. The answer is absent if the backend was
+    /// never registered; its error says why the removal failed: the lease then expires by itself.
+    pub(crate) async fn attend(
+        &self,
+        mut wishes: watch::Receiver<Wish>,
+        state: &watch::Sender<State>,
+    ) -> Option<Result<v1::DeregisterResponse, String>> {
+        let mut backoff = Backoff::new(self.ttl);
+        let mut lease = None;
+        while *wishes.borrow_and_update() == Wish::Stay {
+            // Never given up halfway: a registration that succeeds unseen would stay behind.
+            let reason = match self.register().await {
+                Ok(answer) => {
+                    lease = Some(answer.lease_id);
+                    state.send_replace(State::Registered { revision: answer.revision });
+                    let interval = heartbeat_interval(&answer, self.ttl);
+                    tokio::select! {
+                        reason = heartbeat::renew(&self.registry, &self.url, answer.lease_id, interval, || {
+                            backoff.reset();
+                        }) => reason,
+                        () = leaving(&mut wishes) => break,
+                    }
+                }
+                Err(status) => client::sentence(&self.url, &status),
+            };
+            state.send_replace(State::Away { reason });
+            tokio::select! {
+                () = tokio::time::sleep(backoff.next()) => {}
+                () = leaving(&mut wishes) => {}
+            }
+        }
+        match lease {
+            Some(lease) => Some(self.leave(lease, wishes).await),
+            None => None,
+        }
+    }
+
+    async fn register(&self) -> Result<v1::RegisterResponse, Status> {
+        let mut registry = self.registry.clone();
+        match timeout(CALL_TIMEOUT, registry.register(self.request.clone())).await {
+            Ok(answer) => answer.map(tonic::Response::into_inner),
+            Err(_) => Err(Status::deadline_exceeded("no answer to the registration")),
+        }
+    }
+
+    /// Removes the backend; its lease is kept alive while it drains.
+    async fn leave(
+        &self,
+        lease: u64,
+        mut wishes: watch::Receiver<Wish>,
+    ) -> Result<v1::DeregisterResponse, String> {
+        loop {
+            let drain = match *wishes.borrow_and_update() {
+                Wish::Leave { drain } => drain,
+                Wish::Stay => None,
+            };
+            let request = v1::DeregisterRequest {
+                target: Some(Target::LeaseId(lease)),
+                drain: drain.map(duration_to_wire),
+            };
+            let mut registry = self.registry.clone();
+            let call = timeout(CALL_TIMEOUT + drain.unwrap_or_default(), registry.deregister(request));
+            tokio::select! {
+                answer = call => {
+                    return match answer {
+                        Ok(Ok(answer)) => Ok(answer.into_inner()),
+                        Ok(Err(status)) => Err(client::sentence(&self.url, &status)),
+                        Err(_) => Err("no answer to the deregistration".to_owned()),
+                    };
+                }
+                () = changed(&mut wishes) => {}
+                never = self.keep_alive(lease) => match never {},
+            }
+        }
+    }
+
+    async fn keep_alive(&self, lease: u64) -> Infallible {
+        let mut backoff = Backoff::new(self.ttl);
+        loop {
+            heartbeat::renew(&self.registry, &self.url, lease, self.ttl / 3, || {}).await;
+            tokio::time::sleep(backoff.next()).await;
+        }
+    }
+}
+
+fn heartbeat_interval(answer: &v1::RegisterResponse, ttl: Duration) -> Duration {
+    let said = answer.heartbeat_interval.and_then(|d| Duration::try_from(d).ok());
+    said.filter(|interval| !interval.is_zero()).unwrap_or(ttl / 3)
+}
+
+/// Waits for another wish. Who dropped the sender has none any more.
+async fn changed(wishes: &mut watch::Receiver<Wish>) {
+    if wishes.changed().await.is_err() {
+        pending::<()>().await;
+    }
+}
+
+async fn leaving(wishes: &mut watch::Receiver<Wish>) {
+    if wishes.wait_for(|wish| *wish != Wish::Stay).await.is_err() {
+        pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{testing::Fake, *};
+
+    const TTL: Duration = Duration::from_secs(15);
+
+    struct Running {
+        wish: watch::Sender<Wish>,
+        state: watch::Receiver<State>,
+        task: tokio::task::JoinHandle<Option<Result<v1::DeregisterResponse, String>>>,
+    }
+
+    fn start(fake: &Fake) -> Running {
+        let backend =
+            v1::Backend { service: "web".into(), address: "127.0.0.1:1".into(), ..Default::default() };
+        let agent = Agent::over(fake.channel(), "http://fake", backend, TTL, "host".into());
+        let (wish, wishes) = watch::channel(Wish::Stay);
+        let (sender, state) = watch::channel(State::Starting);
+        let task = tokio::spawn(async move { agent.attend(wishes, &sender).await });
+        Running { wish, state, task }
+    }
+
+    async fn registered(state: &mut watch::Receiver<State>) {
+        let found = state.wait_for(|s| matches!(s, State::Registered { .. })).await;
+        assert!(found.is_ok(), "the agent ended");
+    }
+
+    async fn away(state: &mut watch::Receiver<State>) {
+        let found = state.wait_for(|s| matches!(s, State::Away { .. })).await;
+        assert!(found.is_ok(), "the agent ended");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_is_renewed_in_time() {
+        let fake = Fake::start();
+        let mut agent = start(&fake);
+        registered(&mut agent.state).await;
+        tokio::time::sleep(10 * TTL).await;
+        let gaps = fake.heartbeat_gaps();
+        assert!(gaps.len() >= 29, "{} heartbeats in ten ttls", gaps.len());
+        assert!(gaps.iter().all(|gap| *gap <= TTL / 3 + Duration::from_millis(10)), "{gaps:?}");
+        assert_eq!(fake.registrations(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unknown_lease_is_registered_again() {
+        let fake = Fake::start();
+        let mut agent = start(&fake);
+        registered(&mut agent.state).await;
+        fake.forget();
+        fake.wait(|f| f.registrations() == 2).await;
+        registered(&mut agent.state).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_control_plane_that_comes_back_is_told_anew() {
+        let fake = Fake::start();
+        let mut agent = start(&fake);
+        registered(&mut agent.state).await;
+        fake.stop();
+        away(&mut agent.state).await;
+        tokio::time::sleep(Duration::from_mins(10)).await;
+        fake.restart();
+        let back = tokio::time::Instant::now();
+        fake.wait(|f| f.registrations() == 2).await;
+        assert!(back.elapsed() <= TTL / 3 + Duration::from_secs(1), "took {:?}", back.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn heartbeats_go_on_while_it_drains() {
+        let fake = Fake::start();
+        let mut agent = start(&fake);
+        registered(&mut agent.state).await;
+        let before = fake.heartbeat_gaps().len();
+        let drain = Some(Duration::from_mins(1));
+        agent.wish.send_replace(Wish::Leave { drain });
+        let answer = agent.task.await.expect("no panic").expect("was registered");
+        assert!(answer.is_ok_and(|a| a.existed));
+        assert!(fake.heartbeat_gaps().len() - before >= 11, "{:?}", fake.heartbeat_gaps());
+        assert_eq!((fake.registrations(), fake.deregistrations()), (1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_can_be_cut_short() {
+        let fake = Fake::start();
+        let mut agent = start(&fake);
+        registered(&mut agent.state).await;
+        let asked = tokio::time::Instant::now();
+        agent.wish.send_replace(Wish::Leave { drain: Some(Duration::from_mins(1)) });
+        fake.wait(|f| f.deregistrations() == 1).await;
+        agent.wish.send_replace(Wish::Leave { drain: None });
+        assert!(agent.task.await.is_ok_and(|answer| answer.is_some_and(|a| a.is_ok())));
+        assert!(asked.elapsed() < Duration::from_secs(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn leaving_does_not_wait_for_an_absent_control_plane() {
+        let fake = Fake::start();
+        fake.stop();
+        let mut agent = start(&fake);
+        away(&mut agent.state).await;
+        agent.wish.send_replace(Wish::Leave { drain: Some(Duration::from_mins(1)) });
+        let asked = tokio::time::Instant::now();
+        assert_eq!(agent.task.await.expect("no panic"), None);
+        assert!(asked.elapsed() < Duration::from_secs(6));
+    }
+}

@@ -1,0 +1,77 @@
+//! gRPC statuses as errors of this program.
+
+use std::{error::Error as StdError, io};
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::{Error, document::Problem};
+
+/// What a status of the control plane at `url` means.
+pub(super) fn failure(url: &str, status: &Status) -> Error {
+    let message = status.message();
+    // Only what this end noticed by itself has a source: the connection failed or broke.
+    if status.source().is_some() {
+        return Error::Unreachable { url: url.to_owned(), reason: root_cause(status) };
+    }
+    match status.code() {
+        Code::InvalidArgument => match status.get_details_bad_request() {
+            Some(bad) if !bad.field_violations.is_empty() => Error::Invalid(
+                bad.field_violations.iter().map(|v| Problem::nowhere(&v.field, &v.description)).collect(),
+            ),
+            _ => Error::Invalid(vec![Problem::nowhere("", message)]),
+        },
+        Code::NotFound => Error::NotFound(message.to_owned()),
+        Code::AlreadyExists | Code::FailedPrecondition | Code::Aborted => Error::Conflict(message.to_owned()),
+        Code::DeadlineExceeded => Error::Timeout(format!("{message}; raise --timeout if it is only slow")),
+        Code::Unavailable => Error::Unavailable { url: url.to_owned(), reason: message.to_owned() },
+        Code::PermissionDenied => Error::Failed(format!("not allowed: {message}")),
+        Code::ResourceExhausted => Error::Failed(format!("the control plane is out of room: {message}")),
+        Code::Unimplemented => Error::Failed(format!(
+            "the control plane at {url} does not know this call; is it a Weir control plane of this version?"
+        )),
+        code => Error::Failed(format!("the control plane at {url} failed ({code:?}): {message}")),
+    }
+}
+
+/// The innermost of the reasons, as the operating system says it.
+pub(super) fn root_cause(error: &(dyn StdError + 'static)) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    match inner.downcast_ref::<io::Error>() {
+        Some(error) => crate::error::reason(error),
+        None => inner.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::{ErrorDetails, StatusExt};
+
+    use super::*;
+    use crate::Exit;
+
+    #[test]
+    fn statuses_have_their_exit_codes() {
+        for (code, exit) in [
+            (Code::InvalidArgument, Exit::Invalid),
+            (Code::NotFound, Exit::NotFound),
+            (Code::AlreadyExists, Exit::Conflict),
+            (Code::FailedPrecondition, Exit::Conflict),
+            (Code::DeadlineExceeded, Exit::Timeout),
+            (Code::Unavailable, Exit::Unreachable),
+            (Code::Internal, Exit::Failed),
+        ] {
+            assert_eq!(failure("http://a", &Status::new(code, "x")).exit(), exit, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn bad_fields_are_named() {
+        let details = ErrorDetails::with_bad_request_violation("backend.weight", "must be 1 to 256, is 0");
+        let status = Status::with_error_details(Code::InvalidArgument, "bad request", details);
+        assert_eq!(failure("http://a", &status).to_string(), "backend.weight: must be 1 to 256, is 0");
+    }
+}

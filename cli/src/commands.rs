@@ -1,0 +1,181 @@
+//! The verbs of `weir`: one file each.
+
+mod apply;
+mod backend;
+mod completions;
+mod dev;
+mod diff;
+mod epoch;
+mod object;
+mod proxy;
+mod run;
+mod status;
+mod validate;
+mod wait;
+mod watch;
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    Error, Exit,
+    client::Client,
+    output::{Color, Format, Output},
+    units,
+};
+
+/// How long a command may take, unless it says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "weir",
+    version,
+    about = "Manage Weir, the HTTP load balancer",
+    after_help = Exit::HELP,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Program {
+    #[command(subcommand)]
+    command: Command,
+
+    #[command(flatten)]
+    global: Global,
+}
+
+/// What all commands understand.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The control plane
+    #[arg(
+        long,
+        env = "WEIR_CONTROL_PLANE",
+        hide_env_values = true,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:7400",
+        global = true
+    )]
+    control_plane: String,
+
+    /// How to print results
+    #[arg(
+        long,
+        short,
+        env = "WEIR_OUTPUT",
+        hide_env_values = true,
+        value_enum,
+        default_value_t,
+        global = true
+    )]
+    output: Format,
+
+    /// How long the command may take in all [default: 10s; 30s with --wait; with --drain 10s more than that]
+    #[arg(long, env = "WEIR_TIMEOUT", hide_env_values = true, value_name = "DURATION", value_parser = units::duration, global = true)]
+    timeout: Option<Duration>,
+
+    /// When to colour tables; never while `NO_COLOR` is set
+    #[arg(long, value_enum, default_value_t, global = true)]
+    color: Color,
+}
+
+impl Global {
+    fn output(&self) -> Output {
+        Output::new(self.output, self.color)
+    }
+
+    async fn connect(&self) -> Result<Client, Error> {
+        self.connect_for(TIMEOUT).await
+    }
+
+    /// Connects for a command that takes so long by default.
+    async fn connect_for(&self, default: Duration) -> Result<Client, Error> {
+        Client::connect(&self.control_plane, self.timeout.unwrap_or(default)).await
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the whole system in this process: control plane, proxies and sample backends
+    Dev(dev::Dev),
+    /// Declare what files say: all of it in one revision, or nothing
+    Apply(apply::Apply),
+    /// Show what `apply` would change
+    Diff(diff::Diff),
+    /// Check files without a control plane
+    Validate(validate::Validate),
+    /// Register, remove and look at backends
+    #[command(subcommand)]
+    Backend(backend::Backend),
+    /// Let a backend finish what it has and send nothing new to it
+    Drain(backend::SetState),
+    /// Look at services, declare and delete them
+    #[command(subcommand)]
+    Service(object::Object),
+    /// Look at routes, declare and delete them
+    #[command(subcommand)]
+    Route(object::Object),
+    /// Look at listeners, declare and delete them
+    #[command(subcommand)]
+    Listener(object::Object),
+    /// Look at the proxies
+    #[command(subcommand)]
+    Proxy(proxy::Proxy),
+    /// Show how the control plane is
+    Status,
+    /// Show events as they happen
+    Watch(watch::Watch),
+    /// Settle which configuration is meant after a store was replaced
+    #[command(subcommand)]
+    Epoch(epoch::Epoch),
+    /// Run a command as a leased backend: register it, send heartbeats, drain it at SIGTERM
+    Run(run::Run),
+    /// Print the completions for a shell
+    Completions(completions::Completions),
+    /// Print the version
+    Version,
+}
+
+/// Runs one command to its end.
+pub(crate) async fn run(program: Program) -> Result<Exit, Error> {
+    use weir_proto::{ObjectKind, OperatorState};
+    let Program { command, global } = program;
+    match command {
+        Command::Dev(dev) => dev::run(&global, dev).await,
+        Command::Apply(apply) => apply::run(&global, &apply, None).await,
+        Command::Diff(diff) => diff::run(&global, &diff).await,
+        Command::Validate(validate) => validate::run(&global, &validate),
+        Command::Backend(backend) => backend::run(&global, backend).await,
+        Command::Drain(drain) => backend::set_state(&global, &drain, OperatorState::Draining).await,
+        Command::Service(verb) => object::run(&global, ObjectKind::Service, verb).await,
+        Command::Route(verb) => object::run(&global, ObjectKind::Route, verb).await,
+        Command::Listener(verb) => object::run(&global, ObjectKind::Listener, verb).await,
+        Command::Proxy(verb) => proxy::run(&global, &verb).await,
+        Command::Status => status::run(&global).await,
+        Command::Watch(watch) => watch::run(&global, &watch).await,
+        Command::Epoch(verb) => epoch::run(&global, &verb).await,
+        Command::Run(run) => run::run(&global, run).await,
+        Command::Completions(completions) => completions::run(&completions),
+        Command::Version => {
+            let version = env!("CARGO_PKG_VERSION");
+            let value = serde_json::json!({ "version": version });
+            global.output().show(&value, || format!("weir {version}"))?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Program::command().debug_assert();
+    }
+}

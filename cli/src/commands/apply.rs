@@ -1,0 +1,186 @@
+//! `weir apply`: declares what files say.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+use serde_json::{Value, json};
+use weir_proto::{ObjectKind, v1};
+
+use crate::{
+    Error, Exit,
+    client::Client,
+    commands::{Global, wait},
+    document::{self, Documents, Problem},
+    output::{self, Output},
+};
+
+/// How long `--wait` waits by default.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// What to apply, and how.
+#[derive(Debug, Args)]
+pub(super) struct Apply {
+    #[command(flatten)]
+    declared: Declared,
+
+    /// Show what would change, and change nothing
+    #[arg(long, conflicts_with = "wait")]
+    dry_run: bool,
+
+    /// Apply only if this is the current revision
+    #[arg(long, value_name = "N")]
+    if_revision: Option<u64>,
+
+    /// Why, for the history
+    #[arg(short, long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    message: String,
+
+    /// Return when every connected proxy serves it, or one refused a part of it
+    #[arg(long)]
+    wait: bool,
+}
+
+/// What `apply` and `diff` have in common.
+#[derive(Debug, Args)]
+pub(super) struct Declared {
+    /// Files or directories in YAML or JSON; - is standard input
+    #[arg(short = 'f', long = "file", value_name = "FILE", required = true, num_args = 1..)]
+    pub(super) paths: Vec<PathBuf>,
+
+    /// The name under which the files own what they declare
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub(super) file_set: String,
+
+    /// Delete what the same file set declared earlier and no longer does
+    #[arg(long)]
+    pub(super) prune: bool,
+
+    /// Take over what belongs to somebody else
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+/// Applies; `only` refuses files that declare other kinds.
+pub(super) async fn run(global: &Global, apply: &Apply, only: Option<ObjectKind>) -> Result<Exit, Error> {
+    let documents = document::load(&apply.declared.paths)?;
+    if let Some(kind) = only {
+        refuse_others(&documents, kind)?;
+    }
+    let client = if apply.wait { global.connect_for(WAIT).await? } else { global.connect().await? };
+    let request = v1::ApplyRequest {
+        dry_run: apply.dry_run,
+        if_revision: apply.if_revision,
+        message: apply.message.clone(),
+        ..request(&apply.declared, &documents)
+    };
+    let response = send(&client, &documents, request).await?;
+    let output = global.output();
+    if !apply.wait {
+        show(output, &response, apply.dry_run, None)?;
+        return Ok(Exit::Ok);
+    }
+    if output.for_people() {
+        show(output, &response, false, None)?;
+        wait::for_revision(&client, output, response.revision).await?;
+    } else {
+        let outcome = wait::outcome(&client, response.revision).await?;
+        show(output, &response, false, Some(outcome.json()))?;
+        outcome.verdict(&client)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// The request without the flags that are `apply`'s own.
+pub(super) fn request(declared: &Declared, documents: &Documents) -> v1::ApplyRequest {
+    v1::ApplyRequest {
+        documents: documents.wire.clone(),
+        file_set: declared.file_set.clone(),
+        prune: declared.prune,
+        force: declared.force,
+        ..Default::default()
+    }
+}
+
+/// The answer; a refusal of the control plane's is brought back to its place in the files.
+pub(super) async fn send(
+    client: &Client,
+    documents: &Documents,
+    request: v1::ApplyRequest,
+) -> Result<v1::ApplyResponse, Error> {
+    let mut admin = client.admin();
+    let response = client.call(admin.apply(request)).await;
+    response.map_err(|e| match e {
+        Error::Invalid(problems) => {
+            Error::Invalid(problems.iter().map(|p| documents.problem(p.field(), p.reason())).collect())
+        }
+        Error::Conflict(reason) => Error::Conflict(format!("nothing was applied: {reason}")),
+        other => other,
+    })
+}
+
+fn show(
+    output: Output,
+    response: &v1::ApplyResponse,
+    dry_run: bool,
+    proxies: Option<Value>,
+) -> Result<(), Error> {
+    for warning in &response.warnings {
+        output::note(&format!("warning: {warning}"));
+    }
+    let mut value = json!({
+        "revision": response.revision,
+        "dry_run": dry_run,
+        "changes": response.changes.iter().map(output::change).collect::<Vec<_>>(),
+        "warnings": response.warnings,
+    });
+    if let Some(proxies) = proxies {
+        value["proxies"] = proxies;
+    }
+    output.show(&value, || people(response, dry_run))
+}
+
+fn people(response: &v1::ApplyResponse, dry_run: bool) -> String {
+    let mut lines = Vec::new();
+    let mut unchanged = 0;
+    for change in &response.changes {
+        let verb = match change.kind() {
+            v1::ChangeKind::Created => "created",
+            v1::ChangeKind::Updated => "updated",
+            v1::ChangeKind::Deleted => "deleted",
+            v1::ChangeKind::Unchanged | v1::ChangeKind::Unspecified => {
+                unchanged += 1;
+                continue;
+            }
+        };
+        lines.push(format!("{verb} {}", change.object.as_ref().map(output::reference).unwrap_or_default()));
+    }
+    let revision = response.revision;
+    lines.push(match (lines.len(), dry_run) {
+        (0, _) => format!("nothing to change in revision {revision}; {unchanged} unchanged"),
+        (n, true) => format!("would change {n} of revision {revision}; {unchanged} unchanged"),
+        (n, false) => format!("revision {revision}: {n} changed, {unchanged} unchanged"),
+    });
+    lines.join("\n")
+}
+
+fn refuse_others(documents: &Documents, kind: ObjectKind) -> Result<(), Error> {
+    let mut problems: Vec<Problem> = Vec::new();
+    for (d, document) in documents.wire.iter().enumerate() {
+        let sections = [
+            (ObjectKind::Listener, document.listeners.len()),
+            (ObjectKind::Service, document.services.len()),
+            (ObjectKind::Route, document.routes.len()),
+        ];
+        for (section, count) in sections {
+            if section != kind && count > 0 {
+                let path = format!("documents[{d}].{}s", section.as_str());
+                let reason = format!(
+                    "`weir {0} apply` takes {0}s only; use `weir apply` for files with other sections",
+                    kind.as_str()
+                );
+                problems.push(documents.problem(&path, &reason));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Error::Invalid(problems)) }
+}

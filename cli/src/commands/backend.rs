@@ -1,0 +1,277 @@
+//! `weir backend`: register, remove and look at backends, and set their operator state.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use weir_proto::{Backend as Valid, BackendKey, Invalid, ObjectKind, OperatorState, duration_to_wire, v1};
+
+use crate::{
+    Error, Exit,
+    commands::{Global, TIMEOUT, object, wait},
+    document::Problem,
+    output::{self, State, Table},
+    units,
+};
+
+/// How long `--wait` waits by default.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Backend {
+    /// Register an address under a service; without --ttl it stays until it is removed
+    Register(Register),
+    /// Remove a backend
+    Deregister(Deregister),
+    /// Let a backend finish what it has and send nothing new to it
+    Drain(SetState),
+    /// Let a backend take traffic again
+    Enable(SetState),
+    /// Send nothing to a backend
+    Disable(SetState),
+    /// Show backends and their states
+    List {
+        /// Only those of this service
+        #[arg(default_value = "", hide_default_value = true)]
+        service: String,
+    },
+    /// Show one with all that is known of it
+    Get {
+        /// As `weir backend list` shows it
+        #[arg(value_name = "SERVICE/ID", value_parser = key)]
+        backend: BackendKey,
+    },
+}
+
+/// A registration.
+#[derive(Debug, Args)]
+pub(super) struct Register {
+    /// The service that it belongs to; it is made if there is none of this name
+    service: String,
+    /// Where it listens: IP:port
+    address: String,
+    /// Its name within the service [default: the address]
+    #[arg(long, default_value = "", hide_default_value = true)]
+    id: String,
+    #[command(flatten)]
+    traits: Traits,
+    /// Give it a lease: it goes unless a program renews it in this time
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    ttl: Option<Duration>,
+}
+
+/// What backends may have; also of `weir run`.
+#[derive(Debug, Args)]
+pub(super) struct Traits {
+    /// Its share in relation to the service's other backends, 1 to 256
+    #[arg(long, value_name = "N")]
+    weight: Option<u32>,
+    /// Where it runs
+    #[arg(long, default_value = "", hide_default_value = true)]
+    zone: String,
+    /// For people and tools; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    meta: Vec<(String, String)>,
+}
+
+/// A removal.
+#[derive(Debug, Args)]
+pub(super) struct Deregister {
+    /// As `weir backend list` shows it
+    #[arg(value_name = "SERVICE/ID", value_parser = key)]
+    backend: BackendKey,
+    /// First let it finish what it has, for at most this long
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    drain: Option<Duration>,
+}
+
+/// A change of the operator's state.
+#[derive(Debug, Args)]
+pub(super) struct SetState {
+    /// As `weir backend list` shows it
+    #[arg(value_name = "SERVICE/ID", value_parser = key)]
+    backend: BackendKey,
+    /// Change it only if this is the current revision
+    #[arg(long, value_name = "N")]
+    if_revision: Option<u64>,
+    /// Return when every connected proxy knows
+    #[arg(long)]
+    wait: bool,
+}
+
+impl Traits {
+    /// The backend of these traits, valid by the rules of the contract.
+    pub(super) fn backend(self, service: String, address: String, id: String) -> Result<v1::Backend, Error> {
+        let backend = v1::Backend {
+            service,
+            id,
+            address,
+            weight: self.weight,
+            zone: self.zone,
+            metadata: self.meta.into_iter().collect(),
+            ..Default::default()
+        };
+        Valid::try_from(backend.clone()).map_err(invalid)?;
+        Ok(backend)
+    }
+}
+
+pub(super) async fn run(global: &Global, verb: Backend) -> Result<Exit, Error> {
+    match verb {
+        Backend::Register(register) => self::register(global, register).await?,
+        Backend::Deregister(deregister) => self::deregister(global, &deregister).await?,
+        Backend::Drain(set) => return set_state(global, &set, OperatorState::Draining).await,
+        Backend::Enable(set) => return set_state(global, &set, OperatorState::Enabled).await,
+        Backend::Disable(set) => return set_state(global, &set, OperatorState::Disabled).await,
+        Backend::List { service } => list(global, &service).await?,
+        Backend::Get { backend } => object::get(global, ObjectKind::Backend, backend.to_string()).await?,
+    }
+    Ok(Exit::Ok)
+}
+
+/// Sets the operator's state of one backend.
+pub(super) async fn set_state(global: &Global, set: &SetState, state: OperatorState) -> Result<Exit, Error> {
+    let client = global.connect_for(if set.wait { WAIT } else { TIMEOUT }).await?;
+    let request = v1::SetOperatorStateRequest {
+        backend: set.backend.to_string(),
+        state: v1::OperatorState::from(state) as i32,
+        if_revision: set.if_revision,
+    };
+    let mut admin = client.admin();
+    let revision = client.call(admin.set_operator_state(request)).await?.revision;
+    let word = output::word(v1::OperatorState::from(state).as_str_name(), "OPERATOR_STATE_");
+    let mut value =
+        json!({ "backend": set.backend.to_string(), "operator_state": word, "revision": revision });
+    let output = global.output();
+    let line = || format!("{} is {word} since revision {revision} or earlier", set.backend);
+    if !set.wait {
+        output.show(&value, line)?;
+    } else if output.for_people() {
+        output::line(&line())?;
+        wait::for_revision(&client, output, revision).await?;
+    } else {
+        let outcome = wait::outcome(&client, revision).await?;
+        value["proxies"] = outcome.json();
+        output.show(&value, line)?;
+        outcome.verdict(&client)?;
+    }
+    Ok(Exit::Ok)
+}
+
+async fn register(global: &Global, register: Register) -> Result<(), Error> {
+    let Register { service, address, id, traits, ttl } = register;
+    let backend = traits.backend(service, address, id)?;
+    let lease = ttl.map(|ttl| v1::LeaseTerms { ttl: Some(duration_to_wire(ttl)), deregister_after: None });
+    if let Some(terms) = &lease {
+        weir_proto::LeaseTerms::try_from(*terms).map_err(invalid)?;
+    }
+    let key = Valid::try_from(backend.clone()).map_err(invalid)?.key;
+    let client = global.connect().await?;
+    let request = v1::RegisterRequest { backend: Some(backend), lease, owner: String::new() };
+    let mut registry = client.registry();
+    let response = client.call(registry.register(request)).await?;
+    let lease = (response.lease_id != 0).then(|| weir_proto::LeaseId(response.lease_id).to_string());
+    let value = json!({
+        "backend": key.to_string(),
+        "created": response.created,
+        "revision": response.revision,
+        "lease_id": lease,
+    });
+    global.output().show(&value, || {
+        let was = if response.created { "registered" } else { "was registered already:" };
+        format!("{was} {key} in revision {}", response.revision)
+    })
+}
+
+async fn deregister(global: &Global, deregister: &Deregister) -> Result<(), Error> {
+    let default = TIMEOUT + deregister.drain.unwrap_or_default();
+    let client = global.connect_for(default).await?;
+    let request = v1::DeregisterRequest {
+        target: Some(v1::deregister_request::Target::Backend(deregister.backend.to_string())),
+        drain: deregister.drain.map(duration_to_wire),
+    };
+    let mut registry = client.registry();
+    let response = client.call(registry.deregister(request)).await?;
+    let value = json!({
+        "backend": deregister.backend.to_string(),
+        "existed": response.existed,
+        "revision": response.revision,
+        "in_flight": response.in_flight,
+        "unacknowledged_proxies": response.unacknowledged_proxies,
+    });
+    if response.in_flight > 0 {
+        output::note(&format!("{} requests were still in flight; they are not cut off", response.in_flight));
+    }
+    if !response.unacknowledged_proxies.is_empty() {
+        let proxies = response.unacknowledged_proxies.join(", ");
+        output::note(&format!("these proxies had not acknowledged the drain: {proxies}"));
+    }
+    global.output().show(&value, || {
+        if response.existed {
+            format!("removed {} in revision {}", deregister.backend, response.revision)
+        } else {
+            format!("there was no {}", deregister.backend)
+        }
+    })
+}
+
+async fn list(global: &Global, service: &str) -> Result<(), Error> {
+    let client = global.connect().await?;
+    let infos = object::list(&client, ObjectKind::Backend, service).await?;
+    let value = infos.iter().map(output::info).collect();
+    global.output().show_table(&value, || {
+        let columns = ["BACKEND", "ADDRESS", "WEIGHT", "ZONE", "OPERATOR", "LEASE", "OWNER"];
+        let mut table = Table::new(&columns, "no backend; register one with `weir backend register`");
+        for info in &infos {
+            let resource = info.resource.as_ref().and_then(|r| r.resource.as_ref());
+            if let Some(v1::resource::Resource::Backend(backend)) = resource {
+                table.row(row(info, backend));
+            }
+        }
+        table
+    })
+}
+
+fn row(info: &v1::ObjectInfo, backend: &v1::Backend) -> [(String, Option<State>); 7] {
+    let operator = output::word(backend.operator_state().as_str_name(), "OPERATOR_STATE_");
+    let operator = match backend.operator_state() {
+        v1::OperatorState::Draining => State::Doubtful.cell(operator),
+        v1::OperatorState::Disabled => State::Bad.cell(operator),
+        _ => State::Good.cell(operator),
+    };
+    let lease = output::word(backend.lease_state().as_str_name(), "LEASE_STATE_");
+    let lease = match backend.lease_state() {
+        v1::LeaseState::Expired => State::Bad.cell(lease),
+        v1::LeaseState::Live => {
+            let left = info.lease_remaining.and_then(|d| Duration::try_from(d).ok()).unwrap_or_default();
+            State::Good.cell(format!("{lease} {:.1}s", left.as_secs_f64()))
+        }
+        _ => State::plain(lease),
+    };
+    [
+        State::plain(format!("{}/{}", backend.service, backend.id)),
+        State::plain(&backend.address),
+        State::plain(backend.weight.unwrap_or(1)),
+        State::plain(&backend.zone),
+        operator,
+        lease,
+        State::plain(object::owner(info)),
+    ]
+}
+
+/// A refusal of what stands on the command line.
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
+pub(super) fn invalid(invalid: Invalid) -> Error {
+    Error::Invalid(vec![Problem::nowhere(&invalid.field, &invalid.reason)])
+}
+
+fn key(text: &str) -> Result<BackendKey, String> {
+    BackendKey::try_from(text).map_err(|e| e.reason)
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .ok_or_else(|| format!("must be KEY=VALUE, not {text:?}"))
+}

@@ -1,0 +1,102 @@
+//! `weir diff`: what `apply` would change.
+
+use clap::Args;
+use serde_json::{Value, json};
+use weir_proto::v1;
+
+use crate::{
+    Error, Exit,
+    commands::{Global, apply},
+    document, output,
+};
+
+/// Which files.
+#[derive(Debug, Args)]
+#[command(after_help = "Ends with exit code 0 if nothing would change, and with 9 if something would.")]
+pub(super) struct Diff {
+    #[command(flatten)]
+    declared: apply::Declared,
+}
+
+pub(super) async fn run(global: &Global, diff: &Diff) -> Result<Exit, Error> {
+    let documents = document::load(&diff.declared.paths)?;
+    let client = global.connect().await?;
+    let request = v1::ApplyRequest { dry_run: true, ..apply::request(&diff.declared, &documents) };
+    let response = apply::send(&client, &documents, request).await?;
+    let changes: Vec<_> = response.changes.iter().filter(|c| c.kind() != v1::ChangeKind::Unchanged).collect();
+    let value = json!({
+        "revision": response.revision,
+        "changes": changes.iter().copied().map(output::change).collect::<Vec<_>>(),
+    });
+    global.output().show(&value, || match changes.len() {
+        0 => format!("no difference from revision {}", response.revision),
+        _ => changes.iter().copied().map(people).collect::<Vec<_>>().join("\n"),
+    })?;
+    Ok(if changes.is_empty() { Exit::Ok } else { Exit::Different })
+}
+
+fn people(change: &v1::Change) -> String {
+    let sign = match change.kind() {
+        v1::ChangeKind::Created => '+',
+        v1::ChangeKind::Deleted => '-',
+        _ => '~',
+    };
+    let object = change.object.as_ref().map(output::reference).unwrap_or_default();
+    let side = |r: &Option<v1::Resource>| r.as_ref().and_then(output::resource).map(|(_, value)| value);
+    let mut lines = vec![format!("{sign} {object}")];
+    differences("", side(&change.before).as_ref(), side(&change.after).as_ref(), &mut lines);
+    lines.join("\n")
+}
+
+/// A line for each field that differs: `  timeouts.request: 5s -> 10s`.
+fn differences(path: &str, before: Option<&Value>, after: Option<&Value>, lines: &mut Vec<String>) {
+    if before == after {
+        return;
+    }
+    let empty = serde_json::Map::new();
+    let map = |value: Option<&'_ Value>| match value {
+        Some(Value::Object(map)) => Some(map.clone()),
+        None => Some(empty.clone()),
+        Some(_) => None,
+    };
+    if let (Some(b), Some(a), true) =
+        (map(before), map(after), before.or(after).is_some_and(Value::is_object))
+    {
+        let mut keys: Vec<_> = b.keys().collect();
+        keys.extend(a.keys().filter(|k| !b.contains_key(*k)));
+        for key in keys {
+            let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            differences(&inner, b.get(key), a.get(key), lines);
+        }
+        return;
+    }
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    lines.push(match (before, after) {
+        (Some(b), Some(a)) => format!("    {path}: {} -> {}", text(b), text(a)),
+        (Some(b), None) => format!("  - {path}: {}", text(b)),
+        (None, Some(a)) => format!("  + {path}: {}", text(a)),
+        (None, None) => return,
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_differs_is_listed() {
+        let before = json!({"name": "web", "timeouts": {"request": "5s", "connect": "1s"}});
+        let after =
+            json!({"name": "web", "timeouts": {"request": "10s"}, "retry_policy": {"num_retries": 2}});
+        let mut lines = Vec::new();
+        differences("", Some(&before), Some(&after), &mut lines);
+        assert_eq!(
+            lines,
+            [
+                "    timeouts.request: 5s -> 10s",
+                "  - timeouts.connect: 1s",
+                "  + retry_policy.num_retries: 2"
+            ]
+        );
+    }
+}

@@ -1,0 +1,171 @@
+//! `weir service`, `weir route`, `weir listener`: the same verbs for each kind.
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+use weir_proto::{ObjectKind, v1};
+
+use crate::{
+    Error, Exit,
+    client::Client,
+    commands::{Global, apply},
+    output::{self, State, Table},
+};
+
+/// Objects in one page of a listing.
+const PAGE: u32 = 1_000;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Object {
+    /// Show all
+    List,
+    /// Show one with all that is known of it
+    Get {
+        /// Its name
+        name: String,
+    },
+    /// Declare what files of this kind alone say; as `weir apply`
+    Apply(Box<apply::Apply>),
+    /// Delete one
+    Delete {
+        /// Its name
+        name: String,
+        /// Delete only if this is the current revision
+        #[arg(long, value_name = "N")]
+        if_revision: Option<u64>,
+        /// A service: delete its backends with it
+        #[arg(long)]
+        cascade: bool,
+    },
+}
+
+pub(super) async fn run(global: &Global, kind: ObjectKind, verb: Object) -> Result<Exit, Error> {
+    match verb {
+        Object::Apply(apply) => return apply::run(global, &apply, Some(kind)).await,
+        Object::List => {
+            let infos = list(&global.connect().await?, kind, "").await?;
+            let value = infos.iter().map(output::info).collect();
+            global.output().show_table(&value, || table(kind, &infos))?;
+        }
+        Object::Get { name } => get(global, kind, name).await?,
+        Object::Delete { cascade: true, .. } if kind != ObjectKind::Service => {
+            return Err(Error::Usage("--cascade is for services only; leave it out".to_owned()));
+        }
+        Object::Delete { name, if_revision, cascade } => {
+            let client = global.connect().await?;
+            let object = Some(v1::ObjectRef { kind: kind.wire() as i32, name: name.clone() });
+            let request = v1::DeleteObjectRequest { object, if_revision, cascade };
+            let mut admin = client.admin();
+            let revision = client.call(admin.delete_object(request)).await?.revision;
+            let value = json!({ "deleted": name, "kind": kind.as_str(), "revision": revision });
+            global
+                .output()
+                .show(&value, || format!("deleted {} {name} in revision {revision}", kind.as_str()))?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// Prints one object.
+pub(super) async fn get(global: &Global, kind: ObjectKind, name: String) -> Result<(), Error> {
+    let client = global.connect().await?;
+    let object = Some(v1::ObjectRef { kind: kind.wire() as i32, name });
+    let mut admin = client.admin();
+    let info = client.call(admin.get_object(v1::GetObjectRequest { object })).await?;
+    let value = output::info(&info);
+    global.output().show_table(&value, || {
+        let mut table = Table::new(&["FIELD", "VALUE"], "");
+        rows("", &value, &mut table);
+        table
+    })
+}
+
+/// All objects of a kind; of backends those of `service`, unless that is empty.
+pub(super) async fn list(
+    client: &Client,
+    kind: ObjectKind,
+    service: &str,
+) -> Result<Vec<v1::ObjectInfo>, Error> {
+    let mut admin = client.admin();
+    let mut request = v1::ListObjectsRequest {
+        kind: kind.wire() as i32,
+        service: service.to_owned(),
+        page_size: PAGE,
+        page_token: String::new(),
+    };
+    let mut infos = Vec::new();
+    loop {
+        let page = client.call(admin.list_objects(request.clone())).await?;
+        infos.extend(page.objects);
+        if page.next_page_token.is_empty() {
+            return Ok(infos);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+/// Who owns it, in a word or two.
+pub(super) fn owner(info: &v1::ObjectInfo) -> String {
+    let meta = info.meta.clone().unwrap_or_default();
+    match meta.owner {
+        _ if meta.implicit => "its backends".to_owned(),
+        Some(owner) => {
+            let kind = output::word(owner.kind().as_str_name(), "OWNER_KIND_").replace('_', " ");
+            format!("{kind} {}", owner.name).trim_end().to_owned()
+        }
+        None => String::new(),
+    }
+}
+
+fn table(kind: ObjectKind, infos: &[v1::ObjectInfo]) -> Table {
+    use v1::resource::Resource;
+    let (column, empty) = match kind {
+        ObjectKind::Listener => ("ADDRESS", "no listener: proxies accept on their --listen address"),
+        ObjectKind::Service => ("POLICY", "no service; register a backend or apply a file"),
+        ObjectKind::Route => {
+            ("TO", "no route: requests go to the service named by their Host, or the only one")
+        }
+        ObjectKind::Backend => ("ADDRESS", "no backend"),
+    };
+    let mut table = Table::new(&["NAME", column, "OWNER", "REVISION"], empty);
+    for info in infos {
+        let Some(resource) = &info.resource else { continue };
+        let detail = match &resource.resource {
+            Some(Resource::Listener(listener)) => listener.address.clone(),
+            Some(Resource::Service(_)) => output::resource(resource)
+                .and_then(|(_, value)| Some(value.get("lb_policy")?.as_object()?.keys().next()?.clone()))
+                .unwrap_or_else(|| "round_robin".to_owned()),
+            Some(Resource::Route(route)) => {
+                let to = route.services.iter().map(|s| match s.weight.unwrap_or(1) {
+                    1 => s.name.clone(),
+                    weight => format!("{}:{weight}", s.name),
+                });
+                to.collect::<Vec<_>>().join(" ")
+            }
+            Some(Resource::Backend(backend)) => backend.address.clone(),
+            None => String::new(),
+        };
+        let revision = info.meta.as_ref().map_or(0, |m| m.modified_revision);
+        table.row([
+            State::plain(output::resource_name(resource)),
+            State::plain(detail),
+            State::plain(owner(info)),
+            State::plain(revision),
+        ]);
+    }
+    table
+}
+
+fn rows(path: &str, value: &Value, table: &mut Table) {
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            for (key, value) in map {
+                let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                rows(&inner, value, table);
+            }
+        }
+        Value::Null => {}
+        Value::String(text) => table.row([State::plain(path), State::plain(text)]),
+        other => table.row([State::plain(path), State::plain(other)]),
+    }
+}

@@ -1,0 +1,76 @@
+//! `weir proxy`: the proxies and how far they are.
+
+use clap::Subcommand;
+use serde_json::json;
+use weir_proto::{Digest, Epoch, v1};
+
+use crate::{
+    Error, Exit,
+    commands::Global,
+    output::{self, State, Table},
+};
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Proxy {
+    /// Show the proxies of the last hour: state, revision, lag, what they refused
+    List,
+}
+
+pub(super) async fn run(global: &Global, verb: &Proxy) -> Result<Exit, Error> {
+    let Proxy::List = verb;
+    let client = global.connect().await?;
+    let mut admin = client.admin();
+    let response = client.call(admin.list_proxies(v1::ListProxiesRequest {})).await?;
+    let value = json!({
+        "epoch": Epoch(response.epoch).to_string(),
+        "revision": response.revision,
+        "digest": Digest(response.digest).to_string(),
+        "proxies": response.proxies.iter().map(output::proxy).collect::<Vec<_>>(),
+    });
+    global.output().show_table(&value, || table(&response))?;
+    Ok(Exit::Ok)
+}
+
+fn table(response: &v1::ListProxiesResponse) -> Table {
+    let columns = ["PROXY", "ZONE", "ADDRESS", "STATE", "REVISION", "LAG", "IN FLIGHT", "REFUSED"];
+    let mut table = Table::new(&columns, "no proxy has connected; start one with weir-data-plane");
+    for p in &response.proxies {
+        let address = if p.advertised_address.is_empty() { &p.peer_address } else { &p.advertised_address };
+        let refused = p.refused.first().map_or_else(String::new, |r| {
+            let object = r.object.as_ref().map(output::reference).unwrap_or_default();
+            let more =
+                if p.refused.len() > 1 { format!(" (+{})", p.refused.len() - 1) } else { String::new() };
+            format!("{object}: {}{more}", r.reason)
+        });
+        table.row([
+            State::plain(&p.id),
+            State::plain(&p.zone),
+            State::plain(address),
+            state(p),
+            State::plain(p.revision),
+            lag(response, p),
+            State::plain(p.in_flight),
+            if refused.is_empty() { State::plain("") } else { State::Bad.cell(refused) },
+        ]);
+    }
+    table
+}
+
+fn state(p: &v1::ProxyInfo) -> (String, Option<State>) {
+    match (p.connected, p.state()) {
+        (false, _) => State::Bad.cell("away"),
+        (true, v1::ProxyState::Draining) => State::Doubtful.cell("draining"),
+        (true, _) => State::Good.cell("serving"),
+    }
+}
+
+fn lag(response: &v1::ListProxiesResponse, p: &v1::ProxyInfo) -> (String, Option<State>) {
+    if p.epoch != response.epoch {
+        return State::Bad.cell("other epoch");
+    }
+    match response.revision.saturating_sub(p.revision) {
+        0 => State::Good.cell("0"),
+        n => State::Doubtful.cell(n),
+    }
+}

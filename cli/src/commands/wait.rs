@@ -1,0 +1,105 @@
+//! Waiting until every connected proxy serves a revision.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use weir_proto::v1;
+
+use crate::{
+    Error,
+    client::Client,
+    output::{self, Output, State, Table},
+};
+
+/// How often the proxies are asked for.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How far the proxies are.
+pub(super) struct Outcome {
+    revision: u64,
+    proxies: Vec<v1::ProxyInfo>,
+}
+
+/// Waits, prints who has got how far, and fails if somebody refused something or is late.
+pub(super) async fn for_revision(client: &Client, output: Output, revision: u64) -> Result<(), Error> {
+    let outcome = outcome(client, revision).await?;
+    output.show_table(&outcome.json(), || outcome.table())?;
+    outcome.verdict(client)
+}
+
+/// Waits until all connected proxies have acknowledged `revision` or the time is up.
+pub(super) async fn outcome(client: &Client, revision: u64) -> Result<Outcome, Error> {
+    let mut admin = client.admin();
+    loop {
+        let response = client.call(admin.list_proxies(v1::ListProxiesRequest {})).await?;
+        let epoch = response.epoch;
+        let proxies: Vec<_> = response.proxies.into_iter().filter(|p| p.connected).collect();
+        // What a proxy acknowledged of another epoch says nothing about this one.
+        let there = |p: &v1::ProxyInfo| p.epoch == epoch && p.revision >= revision;
+        let done = proxies.iter().all(there);
+        let proxies = proxies
+            .into_iter()
+            .map(|p| v1::ProxyInfo { revision: if p.epoch == epoch { p.revision } else { 0 }, ..p })
+            .collect();
+        if done || Instant::now() + POLL_INTERVAL >= client.deadline() {
+            return Ok(Outcome { revision, proxies });
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+}
+
+impl Outcome {
+    /// For programs.
+    pub(super) fn json(&self) -> Value {
+        self.proxies
+            .iter()
+            .map(|p| {
+                let mut value = output::proxy(p);
+                value["outcome"] = json!(self.of(p).0);
+                value
+            })
+            .collect()
+    }
+
+    /// Whether it is what was waited for.
+    pub(super) fn verdict(&self, client: &Client) -> Result<(), Error> {
+        let late: Vec<_> =
+            self.proxies.iter().filter(|p| p.revision < self.revision).map(|p| p.id.as_str()).collect();
+        let refused = self.proxies.iter().find_map(|p| p.refused.first().map(|r| (p, r)));
+        if let Some((proxy, refused)) = refused {
+            let field = if refused.field.is_empty() { String::new() } else { format!(" {}:", refused.field) };
+            let object = refused.object.as_ref().map(output::reference).unwrap_or_default();
+            return Err(Error::RefusedByProxy(format!(
+                "proxy {} cannot realise {object}:{field} {}; it keeps the previous form",
+                proxy.id, refused.reason
+            )));
+        }
+        if !late.is_empty() {
+            return Err(Error::Timeout(format!(
+                "after {:?} revision {} is not acknowledged by {}; it is applied, see `weir proxy list`",
+                client.timeout(),
+                self.revision,
+                late.join(", ")
+            )));
+        }
+        Ok(())
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new(&["PROXY", "REVISION", "OUTCOME"], "no proxy is connected");
+        for p in &self.proxies {
+            let (word, state) = self.of(p);
+            table.row([State::plain(&p.id), State::plain(p.revision), state.cell(word)]);
+        }
+        table
+    }
+
+    fn of(&self, proxy: &v1::ProxyInfo) -> (&'static str, State) {
+        match proxy {
+            p if p.revision < self.revision => ("late", State::Doubtful),
+            p if p.refused.is_empty() => ("acknowledged", State::Good),
+            _ => ("refused", State::Bad),
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! What a user writes, as the messages that the control plane takes: files of sections in YAML or JSON.
+//!
+//! Every refusal names file, line and field, also one that comes from the control plane: [`Documents`] remembers where
+//! each field stands.
+
+mod backend;
+mod check;
+mod fields;
+mod files;
+mod listener;
+mod places;
+mod problem;
+mod route;
+mod service;
+
+use std::path::PathBuf;
+
+use weir_proto::v1;
+
+use crate::{
+    Error,
+    document::{
+        fields::{Context, Fields, Path},
+        files::Source,
+        places::Places,
+    },
+    yaml::{self, Node},
+};
+
+pub use problem::Problem;
+pub(crate) use service::RETRY_ON;
+
+/// What files declare, valid as far as can be seen without a control plane.
+#[derive(Debug)]
+pub(crate) struct Documents {
+    /// One for each YAML document.
+    pub(crate) wire: Vec<v1::Document>,
+    places: Places,
+    sources: Vec<Source>,
+}
+
+impl Documents {
+    /// A refusal of a field that the control plane names, as `documents[0].services[2].weight`.
+    pub(crate) fn problem(&self, wire_path: &str, reason: &str) -> Problem {
+        self.places.problem(&self.sources, wire_path, reason)
+    }
+}
+
+/// Reads files and directories; `-` is standard input. Every problem is found, not only the first.
+pub(crate) fn load(paths: &[PathBuf]) -> Result<Documents, Error> {
+    read(files::read(paths)?).map_err(Error::Invalid)
+}
+
+fn read(sources: Vec<Source>) -> Result<Documents, Vec<Problem>> {
+    let mut documents = Documents { wire: Vec::new(), places: Places::default(), sources: Vec::new() };
+    let mut problems = Vec::new();
+    for (file, source) in sources.iter().enumerate() {
+        match yaml::parse(&source.text) {
+            Err(e) => problems.push(Problem::at(source, e.at, "", &e.reason)),
+            Ok(nodes) => {
+                for node in &nodes {
+                    let index = documents.wire.len();
+                    let mut context = Context::new(file, source, &mut documents.places, &mut problems);
+                    documents.wire.push(document(&mut context, node, index));
+                }
+            }
+        }
+    }
+    documents.sources = sources;
+    // Positions are only sure while nothing was left out.
+    if problems.is_empty() {
+        check::duplicates(&documents, &mut problems);
+    }
+    problems.sort_by_key(|problem| problem.order(&documents.sources));
+    if problems.is_empty() { Ok(documents) } else { Err(problems) }
+}
+
+fn document(context: &mut Context<'_>, node: &Node, index: usize) -> v1::Document {
+    let path = Path::root(index);
+    let mut document = v1::Document { source: context.source.name.clone(), ..Default::default() };
+    let Some(mut fields) = Fields::of(context, node, &path) else { return document };
+    document.listeners = fields.list("listeners", listener::listener);
+    let services = fields.list("services", service::service);
+    document.routes = fields.list("routes", route::route);
+    fields.finish();
+    for (i, (service, backends)) in services.into_iter().enumerate() {
+        for (k, backend) in backends.into_iter().enumerate() {
+            let user = format!("{}.services[{i}].backends[{k}]", path.wire);
+            context.places.alias(&format!("{}.backends[{}]", path.wire, document.backends.len()), &user);
+            document.backends.push(backend);
+        }
+        document.services.push(service);
+    }
+    document
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn texts(files: &[(&str, &str)]) -> Result<Documents, Vec<String>> {
+        let sources =
+            files.iter().map(|(name, text)| Source { name: (*name).into(), text: (*text).into() }).collect();
+        read(sources).map_err(|problems| problems.iter().map(Problem::summary).collect())
+    }
+
+    fn refusal(text: &str) -> Vec<String> {
+        texts(&[("f.yaml", text)]).expect_err("must be refused")
+    }
+
+    const SHOP: &str = r#"
+listeners:
+  - name: web
+    address: 0.0.0.0:8080
+    limits: { max_header_bytes: 64KiB, idle_timeout: 90s }
+services:
+  - name: checkout
+    lb_policy: { round_robin: {} }
+    timeouts: { request: 5s }
+    retry_policy: { num_retries: 2, retry_on: [connect-failure] }
+  - name: shop
+    backends: [ "10.0.0.5:8080", { address: "10.0.0.6:8080", weight: 2, zone: b, metadata: { v: 1.10 } } ]
+routes:
+  - match: { host: shop.example, path_prefix: /checkout }
+    service: checkout
+  - match: { host: shop.example }
+    services: [ { name: shop, weight: 95 }, { name: shop-next, weight: 5 } ]
+"#;
+
+    #[test]
+    fn the_whole_shape_is_read() {
+        let documents = texts(&[("shop.yaml", SHOP)]).expect("valid");
+        let [document] = &documents.wire[..] else { panic!("{documents:?}") };
+        let limits = document.listeners[0].limits.expect("limits");
+        assert_eq!(limits.max_header_bytes, Some(65536));
+        assert_eq!(limits.idle_timeout.map(|d| d.seconds), Some(90));
+        assert_eq!(document.services[0].timeouts.and_then(|t| t.request).map(|d| d.seconds), Some(5));
+        assert_eq!(document.services[0].retry_policy.as_ref().map(|r| r.retry_on.len()), Some(1));
+        assert_eq!(document.backends[1].service, "shop");
+        assert_eq!(document.backends[1].weight, Some(2));
+        assert_eq!(document.backends[1].metadata["v"], "1.10");
+        assert_eq!(document.routes[0].services[0].name, "checkout");
+        assert_eq!(document.routes[1].services[1].weight, Some(5));
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_with_what_was_probably_meant() {
+        assert_eq!(
+            refusal("listeners:\n  - name: web\n    adress: 0.0.0.0:80\n"),
+            [
+                "f.yaml:2:5: listeners[0].address: is missing",
+                "f.yaml:3:5: listeners[0].adress: unknown key `adress`; did you mean `address`?",
+            ]
+        );
+        assert_eq!(
+            refusal("services: [{name: a, lb_policy: {least_request: {}}}]"),
+            ["f.yaml:1:34: services[0].lb_policy.least_request: unknown key `least_request`; known here: \
+              round_robin"]
+        );
+    }
+
+    #[test]
+    fn bad_values_are_refused_where_they_stand() {
+        let text = "services:\n  - name: a\n    timeouts: { request: 30h }\n    \
+                    backends: [ { address: 10.0.0.1:80, weight: 0 }, nowhere ]\n  - name: B\n";
+        assert_eq!(
+            refusal(text),
+            [
+                "f.yaml:3:26: services[0].timeouts.request: must be 1ms to 86400s, is 108000s",
+                "f.yaml:4:49: services[0].backends[0].weight: must be 1 to 256, is 0",
+                "f.yaml:4:54: services[0].backends[1].address: must be IP:port, as 10.0.0.7:8080 or \
+                 [fd00::7]:8080, not \"nowhere\"",
+                "f.yaml:5:11: services[1].name: may consist of a-z, 0-9, - and _ only, not of 'B'",
+            ]
+        );
+    }
+
+    #[test]
+    fn duplicates_over_all_files_name_both_places() {
+        let a = "services: [{name: web, backends: [10.0.0.1:80]}]\n";
+        let b = "services:\n  - name: web\n    backends: [10.0.0.1:80]\n";
+        assert_eq!(
+            texts(&[("a.yaml", a), ("b.yaml", b)]).expect_err("must be refused"),
+            [
+                "b.yaml:2:11: services[0].name: service web is declared twice, first at a.yaml:1:19",
+                "b.yaml:3:16: services[0].backends[0].address: backend web/10.0.0.1:80 is declared twice, \
+                 first at a.yaml:1:35",
+            ]
+        );
+        let routes =
+            "routes:\n  - {name: a, match: {host: x}, service: s}\n  - {match: {host: X}, service: s}\n";
+        assert_eq!(
+            refusal(routes),
+            ["f.yaml:3:13: routes[1].match: route x/ takes the same requests as the one at f.yaml:2:22"]
+        );
+    }
+
+    #[test]
+    fn a_refusal_of_the_control_plane_finds_its_place() {
+        let documents = texts(&[("shop.yaml", SHOP)]).expect("valid");
+        let place = |path: &str| documents.problem(path, "no").summary();
+        assert_eq!(
+            place("documents[0].backends[1].address"),
+            "shop.yaml:12:45: services[1].backends[1].address: no"
+        );
+        assert_eq!(
+            place("documents[0].services[0].timeouts.connect"),
+            "shop.yaml:9:15: services[0].timeouts.connect: no"
+        );
+        assert_eq!(
+            place("documents[0].routes[0].services[0].name"),
+            "shop.yaml:15:14: routes[0].service: no"
+        );
+        assert_eq!(place("file_set"), "file_set: no");
+    }
+
+    #[test]
+    fn a_route_says_where_to_in_one_way() {
+        assert_eq!(
+            refusal("routes: [{service: a, services: [{name: b}]}, {match: {}}]"),
+            [
+                "f.yaml:1:10: routes[0].service: excludes `services`; leave one of them out",
+                "f.yaml:1:47: routes[1].service: is missing; say `service: NAME` or `services: [...]`",
+            ]
+        );
+    }
+}

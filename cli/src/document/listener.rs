@@ -1,0 +1,35 @@
+//! An entry of the section `listeners`.
+
+use weir_proto::{Listener, v1};
+
+use crate::{
+    document::fields::{Context, Fields, Path},
+    yaml::Node,
+};
+
+pub(super) fn listener(context: &mut Context<'_>, node: &Node, path: &Path) -> Option<v1::Listener> {
+    let before = context.problems();
+    let mut fields = Fields::of(context, node, path)?;
+    let listener = v1::Listener {
+        name: fields.required_text("name"),
+        address: fields.required_text("address"),
+        limits: fields.nested("limits", limits),
+    };
+    fields.finish();
+    context.check(before, path, node.at, Listener::try_from(listener.clone()));
+    Some(listener)
+}
+
+fn limits(context: &mut Context<'_>, node: &Node, path: &Path) -> Option<v1::ListenerLimits> {
+    let mut fields = Fields::of(context, node, path)?;
+    let limits = v1::ListenerLimits {
+        max_connections: fields.number("max_connections"),
+        max_header_bytes: fields.size("max_header_bytes"),
+        max_headers: fields.number("max_headers"),
+        header_timeout: fields.duration("header_timeout"),
+        idle_timeout: fields.duration("idle_timeout"),
+        body_idle_timeout: fields.duration("body_idle_timeout"),
+    };
+    fields.finish();
+    Some(limits)
+}

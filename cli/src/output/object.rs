@@ -1,0 +1,241 @@
+//! Messages as JSON values. An object has the shape that it has in a file, so that what is shown can be applied.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use weir_proto::{Digest, Epoch, LeaseId, ObjectKind, v1};
+
+use crate::{document::RETRY_ON, units};
+
+/// An object and what the control plane keeps beside it.
+pub(crate) fn info(info: &v1::ObjectInfo) -> Value {
+    let mut value = Map::new();
+    if let Some((kind, object)) = info.resource.as_ref().and_then(resource) {
+        value.insert(kind.as_str().to_owned(), object);
+    }
+    if let Some(m) = &info.meta {
+        let owner = m.owner.as_ref().map(
+            |owner| json!({ "kind": word(owner.kind().as_str_name(), "OWNER_KIND_"), "name": owner.name }),
+        );
+        let lease = m.lease.as_ref().map(|lease| {
+            json!({
+                "id": LeaseId(lease.id).to_string(),
+                "ttl": units::duration_text(Duration::from_millis(lease.ttl_ms)),
+                "deregister_after": units::duration_text(Duration::from_millis(lease.deregister_after_ms)),
+                "remaining": remaining(info.lease_remaining.as_ref()),
+            })
+        });
+        value.insert(
+            "meta".to_owned(),
+            json!({
+                "created_revision": m.created_revision,
+                "modified_revision": m.modified_revision,
+                "created_at": timestamp(m.created_at.as_ref()),
+                "modified_at": timestamp(m.modified_at.as_ref()),
+                "owner": owner,
+                "lease": lease,
+                "implicit": m.implicit,
+            }),
+        );
+    }
+    Value::Object(value)
+}
+
+/// An object as it is written in a file; a backend also with its states.
+pub(crate) fn resource(resource: &v1::Resource) -> Option<(ObjectKind, Value)> {
+    use v1::resource::Resource;
+    Some(match resource.resource.as_ref()? {
+        Resource::Listener(listener) => (ObjectKind::Listener, self::listener(listener)),
+        Resource::Service(service) => (ObjectKind::Service, self::service(service)),
+        Resource::Backend(backend) => (ObjectKind::Backend, self::backend(backend)),
+        Resource::Route(route) => (ObjectKind::Route, self::route(route)),
+    })
+}
+
+/// Its name, a backend's as `service/id`.
+pub(crate) fn resource_name(resource: &v1::Resource) -> String {
+    use v1::resource::Resource;
+    match &resource.resource {
+        Some(Resource::Listener(listener)) => listener.name.clone(),
+        Some(Resource::Service(service)) => service.name.clone(),
+        Some(Resource::Backend(backend)) => format!("{}/{}", backend.service, backend.id),
+        Some(Resource::Route(route)) => route.name.clone(),
+        None => String::new(),
+    }
+}
+
+/// `service web`.
+pub(crate) fn reference(object: &v1::ObjectRef) -> String {
+    format!("{} {}", word(object.kind().as_str_name(), "OBJECT_KIND_"), object.name)
+}
+
+/// A change of `apply` or `diff`.
+pub(crate) fn change(change: &v1::Change) -> Value {
+    let object = change.object.clone().unwrap_or_default();
+    let side = |r: &Option<v1::Resource>| r.as_ref().and_then(resource).map(|(_, value)| value);
+    json!({
+        "change": word(change.kind().as_str_name(), "CHANGE_KIND_"),
+        "kind": word(object.kind().as_str_name(), "OBJECT_KIND_"),
+        "name": object.name,
+        "before": side(&change.before),
+        "after": side(&change.after),
+    })
+}
+
+/// A proxy.
+pub(crate) fn proxy(p: &v1::ProxyInfo) -> Value {
+    let refused = p
+        .refused
+        .iter()
+        .map(|r| json!({ "object": r.object.as_ref().map(reference), "field": r.field, "reason": r.reason }));
+    json!({
+        "id": p.id,
+        "version": p.version,
+        "zone": p.zone,
+        "advertised_address": p.advertised_address,
+        "peer_address": p.peer_address,
+        "connected": p.connected,
+        "connected_at": timestamp(p.connected_at.as_ref()),
+        "disconnected_at": timestamp(p.disconnected_at.as_ref()),
+        "epoch": Epoch(p.epoch).to_string(),
+        "revision": p.revision,
+        "digest": Digest(p.digest).to_string(),
+        "behind_since": timestamp(p.behind_since.as_ref()),
+        "refused": refused.collect::<Vec<_>>(),
+        "state": word(p.state().as_str_name(), "PROXY_STATE_"),
+        "in_flight": p.in_flight,
+    })
+}
+
+/// RFC 3339.
+pub(crate) fn timestamp(time: Option<&prost_types::Timestamp>) -> Option<String> {
+    let time = time?;
+    jiff::Timestamp::new(time.seconds, time.nanos).ok().map(|t| t.to_string())
+}
+
+/// The lower-case word of an enum's value without its prefix.
+pub(crate) fn word(name: &str, prefix: &str) -> String {
+    name.strip_prefix(prefix).unwrap_or(name).to_ascii_lowercase()
+}
+
+fn listener(listener: &v1::Listener) -> Value {
+    let limits = listener.limits.as_ref().map(|l| {
+        compact(json!({
+            "max_connections": l.max_connections,
+            "max_header_bytes": l.max_header_bytes.map(units::size_text),
+            "max_headers": l.max_headers,
+            "header_timeout": duration(l.header_timeout.as_ref()),
+            "idle_timeout": duration(l.idle_timeout.as_ref()),
+            "body_idle_timeout": duration(l.body_idle_timeout.as_ref()),
+        }))
+    });
+    compact(json!({ "name": listener.name, "address": listener.address, "limits": limits }))
+}
+
+fn service(service: &v1::Service) -> Value {
+    let policy = service.lb_policy.as_ref().and_then(|p| p.policy.as_ref()).map(|policy| match policy {
+        v1::lb_policy::Policy::RoundRobin(v1::RoundRobin {}) => json!({ "round_robin": {} }),
+    });
+    let timeouts = service.timeouts.as_ref().map(|t| {
+        compact(json!({
+            "connect": duration(t.connect.as_ref()),
+            "request": duration(t.request.as_ref()),
+            "body_idle": duration(t.body_idle.as_ref()),
+            "connection_idle": duration(t.connection_idle.as_ref()),
+        }))
+    });
+    let retry_policy = service.retry_policy.as_ref().map(|r| {
+        let on: Vec<_> = r
+            .retry_on()
+            .map(|on| RETRY_ON.iter().find(|(_, known)| *known == on).map(|(name, _)| *name))
+            .collect();
+        compact(json!({ "num_retries": r.num_retries, "retry_on": (!on.is_empty()).then_some(on) }))
+    });
+    compact(json!({
+        "name": service.name,
+        "lb_policy": policy,
+        "timeouts": timeouts,
+        "retry_policy": retry_policy,
+    }))
+}
+
+fn backend(backend: &v1::Backend) -> Value {
+    let zone = (!backend.zone.is_empty()).then_some(&backend.zone);
+    let metadata = (!backend.metadata.is_empty()).then_some(&backend.metadata);
+    compact(json!({
+        "service": backend.service,
+        "id": backend.id,
+        "address": backend.address,
+        "weight": backend.weight.unwrap_or(1),
+        "zone": zone,
+        "metadata": metadata,
+        "operator_state": word(backend.operator_state().as_str_name(), "OPERATOR_STATE_"),
+        "lease_state": word(backend.lease_state().as_str_name(), "LEASE_STATE_"),
+    }))
+}
+
+fn route(route: &v1::Route) -> Value {
+    let matching = route.r#match.as_ref().map(|m| {
+        let prefix = m.path.as_ref().map(|path| match path {
+            v1::route_match::Path::PathPrefix(prefix) => prefix,
+        });
+        compact(json!({ "host": (!m.host.is_empty()).then_some(&m.host), "path_prefix": prefix }))
+    });
+    let services: Vec<_> =
+        route.services.iter().map(|s| json!({ "name": s.name, "weight": s.weight.unwrap_or(1) })).collect();
+    compact(json!({ "name": route.name, "match": matching, "services": services }))
+}
+
+fn duration(duration: Option<&prost_types::Duration>) -> Option<String> {
+    Duration::try_from(*duration?).ok().map(units::duration_text)
+}
+
+/// To the millisecond: it has changed before anybody reads it.
+fn remaining(left: Option<&prost_types::Duration>) -> Option<String> {
+    let left = Duration::try_from(*left?).ok()?;
+    let millis = u64::try_from(left.as_millis()).ok()?;
+    Some(units::duration_text(Duration::from_millis(millis)))
+}
+
+/// Without what is absent, as one would write it.
+fn compact(value: Value) -> Value {
+    match value {
+        Value::Object(map) => Value::Object(map.into_iter().filter(|(_, value)| !value.is_null()).collect()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_looks_as_in_a_file() {
+        let service = v1::Service {
+            name: "web".into(),
+            lb_policy: Some(v1::LbPolicy {
+                policy: Some(v1::lb_policy::Policy::RoundRobin(v1::RoundRobin {})),
+            }),
+            timeouts: Some(v1::Timeouts {
+                request: Some(weir_proto::duration_to_wire(Duration::from_millis(1500))),
+                ..Default::default()
+            }),
+            retry_policy: Some(v1::RetryPolicy { num_retries: Some(0), retry_on: vec![1] }),
+        };
+        let resource = v1::Resource { resource: Some(v1::resource::Resource::Service(service)) };
+        assert_eq!(
+            super::resource(&resource).map(|(_, value)| value.to_string()).as_deref(),
+            Some(
+                "{\"name\":\"web\",\"lb_policy\":{\"round_robin\":{}},\"timeouts\":{\"request\":\"1500ms\"},\
+                 \"retry_policy\":{\"num_retries\":0,\"retry_on\":[\"connect-failure\"]}}"
+            )
+        );
+    }
+
+    #[test]
+    fn times_are_rfc_3339() {
+        let time = prost_types::Timestamp { seconds: 0, nanos: 500_000_000 };
+        assert_eq!(timestamp(Some(&time)).as_deref(), Some("1970-01-01T00:00:00.5Z"));
+        assert_eq!(timestamp(None), None);
+    }
+}

@@ -1,0 +1,79 @@
+//! Durations and sizes as people write them: `5s`, `250ms`, `1h30m`, `64KiB`.
+
+use std::time::Duration;
+
+/// A duration with its unit; never negative.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("must be a duration as 5s, 250ms or 1h, not {text:?}");
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(parsed).map_err(|_| wrong())
+}
+
+/// A number of bytes: plain, or in B, KiB, MiB or GiB. The decimal units are refused, because half of their readers
+/// mean the binary ones.
+pub(crate) fn size(text: &str) -> Result<u32, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
+    let factor = match text[digits.len()..].trim() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(format!("must be a size as 512, 64KiB or 1MiB, not {text:?}")),
+    };
+    let number: u32 =
+        digits.parse().map_err(|_| format!("must be a size as 512, 64KiB or 1MiB, not {text:?}"))?;
+    number.checked_mul(factor).ok_or_else(|| format!("must be below 4GiB, is {text}"))
+}
+
+/// The duration in its largest unit that leaves no fraction; [`duration`] reads it back.
+pub(crate) fn duration_text(duration: Duration) -> String {
+    let nanos = duration.as_nanos();
+    for (unit, length) in [
+        ("h", 3_600_000_000_000),
+        ("m", 60_000_000_000),
+        ("s", 1_000_000_000),
+        ("ms", 1_000_000),
+        ("us", 1_000),
+    ] {
+        if nanos.is_multiple_of(length) && (nanos > 0 || unit == "s") {
+            return format!("{}{unit}", nanos / length);
+        }
+    }
+    format!("{nanos}ns")
+}
+
+/// The size in its largest unit that leaves no fraction; [`size`] reads it back.
+pub(crate) fn size_text(bytes: u32) -> String {
+    for (unit, factor) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
+        if bytes > 0 && bytes.is_multiple_of(factor) {
+            return format!("{}{unit}", bytes / factor);
+        }
+    }
+    bytes.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for text in ["0s", "1ns", "250ms", "5s", "90m", "24h", "1500us"] {
+            assert_eq!(duration(text).map(duration_text), Ok(text.to_owned()));
+        }
+        for text in ["0", "1000", "64KiB", "1MiB", "3GiB"] {
+            assert_eq!(size(text).map(size_text), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn refusals_say_what_would_be_right() {
+        for bad in ["5", "-5s", "soon", ""] {
+            assert_eq!(duration(bad), Err(format!("must be a duration as 5s, 250ms or 1h, not {bad:?}")));
+        }
+        for bad in ["64KB", "x", "-1", "", "KiB"] {
+            assert_eq!(size(bad), Err(format!("must be a size as 512, 64KiB or 1MiB, not {bad:?}")));
+        }
+        assert_eq!(size("4GiB"), Err("must be below 4GiB, is 4GiB".to_owned()));
+    }
+}
