@@ -96,9 +96,10 @@ impl Proxy {
         let admin = spawn(admin::serve(listeners.admin, admin));
         let ready = spawn(tell_ready(in_force));
         if let Some((address, sockets)) = listeners.traffic {
-            applier.open_fallback(address, sockets).await;
+            applier.take_fallback(address, sockets);
         }
         bring_back(&mut applier, data_dir.as_ref(), &metrics).await;
+        applier.admit_waiting().await;
 
         let applier = Arc::new(Mutex::new(applier));
         let retries = spawn(retry_listeners(Arc::clone(&applier)));

@@ -38,6 +38,8 @@ pub(crate) struct Applier {
     workers: Arc<Workers>,
     /// What is open while no configured listener stands.
     fallback: Option<SocketAddr>,
+    /// The sockets of that address from the start, before anybody is accepted.
+    waiting: Option<Vec<TcpListener>>,
     open: BTreeMap<SocketAddr, Standing>,
     state: Option<State>,
     forms: Forms,
@@ -74,6 +76,7 @@ impl Applier {
             table,
             workers,
             fallback: None,
+            waiting: None,
             open: BTreeMap::new(),
             state: None,
             forms: Forms::default(),
@@ -84,10 +87,20 @@ impl Applier {
         }
     }
 
-    /// Opens the address that is served while no configured listener stands.
-    pub(crate) async fn open_fallback(&mut self, address: SocketAddr, sockets: Vec<TcpListener>) {
+    /// Takes the address that is served while no configured listener stands. Clients wait on its sockets until
+    /// `admit_waiting`, so that a proxy with a copy on disk turns nobody away while it reads it.
+    pub(crate) fn take_fallback(&mut self, address: SocketAddr, sockets: Vec<TcpListener>) {
         self.fallback = Some(address);
-        self.open(address, Standing::fallback(), sockets).await;
+        self.open.insert(address, Standing::fallback());
+        self.waiting = Some(sockets);
+    }
+
+    /// Accepts on the sockets of the start, unless the address is not wanted any more.
+    pub(crate) async fn admit_waiting(&mut self) {
+        let (Some(address), Some(sockets)) = (self.fallback, self.waiting.take()) else { return };
+        if let Some(standing) = self.open.get(&address).cloned() {
+            self.open(address, standing, sockets).await;
+        }
         self.publish();
     }
 
@@ -288,6 +301,9 @@ impl Applier {
     }
 
     async fn close(&mut self, address: SocketAddr) {
+        if self.fallback == Some(address) {
+            self.waiting = None;
+        }
         self.workers.close(address).await;
         self.open.remove(&address);
         tracing::info!("not listening on {address} any more");
