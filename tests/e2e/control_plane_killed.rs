@@ -1,0 +1,103 @@
+//! The control plane dies under load: nothing fails, nothing is lost, and life goes on where it was.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use weir_proto::v1;
+use weir_tests::{Backend, Daemons, Heartbeats, Load, get, until};
+
+const TTL: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn traffic_does_not_notice() {
+    let away = Duration::from_secs(if crate::soak() { 60 } else { 6 });
+    let (a, b, leased) =
+        (Backend::start("a").await, Backend::start("b").await, Backend::start("leased").await);
+    let mut daemons = Daemons::start(2).await;
+    daemons.api.register("web", a.address()).await.unwrap();
+    daemons.api.register("web", b.address()).await.unwrap();
+    let lease = daemons.api.lease("web", leased.address(), TTL).await.unwrap().lease_id;
+    let heartbeats = Heartbeats::start(&daemons.api, vec![lease], TTL / 3);
+    daemons.api.settled(2).await;
+    let before = daemons.api.status().await.unwrap();
+    let loads: Vec<_> =
+        daemons.traffic.iter().map(|t| Load::start(*t, 4, Duration::from_millis(2))).collect();
+
+    daemons.control_plane.kill().await;
+    let killed = Instant::now();
+    while killed.elapsed() < away {
+        for load in &loads {
+            load.progress(50).await;
+        }
+    }
+    daemons.restart_control_plane().await;
+    let after = daemons.api.status().await.unwrap();
+    assert_eq!((after.epoch, after.revision, after.digest), (before.epoch, before.revision, before.digest));
+
+    // The lease begins anew: it is live, and stays so for as long as heartbeats arrive.
+    daemons.api.settled(2).await;
+    let back = Instant::now();
+    while back.elapsed() < TTL + Duration::from_secs(2) {
+        for load in &loads {
+            load.progress(50).await;
+        }
+        let backends = daemons.api.backends("web").await.unwrap();
+        let lost = |b: &v1::Backend| b.lease_state() == v1::LeaseState::Expired;
+        assert!(backends.len() == 3 && !backends.iter().any(lost), "{backends:?}");
+    }
+    drop(heartbeats);
+
+    let more = Backend::start("more").await;
+    let revision = daemons.api.register("web", more.address()).await.unwrap().revision;
+    assert_eq!(revision, before.revision + 1, "the revision goes on");
+    daemons.api.acknowledged(revision, 2).await;
+    until("the new backend to be used", async || (more.requests() > 0).then_some(())).await;
+
+    let mut answered = 0;
+    for load in loads {
+        let outcome = load.stop().await;
+        assert_eq!(outcome.failures, Vec::<String>::new());
+        answered += outcome.ok();
+    }
+    assert_eq!(resyncs(&daemons).await, 0, "the proxies resume with a delta");
+    println!("control plane away for {away:?}: {answered} requests answered, 0 failed");
+}
+
+/// How often a proxy asked for, or was given, everything anew.
+async fn resyncs(daemons: &Daemons) -> usize {
+    let request = v1::WatchEventsRequest { past: 10_000 };
+    let mut events = daemons.api.admin.clone().watch_events(request).await.unwrap().into_inner();
+    let last = daemons.api.register("last", ([127, 0, 0, 1], 1).into()).await.unwrap().revision;
+    let mut count = 0;
+    while let Some(event) = events.message().await.unwrap() {
+        count += usize::from(event.r#type() == v1::EventType::ProxyResynced);
+        if event.revision == last {
+            break;
+        }
+    }
+    count
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_starts_meanwhile_serves_from_its_disk() {
+    let (a, b) = (Backend::start("a").await, Backend::start("b").await);
+    let mut daemons = Daemons::start(1).await;
+    daemons.api.register("web", a.address()).await.unwrap();
+    daemons.api.register("web", b.address()).await.unwrap();
+    let revision = daemons.api.settled(1).await;
+    daemons.copied(0, b.address()).await;
+    daemons.control_plane.kill().await;
+
+    daemons.proxies[0].kill().await;
+    daemons.restart_proxy(0).await;
+    for _ in 0..4 {
+        assert_eq!(get(daemons.traffic[0], "/").await.unwrap().status(), 200);
+    }
+    assert_eq!((a.requests(), b.requests()), (2, 2));
+
+    daemons.restart_control_plane().await;
+    daemons.api.acknowledged(revision, 1).await;
+    let fleet = daemons.api.proxies().await.unwrap();
+    assert_eq!((fleet.proxies.len(), fleet.proxies[0].digest), (1, fleet.digest));
+    assert_eq!(resyncs(&daemons).await, 0);
+}

@@ -1,0 +1,30 @@
+//! End-to-end tests: real sockets, where it matters real processes. One file for each behaviour.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod agent;
+mod all_methods;
+mod backend_gone;
+mod bad_input;
+mod bad_request_isolated;
+mod byte_for_byte;
+mod control_plane_killed;
+mod daemons;
+mod dev;
+mod drain;
+mod epoch;
+mod house;
+mod kill_loop;
+mod leaks;
+mod lease_expiry;
+mod none_registered;
+mod ports;
+mod proxy_restart;
+mod rapid_changes;
+mod rotation;
+mod routes;
+mod upgrade;
+
+/// Whether the long forms are wanted: `WEIR_SOAK`, as `tests/bench/run soak` sets it.
+fn soak() -> bool {
+    std::env::var_os("WEIR_SOAK").is_some()
+}

@@ -1,0 +1,77 @@
+//! Each program says where it really listens, and a port in use ends it at once.
+
+use std::{net::TcpListener, time::Duration};
+
+use tokio::{process::Command, time::Instant};
+use weir_tests::{Process, Signal, get};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn port_0_works_and_every_bound_address_is_told() {
+    for (program, listens) in programs() {
+        let mut process = Process::spawn(command(program, &["127.0.0.1:0", "127.0.0.1:0"]));
+        let (service, admin) = (process.address(listens).await, process.address("admin").await);
+        assert_ne!(service.port(), 0);
+        assert_ne!(admin, service);
+        assert_eq!(get(admin, "/livez").await.unwrap().status(), 200, "{program}");
+
+        process.signal(Signal::INT);
+        assert_eq!(process.exit().await.code(), Some(0), "{program}: {}", process.output());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_in_use_ends_the_program_with_a_clear_error() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut commands = Vec::new();
+    for (program, _) in programs() {
+        commands.push(command(program, &[&address, "127.0.0.1:0"]));
+        commands.push(command(program, &["127.0.0.1:0", &address]));
+    }
+    for flag in ["--listen", "--proxy-admin", "--control-plane-listen", "--control-plane-admin"] {
+        let mut dev = Process::command("weir");
+        dev.arg("dev");
+        for other in ["--listen", "--proxy-admin", "--control-plane-listen", "--control-plane-admin"] {
+            dev.args([other, if other == flag { &address } else { "127.0.0.1:0" }]);
+        }
+        commands.push(dev);
+    }
+    for command in commands {
+        let what = format!("{:?}", command.as_std().get_args().collect::<Vec<_>>());
+        let started = Instant::now();
+        let mut process = Process::spawn(command);
+        let status = process.exit().await;
+        assert_eq!(status.code(), Some(1), "{what}: {}", process.output());
+        let output = process.output();
+        assert!(output.contains(&format!("cannot listen on {address}: ")), "{what}: {output}");
+        let last = output.lines().last().unwrap();
+        assert!(last.contains("in use") && last.contains("choose another"), "{what}: {output}");
+        assert!(started.elapsed() < Duration::from_secs(1), "{what}: {:?}", started.elapsed());
+    }
+}
+
+/// Two proxies must not share a port by accident: the kernel would let them, and each would get half of the traffic.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_proxy_on_the_same_port_is_an_error_too() {
+    let first = Process::spawn(command("weir-data-plane", &["127.0.0.1:0", "127.0.0.1:0"]));
+    let traffic = first.address("traffic").await.to_string();
+    let mut second = Process::spawn(command("weir-data-plane", &[&traffic, "127.0.0.1:0"]));
+    assert_eq!(second.exit().await.code(), Some(1), "{}", second.output());
+    assert!(second.output().contains(&format!("cannot listen on {traffic}")), "{}", second.output());
+}
+
+/// The daemons, and what they call their main socket.
+fn programs() -> [(&'static str, &'static str); 2] {
+    [("weir-control-plane", "grpc"), ("weir-data-plane", "traffic")]
+}
+
+fn command(program: &str, [listen, admin]: &[&str; 2]) -> Command {
+    let mut command = Process::command(program);
+    command.args(["--listen", listen, "--admin", admin]);
+    if program == "weir-control-plane" {
+        command.args(["--store", "memory"]);
+    } else {
+        command.args(["--lame-duck", "0s", "--control-plane", "http://127.0.0.1:1"]);
+    }
+    command
+}

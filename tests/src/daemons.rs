@@ -1,0 +1,113 @@
+//! The three programs as processes of their own, with their state in a directory.
+
+use std::{net::SocketAddr, path::PathBuf, process::Output};
+
+use tempfile::TempDir;
+
+use crate::{Api, Process, until};
+
+/// A control plane, its proxies, and the CLI to speak to it. They are killed when this is dropped.
+#[derive(Debug)]
+pub struct Daemons {
+    /// The control plane's clients.
+    pub api: Api,
+    /// The control plane.
+    pub control_plane: Process,
+    /// The proxies, in the order of their start.
+    pub proxies: Vec<Process>,
+    /// Where each proxy takes traffic.
+    pub traffic: Vec<SocketAddr>,
+    grpc: SocketAddr,
+    admin: SocketAddr,
+    dir: TempDir,
+}
+
+impl Daemons {
+    /// Starts a control plane and this many proxies, and waits until they follow it.
+    pub async fn start(proxies: usize) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let control_plane = spawn_control_plane(&dir, any, any);
+        let grpc = control_plane.address("grpc").await;
+        let admin = control_plane.address("admin").await;
+        let api = Api::at(grpc);
+        api.answers().await;
+        let mut daemons =
+            Self { api, control_plane, proxies: Vec::new(), traffic: Vec::new(), grpc, admin, dir };
+        for index in 0..proxies {
+            let (proxy, traffic) = daemons.spawn_proxy(index, any).await;
+            daemons.proxies.push(proxy);
+            daemons.traffic.push(traffic);
+        }
+        daemons.api.settled(proxies).await;
+        daemons
+    }
+
+    /// Where the control plane answers.
+    #[must_use]
+    pub fn grpc(&self) -> SocketAddr {
+        self.grpc
+    }
+
+    /// Where this proxy keeps its state.
+    #[must_use]
+    pub fn proxy_dir(&self, index: usize) -> PathBuf {
+        self.dir.path().join(format!("proxy-{index}"))
+    }
+
+    /// Waits until the copy that this proxy keeps on disk knows the backend: the copy follows the acknowledgement.
+    pub async fn copied(&self, index: usize, backend: SocketAddr) {
+        let (copy, address) = (self.proxy_dir(index).join("last-good.bin"), backend.to_string());
+        until("the copy on disk", async || {
+            let bytes = std::fs::read(&copy).ok()?;
+            bytes.windows(address.len()).any(|window| window == address.as_bytes()).then_some(())
+        })
+        .await;
+    }
+
+    /// Starts the control plane again where it was, after its death, and waits until it answers.
+    pub async fn restart_control_plane(&mut self) {
+        self.control_plane = spawn_control_plane(&self.dir, self.grpc, self.admin);
+        self.control_plane.address("grpc").await;
+        self.api.answers().await;
+    }
+
+    /// Starts a proxy again where it was, after its death, and waits until its sockets stand.
+    pub async fn restart_proxy(&mut self, index: usize) {
+        let (proxy, _) = self.spawn_proxy(index, self.traffic[index]).await;
+        self.proxies[index] = proxy;
+    }
+
+    /// Runs `weir` with these arguments.
+    pub async fn weir(&self, args: &[&str]) -> Output {
+        let mut command = Process::command("weir");
+        command.env("WEIR_CONTROL_PLANE", format!("http://{}", self.grpc)).args(args);
+        command.output().await.expect("weir starts")
+    }
+
+    /// Runs `weir` with these arguments, which must succeed. What it printed.
+    pub async fn weir_ok(&self, args: &[&str]) -> String {
+        let output = self.weir(args).await;
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "weir {}: {}: {error}", args.join(" "), output.status);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    async fn spawn_proxy(&self, index: usize, traffic: SocketAddr) -> (Process, SocketAddr) {
+        let mut command = Process::command("weir-data-plane");
+        command.arg("--control-plane").arg(format!("http://{}", self.grpc));
+        command.arg("--data-dir").arg(self.proxy_dir(index));
+        command.args(["--listen", &traffic.to_string(), "--admin", "127.0.0.1:0", "--workers", "2"]);
+        command.args(["--lame-duck", "0s", "--id", &format!("proxy-{index}")]);
+        let proxy = Process::spawn(command);
+        let traffic = proxy.address("traffic").await;
+        (proxy, traffic)
+    }
+}
+
+fn spawn_control_plane(dir: &TempDir, grpc: SocketAddr, admin: SocketAddr) -> Process {
+    let mut command = Process::command("weir-control-plane");
+    command.arg("--data-dir").arg(dir.path().join("control-plane"));
+    command.args(["--listen", &grpc.to_string(), "--admin", &admin.to_string()]);
+    Process::spawn(command)
+}
