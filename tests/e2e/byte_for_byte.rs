@@ -18,6 +18,7 @@ async fn path_query_host_and_headers_are_not_touched() {
     let head = weir_tests::Head { raw: facts };
 
     assert_eq!(head.start(), format!("GET {target} HTTP/1.1"));
+    assert!(head.raw.contains("\r\nX-Spaces: a  b\r\n"), "names keep their case: {}", head.raw);
     assert_eq!(head.all("host"), ["Shop.Example:8080"]);
     assert_eq!(head.all("x-one"), ["first", "second", "third"]);
     assert_eq!(head.all("accept"), ["a, b;q=0.5"]);
@@ -47,7 +48,8 @@ async fn hop_by_hop_fields_stay_on_their_hop_and_ours_are_added() {
     assert_eq!(head.all("x-forwarded-for"), ["127.0.0.1"]);
     assert_eq!(head.all("x-forwarded-proto"), ["http"]);
     assert_eq!(head.all("x-forwarded-host"), ["test"]);
-    assert_eq!(head.all("via"), ["1.1 weir"]);
+    let via = head.all("via");
+    assert!(via.len() == 1 && via[0].starts_with("1.1 weir"), "{via:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

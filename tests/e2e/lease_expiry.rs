@@ -51,6 +51,7 @@ async fn a_heartbeat_makes_no_revision_and_wakes_no_proxy() {
     let backend = Backend::start("a").await;
     let cluster = Cluster::start().await;
     let registered = cluster.api.lease("web", backend.address(), TTL).await.unwrap();
+    cluster.settled().await;
     let mut proxy = FakeProxy::connect(&cluster.api).await;
     assert_eq!(proxy.next().await, Some(registered.revision), "it has the backend");
 
