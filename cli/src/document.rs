@@ -44,6 +44,16 @@ impl Documents {
     pub(crate) fn problem(&self, wire_path: &str, reason: &str) -> Problem {
         self.places.problem(&self.sources, wire_path, reason)
     }
+
+    /// The same for a sentence that begins with such a path and a colon; any other sentence as it is.
+    pub(crate) fn placed(&self, sentence: &str) -> String {
+        match sentence.split_once(": ") {
+            Some((path, reason)) if path.starts_with("documents[") && !path.contains(' ') => {
+                self.problem(path, reason).to_string()
+            }
+            _ => sentence.to_owned(),
+        }
+    }
 }
 
 /// Reads files and directories; `-` is standard input. Every problem is found, not only the first.
@@ -212,6 +222,9 @@ routes:
             "shop.yaml:15:14: routes[0].service: no"
         );
         assert_eq!(place("file_set"), "file_set: no");
+        assert_eq!(documents.placed("see documents[0]: no"), "see documents[0]: no");
+        let placed = documents.placed("documents[0].services[1]: belongs to ops");
+        assert!(placed.starts_with("shop.yaml:11:5: services[1]: belongs to ops\n"), "{placed}");
     }
 
     #[test]

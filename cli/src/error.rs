@@ -41,6 +41,9 @@ pub enum Error {
     /// Somebody else's, or changed meanwhile.
     #[error("{0}")]
     Conflict(String),
+    /// Not allowed, whoever asks.
+    #[error("not allowed: {0}")]
+    Denied(String),
     /// The time was up.
     #[error("{0}")]
     Timeout(String),
@@ -70,7 +73,7 @@ impl Error {
             Self::Conflict(_) => Exit::Conflict,
             Self::Timeout(_) => Exit::Timeout,
             Self::RefusedByProxy(_) => Exit::RefusedByProxy,
-            Self::Failed(_) | Self::Daemon(_) => Exit::Failed,
+            Self::Failed(_) | Self::Denied(_) | Self::Daemon(_) => Exit::Failed,
             Self::BrokenPipe => Exit::Ok,
         }
     }

@@ -25,7 +25,7 @@ pub(super) fn failure(url: &str, status: &Status) -> Error {
         Code::AlreadyExists | Code::FailedPrecondition | Code::Aborted => Error::Conflict(message.to_owned()),
         Code::DeadlineExceeded => Error::Timeout(format!("{message}; raise --timeout if it is only slow")),
         Code::Unavailable => Error::Unavailable { url: url.to_owned(), reason: message.to_owned() },
-        Code::PermissionDenied => Error::Failed(format!("not allowed: {message}")),
+        Code::PermissionDenied => Error::Denied(message.to_owned()),
         Code::ResourceExhausted => Error::Failed(format!("the control plane is out of room: {message}")),
         Code::Unimplemented => Error::Failed(format!(
             "the control plane at {url} does not know this call; is it a Weir control plane of this version?"

@@ -85,7 +85,7 @@ pub(super) async fn run(global: &Global, apply: &Apply, only: Option<ObjectKind>
     } else {
         let outcome = wait::outcome(&client, response.revision).await?;
         show(output, &response, false, Some(outcome.json()))?;
-        outcome.verdict(&client)?;
+        outcome.verdict(client.timeout())?;
     }
     Ok(Exit::Ok)
 }
@@ -113,7 +113,10 @@ pub(super) async fn send(
         Error::Invalid(problems) => {
             Error::Invalid(problems.iter().map(|p| documents.problem(p.field(), p.reason())).collect())
         }
-        Error::Conflict(reason) => Error::Conflict(format!("nothing was applied: {reason}")),
+        Error::Conflict(reason) => {
+            Error::Conflict(format!("nothing was applied: {}", documents.placed(&reason)))
+        }
+        Error::Denied(reason) => Error::Denied(documents.placed(&reason)),
         other => other,
     })
 }

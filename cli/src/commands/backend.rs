@@ -154,7 +154,7 @@ pub(super) async fn set_state(global: &Global, set: &SetState, state: OperatorSt
         let outcome = wait::outcome(&client, revision).await?;
         value["proxies"] = outcome.json();
         output.show(&value, line)?;
-        outcome.verdict(&client)?;
+        outcome.verdict(client.timeout())?;
     }
     Ok(Exit::Ok)
 }

@@ -25,7 +25,7 @@ pub(super) struct Outcome {
 pub(super) async fn for_revision(client: &Client, output: Output, revision: u64) -> Result<(), Error> {
     let outcome = outcome(client, revision).await?;
     output.show_table(&outcome.json(), || outcome.table())?;
-    outcome.verdict(client)
+    outcome.verdict(client.timeout())
 }
 
 /// Waits until all connected proxies have acknowledged `revision` or the time is up.
@@ -63,7 +63,7 @@ impl Outcome {
     }
 
     /// Whether it is what was waited for.
-    pub(super) fn verdict(&self, client: &Client) -> Result<(), Error> {
+    pub(super) fn verdict(&self, timeout: Duration) -> Result<(), Error> {
         let late: Vec<_> =
             self.proxies.iter().filter(|p| p.revision < self.revision).map(|p| p.id.as_str()).collect();
         let refused = self.proxies.iter().find_map(|p| p.refused.first().map(|r| (p, r)));
@@ -77,8 +77,7 @@ impl Outcome {
         }
         if !late.is_empty() {
             return Err(Error::Timeout(format!(
-                "after {:?} revision {} is not acknowledged by {}; it is applied, see `weir proxy list`",
-                client.timeout(),
+                "after {timeout:?} revision {} is not acknowledged by {}; it is applied, see `weir proxy list`",
                 self.revision,
                 late.join(", ")
             )));
@@ -101,5 +100,49 @@ impl Outcome {
             p if p.refused.is_empty() => ("acknowledged", State::Good),
             _ => ("refused", State::Bad),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Exit;
+
+    const TIMEOUT: Duration = Duration::from_secs(30);
+
+    fn proxy(id: &str, revision: u64, refused: &[&str]) -> v1::ProxyInfo {
+        let refused = refused.iter().map(|reason| v1::Refused {
+            object: Some(v1::ObjectRef { kind: v1::ObjectKind::Listener as i32, name: "web".into() }),
+            field: "address".into(),
+            reason: (*reason).into(),
+        });
+        v1::ProxyInfo { id: id.into(), revision, refused: refused.collect(), ..Default::default() }
+    }
+
+    fn verdict(proxies: Vec<v1::ProxyInfo>) -> (Exit, String) {
+        match (Outcome { revision: 7, proxies }).verdict(TIMEOUT) {
+            Ok(()) => (Exit::Ok, String::new()),
+            Err(e) => (e.exit(), e.to_string()),
+        }
+    }
+
+    #[test]
+    fn all_acknowledged_is_good_and_no_proxy_too() {
+        assert_eq!(verdict(vec![proxy("a", 7, &[]), proxy("b", 8, &[])]).0, Exit::Ok);
+        assert_eq!(verdict(Vec::new()).0, Exit::Ok);
+    }
+
+    #[test]
+    fn the_first_refusal_is_told() {
+        let (exit, text) = verdict(vec![proxy("a", 7, &["in use", "other"]), proxy("b", 6, &[])]);
+        assert_eq!(exit, Exit::RefusedByProxy);
+        assert_eq!(text, "proxy a cannot realise listener web: address: in use; it keeps the previous form");
+    }
+
+    #[test]
+    fn who_is_late_is_named() {
+        let (exit, text) = verdict(vec![proxy("a", 6, &[]), proxy("b", 7, &[]), proxy("c", 0, &[])]);
+        assert_eq!(exit, Exit::Timeout);
+        assert!(text.starts_with("after 30s revision 7 is not acknowledged by a, c;"), "{text}");
     }
 }

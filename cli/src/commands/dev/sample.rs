@@ -1,6 +1,6 @@
 //! A sample backend: an HTTP server that says its name and what it was asked, with an agent of its own.
 
-use std::{convert::Infallible, fmt::Write, time::Duration};
+use std::{convert::Infallible, fmt::Write, net::Ipv4Addr, time::Duration};
 
 use http_body_util::Full;
 use hyper::{Request, Response, body::Bytes, body::Incoming, server::conn::http1, service::service_fn};
@@ -12,7 +12,6 @@ use weir_proto::v1;
 use crate::{
     Error,
     agent::{Agent, State, Wish},
-    commands::dev::LOOPBACK,
 };
 
 /// The service that sample backends belong to.
@@ -36,7 +35,7 @@ impl Sample {
         let failed = |e: std::io::Error| {
             Error::Failed(format!("cannot start a sample backend: {}", crate::error::reason(&e)))
         };
-        let socket = std::net::TcpListener::bind(LOOPBACK).map_err(failed)?;
+        let socket = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
         socket.set_nonblocking(true).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         let listener = TcpListener::from_std(socket).map_err(failed)?;
