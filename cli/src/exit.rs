@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// An outcome and its exit code. [`Exit::HELP`] says the same to users.
+/// An outcome and its exit code; `weir --help` lists them too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Done.
