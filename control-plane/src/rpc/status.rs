@@ -12,15 +12,25 @@ use crate::Error;
 const RETRY_STORE: Duration = Duration::from_secs(5);
 /// When to try again while the control plane restarts.
 const RETRY_SOON: Duration = Duration::from_secs(1);
+/// Bytes of a status's text. All of a status travels in headers, and what a caller sent may be in it: clients give up on
+/// more than 16 KiB of headers (gRPC's C core on more than 8 KiB) and then never learn what was wrong.
+const MOST_TEXT: usize = 500;
+/// Bytes of an object's name or owner, which have this many if they are valid.
+const MOST_NAME: usize = 507;
+/// Bytes of all the fields that are named in one status. In headers it is a third more.
+const MOST_FIELDS: usize = 3 << 10;
+/// Tags and lengths of one of them, at most.
+const FIELD_OVERHEAD: usize = 12;
 
 /// The status of an error, with the details that `weir/v1/*.proto` promise.
 pub(crate) fn status(error: Error) -> Status {
-    let text = error.to_string();
+    let text = cut(&error.to_string(), MOST_TEXT);
     let mut details = ErrorDetails::new();
     let code = match error {
         Error::Invalid(invalid) => return refused(vec![invalid]),
         Error::Forbidden(invalid) => {
-            details.add_bad_request_violation(invalid.field, invalid.reason);
+            details
+                .add_bad_request_violation(cut(&invalid.field, MOST_TEXT), cut(&invalid.reason, MOST_TEXT));
             Code::PermissionDenied
         }
         Error::NotFound { key } => {
@@ -29,7 +39,7 @@ pub(crate) fn status(error: Error) -> Status {
         }
         Error::AlreadyExists { key, owner, field, .. } => {
             resource(&mut details, &key, &owner, &text);
-            details.add_bad_request_violation(field, text.as_str());
+            details.add_bad_request_violation(cut(&field, MOST_TEXT), text.as_str());
             Code::AlreadyExists
         }
         Error::Precondition { key, .. } => {
@@ -67,18 +77,33 @@ pub(crate) fn status(error: Error) -> Status {
     Status::with_error_details(code, text, details)
 }
 
-/// `INVALID_ARGUMENT` for these fields; there must be at least one.
+/// `INVALID_ARGUMENT` for these fields, of which there must be at least one. The text counts all of them, the details
+/// name as many as fit.
 pub(crate) fn refused(fields: Vec<Invalid>) -> Status {
     let text = match fields.as_slice() {
         [first, _, ..] => format!("{first} (and {} more)", fields.len() - 1),
         _ => fields.first().map(ToString::to_string).unwrap_or_default(),
     };
-    let violations: Vec<_> = fields.into_iter().map(|f| FieldViolation::new(f.field, f.reason)).collect();
-    Status::with_error_details(Code::InvalidArgument, text, ErrorDetails::with_bad_request(violations))
+    let mut room = MOST_FIELDS;
+    let named = fields.into_iter().map_while(|f| {
+        let (field, reason) = (cut(&f.field, MOST_TEXT), cut(&f.reason, MOST_TEXT));
+        room = room.checked_sub(field.len() + reason.len() + FIELD_OVERHEAD)?;
+        Some(FieldViolation::new(field, reason))
+    });
+    let details = ErrorDetails::with_bad_request(named.collect::<Vec<_>>());
+    Status::with_error_details(Code::InvalidArgument, cut(&text, MOST_TEXT), details)
+}
+
+/// At most `most` bytes of `text`, whole characters.
+fn cut(text: &str, most: usize) -> String {
+    match text.len() {
+        n if n <= most => text.to_owned(),
+        _ => format!("{}...", &text[..text.floor_char_boundary(most - 3)]),
+    }
 }
 
 fn resource(details: &mut ErrorDetails, key: &ObjectKey, owner: &str, text: &str) {
-    details.set_resource_info(key.kind.as_str(), &*key.name, owner, text);
+    details.set_resource_info(key.kind.as_str(), cut(&key.name, MOST_NAME), cut(owner, MOST_NAME), text);
 }
 
 /// These cannot come of a request. The text stays in the log: it may say more than a client should know.
@@ -161,6 +186,25 @@ mod tests {
         ]);
         assert_eq!(status.message(), "a: is bad (and 2 more)");
         assert_eq!(status.get_details_bad_request().expect("fields").field_violations.len(), 3);
+    }
+
+    #[test]
+    fn no_status_is_too_long_for_headers() {
+        let long = "\u{e4}\"".repeat(50_000);
+        let key = || ObjectKey::new(ObjectKind::Route, &long);
+        for status in [
+            refused(vec![Invalid::new(&long, &long)]),
+            refused(vec![Invalid::new("documents[0].services[0].name", "is bad".repeat(10)); 100]),
+            status(Error::Forbidden(Invalid::new(&long, &long))),
+            status(Error::NotFound { key: key() }),
+            status(Error::Precondition { key: key(), reason: long.clone() }),
+            status(Error::AlreadyExists { key: key(), owner: long.clone(), field: long.clone(), remedy: "" }),
+        ] {
+            let headers = status.message().len() * 3 + status.details().len() * 4 / 3;
+            assert!(headers < 8 << 10, "{headers} bytes: {}", status.message());
+            let named = status.get_details_bad_request().map_or(1, |fields| fields.field_violations.len());
+            assert!(named > 0, "{status:?}");
+        }
     }
 
     #[test]
