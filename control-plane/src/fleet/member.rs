@@ -10,6 +10,8 @@ use crate::snapshot::Position;
 
 /// Backends whose requests in flight are kept of one proxy.
 const MOST_DRAINING: usize = 10_000;
+/// Bytes of `service/id`: two names of 253 and the slash.
+const MOST_NAME: usize = 253 + 1 + 253;
 
 /// One moment: on the clock that only runs forward, and for people.
 #[derive(Debug, Clone, Copy)]
@@ -115,7 +117,8 @@ pub(crate) struct Report {
 impl From<v1::Report> for Report {
     fn from(wire: v1::Report) -> Self {
         let state = wire.state();
-        let counts = wire.draining.into_iter().take(MOST_DRAINING);
+        let named = wire.draining.into_iter().filter(|b| b.backend.len() <= MOST_NAME);
+        let counts = named.take(MOST_DRAINING);
         Self {
             state,
             in_flight: wire.in_flight,

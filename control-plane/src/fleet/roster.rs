@@ -14,6 +14,10 @@ pub(crate) const REMEMBERED: Duration = Duration::from_hours(1);
 pub(crate) const MOST_PROXIES: usize = 10_000;
 /// Refusals that are kept of one proxy.
 const MOST_REFUSED: usize = 1_000;
+/// Bytes of each text in a refusal: it is kept, listed and told as an event.
+const MOST_TEXT: usize = 300;
+/// Bytes of a refused object's name, which are enough for every valid one.
+const MOST_NAME: usize = 507;
 
 /// The proxies that are connected, and those that lately were.
 #[derive(Debug)]
@@ -73,6 +77,7 @@ impl Roster {
         let current = self.current;
         let Some(member) = self.of_stream(id, stream) else { return Vec::new() };
         refused.truncate(MOST_REFUSED);
+        refused.iter_mut().for_each(shorten);
         let fresh = refused.iter().filter(|r| !member.refused.contains(r)).cloned().collect();
         member.acknowledged = Some(position);
         member.refused = refused;
@@ -122,7 +127,8 @@ impl Roster {
         for member in self.members.values().filter(|m| m.is_connected()) {
             let report = member.report.as_ref();
             let count = report.and_then(|r| r.draining.get(backend).copied());
-            draining.in_flight += count.unwrap_or(0);
+            // What a proxy reports may be anything.
+            draining.in_flight = draining.in_flight.saturating_add(count.unwrap_or(0));
             if !member.has(epoch, revision) {
                 draining.unacknowledged.push(member.identity.id.clone());
             } else if count.is_none() || report.is_none_or(|r| r.revision < revision) {
@@ -145,6 +151,19 @@ impl Roster {
         };
         self.members.remove(&oldest).is_some()
     }
+}
+
+/// Keeps of a refusal what a correct proxy says.
+fn shorten(refused: &mut v1::Refused) {
+    let cut = |text: &mut String, most: usize| {
+        text.truncate(text.floor_char_boundary(most));
+        text.shrink_to_fit();
+    };
+    if let Some(object) = &mut refused.object {
+        cut(&mut object.name, MOST_NAME);
+    }
+    cut(&mut refused.field, MOST_TEXT);
+    cut(&mut refused.reason, MOST_TEXT);
 }
 
 #[cfg(test)]
@@ -248,6 +267,40 @@ mod tests {
         assert_eq!(acknowledge(&["a", "b"]), 1);
         assert_eq!(acknowledge(&[]), 0);
         assert_eq!(acknowledge(&["a"]), 1, "it was realised in between");
+    }
+
+    #[test]
+    fn what_a_proxy_says_is_kept_only_so_far() {
+        let (mut roster, now) = roster();
+        let (id, stream, _) = join(&mut roster, "p", 1, now);
+        let long = "\u{e4}".repeat(100_000);
+        let object = Some(v1::ObjectRef { kind: 1, name: long.clone() });
+        let refusal = v1::Refused { object, field: long.clone(), reason: long.clone() };
+        roster.acknowledge(&id, stream, at(5), vec![refusal; MOST_REFUSED + 1], now);
+        let kept = &only(&roster).refused;
+        let bytes = |r: &v1::Refused| {
+            let name = r.object.as_ref().map_or(0, |object| object.name.capacity());
+            name + r.field.capacity() + r.reason.capacity()
+        };
+        assert_eq!(kept.len(), MOST_REFUSED);
+        assert!(kept.iter().all(|refused| bytes(refused) <= MOST_NAME + 2 * MOST_TEXT));
+
+        let wire = v1::Report {
+            draining: vec![v1::BackendInFlight { backend: long, in_flight: 1 }],
+            ..Default::default()
+        };
+        assert_eq!(Report::from(wire).draining.len(), 0, "no backend has such a name");
+    }
+
+    #[test]
+    fn counts_that_cannot_be_added_are_no_idle_backend() {
+        let (mut roster, now) = roster();
+        for id in ["a", "b"] {
+            let (id, stream, _) = join(&mut roster, id, 1, now);
+            roster.acknowledge(&id, stream, at(6), Vec::new(), now);
+            roster.report(&id, stream, report(6, &[("web/x", 1 << 63)]));
+        }
+        assert_eq!(roster.draining(Epoch(7), Revision(6), "web/x").in_flight, u64::MAX);
     }
 
     #[test]
