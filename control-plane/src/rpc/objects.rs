@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use prost::Message;
 use tonic::Status;
 use weir_proto::{Invalid, ObjectKey, ObjectKind, ServiceName, duration_to_wire, v1};
 
@@ -38,9 +39,10 @@ impl Api {
                 last.clone_into(&mut page.next_page_token);
                 break;
             }
-            bytes += entry.object.body.len() + entry.object.key.name.len();
+            let info = self.info(entry);
+            bytes += info.encoded_len();
             last = &entry.object.key.name;
-            page.objects.push(self.info(entry));
+            page.objects.push(info);
         }
         Ok(page)
     }

@@ -1,5 +1,6 @@
 //! `Admin`: what operators declare, read, change and watch.
 
+use prost::Message;
 use weir_proto::v1::{self, ChangeKind, ObjectKind, resource::Resource};
 
 use crate::harness::{Server, leased, registration};
@@ -23,6 +24,12 @@ fn shop() -> v1::Document {
 
 fn apply(document: v1::Document) -> v1::ApplyRequest {
     v1::ApplyRequest { documents: vec![document], ..Default::default() }
+}
+
+/// That many backends of `web`.
+fn many(net: &str, count: usize) -> Vec<v1::Backend> {
+    let address = |n: usize| format!("{net}.{}.{}:80", n / 250, n % 250);
+    (0..count).filter_map(|n| registration("web", &address(n)).backend).collect()
 }
 
 fn kinds(answer: &v1::ApplyResponse) -> Vec<(ChangeKind, String)> {
@@ -162,4 +169,23 @@ async fn events_come_with_as_much_past_as_is_asked_for() {
     server.register("web", "10.0.0.3:80").await;
     let next = events.message().await.expect("alive").expect("an event");
     assert_eq!((next.sequence, next.revision), (past.sequence + 1, 3));
+}
+
+#[tokio::test]
+async fn a_page_fits_into_what_receivers_take_by_default() {
+    let server = Server::start();
+    // What an owner adds is more than the backend itself, so it must count.
+    let document = v1::Document { backends: many("10.1", 9_000), ..Default::default() };
+    let file_set = "f".repeat(253);
+    let request = v1::ApplyRequest { file_set, ..apply(document) };
+    server.admin().await.max_decoding_message_size(16 << 20).apply(request).await.expect("applied");
+    let mut list =
+        v1::ListObjectsRequest { kind: ObjectKind::Backend as i32, page_size: 10_000, ..Default::default() };
+    let (mut found, mut pages) = (0, 0);
+    while pages == 0 || !list.page_token.is_empty() {
+        let page = server.admin().await.list_objects(list.clone()).await.expect("a page").into_inner();
+        assert!(page.encoded_len() < 3 << 20, "{} bytes", page.encoded_len());
+        (found, pages, list.page_token) = (found + page.objects.len(), pages + 1, page.next_page_token);
+    }
+    assert_eq!((found, pages), (9_000, 2));
 }
