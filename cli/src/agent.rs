@@ -94,7 +94,7 @@ impl Agent {
             let reason = match self.register().await {
                 Ok(answer) => {
                     lease = Some(answer.lease_id);
-                    state.send_replace(State::Registered { revision: answer.revision });
+                    tell(state, State::Registered { revision: answer.revision });
                     let interval = heartbeat_interval(&answer, self.ttl);
                     tokio::select! {
                         reason = heartbeat::renew(&self.registry, &self.url, answer.lease_id, interval, || {
@@ -105,7 +105,7 @@ impl Agent {
                 }
                 Err(status) => client::sentence(&self.url, &status),
             };
-            state.send_replace(State::Away { reason });
+            tell(state, State::Away { reason });
             tokio::select! {
                 () = tokio::time::sleep(backoff.next()) => {}
                 () = leaving(&mut wishes) => {}
@@ -168,6 +168,15 @@ impl Agent {
 fn heartbeat_interval(answer: &v1::RegisterResponse, ttl: Duration) -> Duration {
     let said = answer.heartbeat_interval.and_then(|d| Duration::try_from(d).ok());
     said.filter(|interval| !interval.is_zero()).unwrap_or(ttl / 3)
+}
+
+/// Says how things stand, unless that was the last word already.
+fn tell(state: &watch::Sender<State>, now: State) {
+    state.send_if_modified(|last| {
+        let new = *last != now;
+        *last = now;
+        new
+    });
 }
 
 /// Waits for another wish. Who dropped the sender has none any more.
