@@ -1,11 +1,15 @@
 //! The admin pages: whether the process lives, whether it serves, and its metrics.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
+    middleware::map_response,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -17,6 +21,9 @@ use crate::{Error, fleet::Fleet, incoming::Acceptor, metrics::Gauges, registry::
 
 /// Admin connections at one time.
 pub(crate) const MOST_CONNECTIONS: usize = 256;
+/// From accepting a connection to the end of its only answer. Clients that say nothing, or do not read, must not keep
+/// those out who ask whether the process is ready.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 const INDEX: &str = "\
 weir-control-plane
@@ -74,11 +81,18 @@ pub(crate) async fn serve(
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .layer(map_response(only_answer))
         .with_state(admin);
     axum::serve(acceptor, pages)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
         .map_err(|e| Error::Serve { server: "admin", reason: e.to_string() })
+}
+
+/// Ends the connection after its first answer: one that is kept open would be cut at any moment.
+async fn only_answer(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {

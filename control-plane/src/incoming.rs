@@ -15,7 +15,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::sleep,
+    time::{Sleep, sleep},
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
@@ -23,18 +23,39 @@ use tonic::transport::server::Connected;
 /// Between two attempts to accept while the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a client may take to open HTTP/2. Keepalive watches over it only from then on.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
+/// What opens HTTP/2 (RFC 9113 section 3.4), in bytes.
+const PREFACE: usize = 24;
+
+/// How long a connection may last, so that clients that say nothing do not take all the room.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Patience {
+    /// For ever, if the client opens HTTP/2 within 10 s.
+    Opening,
+    /// That long in all.
+    InAll(Duration),
+}
+
 /// Accepts clients, up to a number at one time; further ones wait in the backlog until one leaves.
 pub(crate) struct Acceptor {
     listener: tokio::net::TcpListener,
     room: Arc<Semaphore>,
+    patience: Patience,
     cut: CancellationToken,
 }
 
 impl Acceptor {
-    /// Accepts at most `most` connections at one time; all of them fail when `cut` is cancelled.
-    pub(crate) fn new(listener: TcpListener, most: usize, cut: CancellationToken) -> io::Result<Self> {
+    /// Accepts at most `most` connections at one time; all of them fail when `cut` is cancelled, and each one that
+    /// exceeds `patience`.
+    pub(crate) fn new(
+        listener: TcpListener,
+        most: usize,
+        patience: Patience,
+        cut: CancellationToken,
+    ) -> io::Result<Self> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        Ok(Self { listener, room: Arc::new(Semaphore::new(most)), cut })
+        Ok(Self { listener, room: Arc::new(Semaphore::new(most)), patience, cut })
     }
 
     /// The connections, without an end.
@@ -52,7 +73,7 @@ impl Acceptor {
                         tracing::debug!(%peer, %error, "cannot switch off Nagle's delay");
                     }
                     let cut = Box::pin(self.cut.clone().cancelled_owned());
-                    return Connection { io, peer, cut, _permit: permit };
+                    return Connection { io, peer, cut, awaited: self.patience.into(), _permit: permit };
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection; trying again");
@@ -83,8 +104,27 @@ pub(crate) struct Connection {
     io: TcpStream,
     peer: SocketAddr,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// None once it may last.
+    awaited: Option<Awaited>,
     /// Its room among the others; the semaphore is never closed, so there always is one.
     _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// What a client must have sent by when.
+struct Awaited {
+    until: Pin<Box<Sleep>>,
+    /// None: the time is up whatever it sends.
+    bytes: Option<usize>,
+}
+
+impl From<Patience> for Option<Awaited> {
+    fn from(patience: Patience) -> Self {
+        let (within, bytes) = match patience {
+            Patience::Opening => (OPENING_TIMEOUT, Some(PREFACE)),
+            Patience::InAll(within) => (within, None),
+        };
+        Some(Awaited { until: Box::pin(sleep(within)), bytes })
+    }
 }
 
 /// Where a request comes from.
@@ -101,11 +141,22 @@ impl Connected for Connection {
 
 impl Connection {
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        match self.cut.as_mut().poll(cx) {
-            Poll::Ready(()) => {
-                Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the control plane ends"))
+        if self.cut.as_mut().poll(cx).is_ready() {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the control plane ends"));
+        }
+        if self.awaited.as_mut().is_some_and(|awaited| awaited.until.as_mut().poll(cx).is_ready()) {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the client took too long"));
+        }
+        Ok(())
+    }
+
+    /// Notes that the client sent that many bytes.
+    fn heard(&mut self, n: usize) {
+        if let Some(Awaited { bytes: Some(bytes), .. }) = &mut self.awaited {
+            *bytes = bytes.saturating_sub(n);
+            if *bytes == 0 {
+                self.awaited = None;
             }
-            Poll::Pending => Ok(()),
         }
     }
 }
@@ -117,7 +168,10 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(cx)?;
-        Pin::new(&mut self.io).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut self.io).poll_read(cx, buffer);
+        self.heard(buffer.filled().len() - before);
+        outcome
     }
 }
 
@@ -151,7 +205,10 @@ impl AsyncWrite for Connection {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        time::Instant,
+    };
 
     use super::*;
 
@@ -170,6 +227,43 @@ mod tests {
         assert_eq!(outcome, Err(io::ErrorKind::ConnectionAborted));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_opens_nothing_is_not_waited_for() {
+        let (acceptor, address) = acceptor(2, CancellationToken::new());
+        let mut client = TcpStream::connect(address).await.expect("connects");
+        let mut connection = acceptor.next().await;
+        client.write_all(&[0; PREFACE - 1]).await.expect("sent");
+        connection.read_exact(&mut [0; PREFACE - 1]).await.expect("read");
+        let start = Instant::now();
+        let outcome = connection.read_u8().await.map_err(|e| e.kind());
+        assert_eq!((outcome, start.elapsed()), (Err(io::ErrorKind::TimedOut), OPENING_TIMEOUT));
+
+        let mut client = TcpStream::connect(address).await.expect("connects");
+        let mut connection = acceptor.next().await;
+        client.write_all(&[0; PREFACE]).await.expect("sent");
+        connection.read_exact(&mut [0; PREFACE]).await.expect("read");
+        assert!(tokio::time::timeout(Duration::from_hours(1), connection.read_u8()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bounded_connection_ends_whatever_the_client_sends() {
+        let (mut acceptor, address) = acceptor(1, CancellationToken::new());
+        acceptor.patience = Patience::InAll(Duration::from_secs(3));
+        let mut client = TcpStream::connect(address).await.expect("connects");
+        let mut connection = acceptor.next().await;
+        let trickle = async {
+            while client.write_u8(b'x').await.is_ok() {
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let (start, mut sink) = (Instant::now(), Vec::new());
+        let outcome = tokio::select! {
+            outcome = connection.read_to_end(&mut sink) => outcome.map_err(|e| e.kind()),
+            () = trickle => Ok(0),
+        };
+        assert_eq!((outcome, start.elapsed()), (Err(io::ErrorKind::TimedOut), Duration::from_secs(3)));
+    }
+
     #[tokio::test]
     async fn who_finds_no_room_is_accepted_when_somebody_leaves() {
         let (acceptor, address) = acceptor(1, CancellationToken::new());
@@ -185,6 +279,6 @@ mod tests {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         listener.set_nonblocking(true).expect("nonblocking");
         let address = listener.local_addr().expect("bound");
-        (Acceptor::new(listener, most, cut).expect("a listener"), address)
+        (Acceptor::new(listener, most, Patience::Opening, cut).expect("a listener"), address)
     }
 }

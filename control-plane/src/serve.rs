@@ -16,7 +16,7 @@ use crate::{
     admin::{self, Admin},
     fleet::Fleet,
     grpc,
-    incoming::Acceptor,
+    incoming::{Acceptor, Patience},
     metrics::Metrics,
     publish::Published,
     registry::{Options, Registry},
@@ -41,11 +41,11 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: CancellationT
     // Whatever happens, the connections end with this function.
     let cut = CancellationToken::new();
     let _cut = cut.clone().drop_guard();
-    let acceptor = |socket, most| {
-        Acceptor::new(socket, most, cut.clone())
+    let acceptor = |socket, most, patience| {
+        Acceptor::new(socket, most, patience, cut.clone())
             .map_err(|e| Error::Serve { server: "socket", reason: e.to_string() })
     };
-    let on_admin = acceptor(listeners.admin, admin::MOST_CONNECTIONS)?;
+    let on_admin = acceptor(listeners.admin, admin::MOST_CONNECTIONS, Patience::InAll(admin::TIMEOUT))?;
     let _admin = spawn(admin::serve(Arc::clone(&admin), on_admin, cut.clone()));
 
     let loopback_backends = config.loopback_backends();
@@ -67,7 +67,7 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: CancellationT
         started_at: SystemTime::now(),
         stopping: shutdown.clone(),
     };
-    let on_grpc = acceptor(listeners.grpc, grpc::MOST_CONNECTIONS)?;
+    let on_grpc = acceptor(listeners.grpc, grpc::MOST_CONNECTIONS, Patience::Opening)?;
     let mut server = spawn(grpc::serve(api, on_grpc, shutdown.clone()));
     admin.ready(registry, fleet);
 

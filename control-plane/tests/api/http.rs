@@ -36,6 +36,16 @@ async fn a_serving_control_plane_is_live_and_ready() {
 }
 
 #[tokio::test]
+async fn a_connection_has_one_answer() {
+    let server = Server::start();
+    let mut connection = TcpStream::connect(server.admin).await.expect("the admin service listens");
+    connection.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.expect("it ends");
+    assert!(answer.contains("connection: close\r\n") && answer.ends_with("ok\n"), "{answer}");
+}
+
+#[tokio::test]
 async fn metrics_show_the_state_and_what_happened() {
     let server = Server::start();
     server.registry().await.register(leased("web", "10.0.0.1:80", "a")).await.expect("registered");
