@@ -8,12 +8,13 @@ mod schema;
 mod tests;
 
 use std::{
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use prost::Message;
-use rusqlite::{Connection, OpenFlags, Row, Transaction, params};
+use rusqlite::{Connection, OpenFlags, Row, Transaction, config::DbConfig, params};
 use weir_proto::{Digest, Epoch, ObjectKey, ObjectKind, Revision, v1};
 
 use super::{Batch, Loaded, Store, Write, fresh};
@@ -50,18 +51,43 @@ impl Sqlite {
     }
 }
 
+impl Sqlite {
+    /// Has closing write nothing: whatever the disk did to the log, the next start is to find it so.
+    fn leave_alone(&self) {
+        let set = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        if let Err(error) = set {
+            tracing::warn!(%error, "the store may be written to once more when it is closed");
+        }
+    }
+}
+
 impl Store for Sqlite {
     fn load(&mut self) -> Result<Loaded, Error> {
         load(&mut self.connection).map_err(|failure| failure.opening(&name(&self.path)))
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), Error> {
-        commit(&mut self.connection, batch).map_err(|error| committing(&error, &name(&self.path)))
+        commit(&mut self.connection, batch).map_err(|error| {
+            let error = committing(&error, &name(&self.path), || try_to_write(&self.path));
+            if error.is_fatal() {
+                self.leave_alone();
+            }
+            error
+        })
     }
 
     fn describe(&self) -> String {
         name(&self.path)
     }
+}
+
+/// Writes a file of one page beside the store, and removes it.
+fn try_to_write(path: &Path) -> io::Result<()> {
+    let probe = lock::beside(path, ".probe");
+    let written = fs::write(&probe, [0; 4096]);
+    // One that could not be made cannot be removed either.
+    let _ = fs::remove_file(&probe);
+    written
 }
 
 fn name(path: &Path) -> String {

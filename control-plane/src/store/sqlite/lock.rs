@@ -18,7 +18,7 @@ pub(super) struct Lock {
 impl Lock {
     /// Locks the store at `path`.
     pub(super) fn take(path: &Path, store: &str) -> Result<Self, Error> {
-        let lock = beside(path);
+        let lock = beside(path, ".lock");
         let unusable = |what: &str, e: std::io::Error| Error::StoreUnusable {
             store: store.to_owned(),
             reason: format!(
@@ -36,8 +36,9 @@ impl Lock {
     }
 }
 
-fn beside(path: &Path) -> PathBuf {
+/// The file beside `path` with this at the end of its name.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
-    name.push(".lock");
+    name.push(suffix);
     name.into()
 }

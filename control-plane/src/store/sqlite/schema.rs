@@ -40,6 +40,11 @@ const SCHEMA: &str = "
 /// Makes a connection fit for use: a new file gets its tables, one of ours is checked, anything else is refused
 /// untouched.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), Failure> {
+    // The file is ours alone: nobody's lock on it makes a commit fail, and the index of the log stays in memory. In a
+    // mapped file beside it, a full disk would be an I/O error like any other, or a fault that ends the process.
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    // No commit depends on room in another directory.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     let application = pragma(connection, "application_id")?;
     let format = pragma(connection, "user_version")?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;

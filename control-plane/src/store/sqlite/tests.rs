@@ -39,6 +39,14 @@ fn fill(store: &mut Sqlite, backends: u32) -> Result<Snapshot, Error> {
     store.commit(&Batch::between(&next, &touched.keys)).map(|()| next)
 }
 
+/// Commits one more backend.
+fn fill_more(store: &mut Sqlite, state: &Snapshot) -> Result<(), Error> {
+    let mut draft = Draft::new(state, 100);
+    draft.put(Object::backend(backend("web/more")), v1::ObjectMeta::default());
+    let (next, touched) = draft.finish();
+    store.commit(&Batch::between(&next, &touched.keys))
+}
+
 #[test]
 fn a_log_that_was_never_checkpointed_is_read() {
     let (_dir, path) = file();
@@ -120,6 +128,31 @@ fn a_full_disk_changes_nothing_and_recovers() {
     assert_eq!(load(&mut store).expect("loads").position(), state.position());
     store.connection.pragma_update(None, "max_page_count", 1_000_000).expect("set");
     fill(&mut store, 10_000).expect("there is room again");
+}
+
+#[test]
+fn nobody_elses_lock_makes_a_commit_fail() {
+    let (_dir, path) = file();
+    let mut store = Sqlite::open(&path).expect("opens");
+    let other = Connection::open(&path).expect("opens");
+    other.busy_timeout(std::time::Duration::ZERO).expect("set");
+    other.execute_batch("BEGIN IMMEDIATE").expect_err("the file is the store's");
+    fill(&mut store, 3).expect("commits");
+    assert!(!path.with_file_name("weir.db-shm").exists(), "the log's index is in memory");
+}
+
+#[test]
+fn a_store_that_failed_is_not_written_to_again() {
+    let (_dir, path) = file();
+    let mut store = Sqlite::open(&path).expect("opens");
+    let state = fill(&mut store, 3).expect("commits");
+    store.connection.execute_batch("ALTER TABLE tombstone RENAME TO elsewhere").expect("renamed");
+    let error = fill_more(&mut store, &state).expect_err("a table is gone");
+    assert!(error.is_fatal(), "{error}");
+    let log = path.with_file_name("weir.db-wal");
+    let before = fs::read(&log).expect("a log");
+    drop(store);
+    assert_eq!(fs::read(&log).expect("still there"), before);
 }
 
 #[test]
