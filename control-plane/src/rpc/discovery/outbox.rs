@@ -31,12 +31,7 @@ impl Outbox {
         self.state.is_some()
     }
 
-    /// Whether a ping is still to be sent.
-    pub(super) fn has_ping(&self) -> bool {
-        self.ping.is_some()
-    }
-
-    /// Asks the proxy whether it is there, before anything else.
+    /// Asks the proxy whether it is there, before anything else; once, if it was asked before and not told yet.
     pub(super) fn ping(&mut self, sequence: u64) {
         self.ping = Some(sequence);
     }

@@ -164,7 +164,6 @@ impl Session {
     }
 
     fn send(&mut self, permit: mpsc::Permit<'_, Result<v1::ControlMessage, Status>>) {
-        self.unanswered += u64::from(self.outbox.has_ping());
         if let Some(message) = self.outbox.next() {
             permit.send(Ok(message));
         }
@@ -227,11 +226,11 @@ impl Session {
         if self.unanswered >= MOST_UNANSWERED {
             return Err(Status::unavailable("the last two pings were not answered; connect again"));
         }
-        // One that could not be sent yet stands for this one too.
-        if !self.outbox.has_ping() {
-            self.pings += 1;
-            self.outbox.ping(self.pings);
-        }
+        // One that could not be sent in all this time counts too: a proxy that reads nothing answers nothing, and must not
+        // hold on to an old state for ever.
+        self.pings += 1;
+        self.unanswered += 1;
+        self.outbox.ping(self.pings);
         Ok(())
     }
 }

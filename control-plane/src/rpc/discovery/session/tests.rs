@@ -95,6 +95,21 @@ async fn two_pings_without_an_answer_end_the_stream() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_proxy_that_stops_reading_is_let_go_with_all_that_waits_for_it() {
+    let start = Instant::now();
+    let proxy = Proxy::with(None).await;
+    // Its connection takes two messages, and then no more.
+    for n in 1..=5 {
+        proxy.register(&format!("10.0.0.{n}:80")).await;
+        proxy.say(Message::Resync(v1::Resync::default())).await;
+        tokio::time::sleep(2 * RESYNC_PAUSE).await;
+    }
+    let end = timeout(MINUTE, proxy.end).await.expect("in time").expect("no panic").expect_err("ended");
+    assert_eq!(end.code(), Code::Unavailable);
+    assert!(start.elapsed() < 4 * PING_EVERY, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn answered_pings_keep_a_quiet_stream_for_ever() {
     let mut proxy = Proxy::with(None).await;
     let mut pings = 0;
