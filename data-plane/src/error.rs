@@ -7,7 +7,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 #[non_exhaustive]
 pub enum Error {
     /// An address could not be bound. The operator's to mend: another address, or another process's end.
-    #[error("cannot listen on {address}: {source}; {}", advice(.source, .flag))]
+    #[error("cannot listen on {address}: {}; {}", words(.source), advice(.source, .flag))]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -76,13 +76,22 @@ pub enum Error {
     },
 }
 
+fn words(source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => "address in use".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "no such address on this host".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => source.to_string(),
+    }
+}
+
 fn advice(source: &io::Error, flag: &str) -> String {
     match source.kind() {
-        io::ErrorKind::AddrInUse => format!("stop the other process or choose another address with {flag}"),
+        io::ErrorKind::AddrInUse => format!("stop the other process or choose another with {flag}"),
         io::ErrorKind::PermissionDenied => {
             format!("choose a port above 1023 with {flag}, or give the process CAP_NET_BIND_SERVICE")
         }
-        io::ErrorKind::AddrNotAvailable => format!("choose an address of this host with {flag}"),
+        io::ErrorKind::AddrNotAvailable => format!("choose one that it has with {flag}"),
         _ => format!("choose another address with {flag}"),
     }
 }
