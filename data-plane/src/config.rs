@@ -34,7 +34,8 @@ pub struct Config {
     #[arg(long, env = "WEIR_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
-    /// This proxy's name [default: kept in the data directory, else made of the host's name]
+    /// This proxy's name, which no other proxy has that a request may pass: `Via` carries a hash of it, to notice loops
+    /// [default: kept in the data directory, else made of the host's name]
     #[arg(long, env = "WEIR_ID", value_name = "ID")]
     pub id: Option<String>,
 

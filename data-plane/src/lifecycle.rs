@@ -18,6 +18,7 @@ use crate::{
     admin::{self, Admin},
     config::AccessLogTarget,
     discovery::{Discovery, Identity, Link},
+    headers::Pseudonym,
     identity::{self, DataDir},
     last_good::{self, Keeper},
     metrics::ConfigMetrics,
@@ -79,10 +80,10 @@ impl Proxy {
     async fn start(config: Config, listeners: Listeners) -> Result<Self, Error> {
         let data_dir = config.data_dir.as_deref().map(DataDir::open).transpose()?;
         let id = identity::identify(&config, data_dir.as_ref())?;
-        tracing::info!("this is the proxy {id}");
+        tracing::info!("this is the proxy {id}, in Via {}", Pseudonym::of(&id).name());
         let log = open_access_log(&config.access_log)?;
         let table = Arc::new(SharedTable::empty());
-        let workers = Workers::start(listeners.workers, &table, log.as_ref())
+        let workers = Workers::start(listeners.workers, &id, &table, log.as_ref())
             .map_err(|source| Error::Start { what: "the worker threads", source })?;
         let workers = Arc::new(workers);
         let metrics = ConfigMetrics::default();

@@ -60,7 +60,7 @@ async fn relay(
     request: Request<RequestBody>,
 ) -> Result<Outcome, Reason> {
     let (mut parts, body) = request.into_parts();
-    let Checked { host, upgrade } = check::check(&mut parts)?;
+    let Checked { host, upgrade } = check::check(&mut parts, client.local.pseudonym())?;
 
     // One table from here to the end, unless all that it offers is retired before anything was sent.
     let mut table = client.local.table().ok_or(Reason::NothingConfigured)?;
@@ -72,6 +72,7 @@ async fn relay(
         &mut parts.headers,
         upgrade,
         Origin { peer: &client.peer_value, host: host.value, version },
+        client.local.pseudonym(),
     );
     to_backend(&mut parts, &body);
 
@@ -163,7 +164,7 @@ fn respond(client: &Rc<Client>, mut exchange: Exchange, outcome: Outcome) -> Res
         return answer::response(Reason::UpgradeUnexpected, exchange);
     }
     let keep = if switches { Upgrade::Keep } else { Upgrade::Strip };
-    headers::response(&mut parts.headers, keep, parts.version);
+    headers::response(&mut parts.headers, keep, parts.version, client.local.pseudonym());
     parts.version = Version::HTTP_11;
     exchange.answer(Reason::Ok, parts.status);
     if switches {

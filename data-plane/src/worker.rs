@@ -15,7 +15,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Duration, Instant},
 };
-use weir_proto::Limits;
+use weir_proto::{Limits, ProxyId};
 
 pub(crate) use self::{
     accept::Listener,
@@ -24,6 +24,7 @@ pub(crate) use self::{
 use crate::{
     access_log::AccessLog,
     counters::{WorkerCounters, WorkerSums},
+    headers::Pseudonym,
     table::SharedTable,
     upstream,
 };
@@ -56,14 +57,25 @@ enum Command {
 
 impl Workers {
     /// Starts `n` threads, which serve by the table in force. They accept nothing before `open`.
-    pub(crate) fn start(n: usize, table: &Arc<SharedTable>, log: Option<&AccessLog>) -> io::Result<Self> {
+    pub(crate) fn start(
+        n: usize,
+        id: &ProxyId,
+        table: &Arc<SharedTable>,
+        log: Option<&AccessLog>,
+    ) -> io::Result<Self> {
         let idle_limit = upstream::idle_limit(n);
         let workers = (0..n).map(|index| {
             let (sender, commands) = mpsc::channel(COMMANDS);
             let counters = Arc::new(WorkerCounters::default());
             let log = log.map(|log| log.buffer(&counters));
-            let shared =
-                Shared { index, table: Arc::clone(table), counters: Arc::clone(&counters), log, idle_limit };
+            let shared = Shared {
+                index,
+                table: Arc::clone(table),
+                counters: Arc::clone(&counters),
+                log,
+                pseudonym: Pseudonym::of(id),
+                idle_limit,
+            };
             run::spawn(shared, commands)?;
             Ok(Worker { commands: sender, counters })
         });

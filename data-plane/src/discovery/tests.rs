@@ -30,19 +30,15 @@ struct Proxy {
 impl Proxy {
     fn start(control_planes: Vec<Uri>) -> Self {
         let table = Arc::new(SharedTable::empty());
-        let workers = Arc::new(Workers::start(1, &table, None).unwrap());
+        let id = ProxyId::try_from("proxy-1").unwrap();
+        let workers = Arc::new(Workers::start(1, &id, &table, None).unwrap());
         let metrics = ConfigMetrics::default();
         let (phase, phases) = watch::channel(Phase::Serving);
         let (link, links) = watch::channel(Link::default());
         let applier = Applier::new(Arc::clone(&table), Arc::clone(&workers), metrics.clone());
         let discovery = Discovery {
             control_planes,
-            identity: Identity {
-                id: ProxyId::try_from("proxy-1").unwrap(),
-                boot_id: 1,
-                zone: "a".into(),
-                advertised_address: String::new(),
-            },
+            identity: Identity { id, boot_id: 1, zone: "a".into(), advertised_address: String::new() },
             applier: Arc::new(Mutex::new(applier)),
             table: Arc::clone(&table),
             workers,

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts, uri::Scheme};
 
 use crate::{
-    headers::{self, Host, Upgrade},
+    headers::{self, Host, Pseudonym, Upgrade},
     reason::Reason,
 };
 
@@ -18,14 +18,14 @@ pub(super) struct Checked {
     pub(super) upgrade: Upgrade,
 }
 
-/// Refuses what cannot be relayed, and counts `Max-Forwards` down.
-pub(super) fn check(request: &mut Parts) -> Result<Checked, Reason> {
+/// Refuses what cannot be relayed, and counts `Max-Forwards` down. `us` is what has been here if it is in `Via`.
+pub(super) fn check(request: &mut Parts, us: &Pseudonym) -> Result<Checked, Reason> {
     let host = Host::of(request)?;
     check_target(request)?;
     if matches!(request.method, Method::CONNECT | Method::TRACE) {
         return Err(Reason::MethodNotAllowed);
     }
-    if headers::is_loop(&request.headers) {
+    if us.is_in(&request.headers) {
         return Err(Reason::LoopDetected);
     }
     check_expectation(request)?;
@@ -98,11 +98,15 @@ mod tests {
 
     use super::*;
 
+    fn us() -> Pseudonym {
+        Pseudonym::of(&weir_proto::ProxyId::try_from("edge-1").unwrap())
+    }
+
     fn checked(method: &str, target: &str, field: (&str, &str)) -> Result<Parts, Reason> {
         let request =
             Request::builder().method(method).uri(target).header("host", "a").header(field.0, field.1);
         let mut parts = request.body(()).unwrap().into_parts().0;
-        check(&mut parts).map(|_| parts)
+        check(&mut parts, &us()).map(|_| parts)
     }
 
     #[test]
@@ -114,7 +118,7 @@ mod tests {
             ("GET", "*", ("x", "y"), Reason::TargetInvalid),
             ("GET", "ftp://a/", ("x", "y"), Reason::SchemeUnsupported),
             ("GET", &format!("/{}", "a".repeat(MAX_TARGET)), ("x", "y"), Reason::UriTooLong),
-            ("GET", "/", ("via", "1.1 weir"), Reason::LoopDetected),
+            ("GET", "/", ("via", &format!("1.1 {}", us().name())), Reason::LoopDetected),
             ("POST", "/", ("expect", "tea"), Reason::ExpectationFailed),
             ("OPTIONS", "*", ("max-forwards", "0"), Reason::AnsweredHere),
         ] {

@@ -6,4 +6,5 @@ mod harness;
 mod refusals;
 mod relaying;
 mod tables;
+mod tiers;
 mod upgrades;

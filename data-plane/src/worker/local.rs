@@ -8,6 +8,7 @@ use super::connections::Connections;
 use crate::{
     access_log::LogBuffer,
     counters::WorkerCounters,
+    headers::Pseudonym,
     table::{SharedTable, Table},
     upstream::Pool,
 };
@@ -17,6 +18,7 @@ pub(crate) struct Local {
     index: usize,
     table: RefCell<CachedTable>,
     pool: Rc<Pool>,
+    pseudonym: Pseudonym,
     counters: Arc<WorkerCounters>,
     connections: Rc<Connections>,
     log: Option<RefCell<LogBuffer>>,
@@ -29,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) table: Arc<SharedTable>,
     pub(crate) counters: Arc<WorkerCounters>,
     pub(crate) log: Option<LogBuffer>,
+    pub(crate) pseudonym: Pseudonym,
     /// How many connections to backends may idle.
     pub(crate) idle_limit: usize,
 }
@@ -54,10 +57,18 @@ impl Deref for InForce {
 }
 
 impl Local {
-    pub(crate) fn new(Shared { index, table, counters, log, idle_limit }: Shared) -> Self {
+    pub(crate) fn new(Shared { index, table, counters, log, pseudonym, idle_limit }: Shared) -> Self {
         let table = RefCell::new(CachedTable { cache: Cache::new(table), shared: None });
         let pool = Rc::new(Pool::new(idle_limit));
-        Self { index, table, pool, counters, connections: Rc::default(), log: log.map(RefCell::new) }
+        Self {
+            index,
+            table,
+            pool,
+            pseudonym,
+            counters,
+            connections: Rc::default(),
+            log: log.map(RefCell::new),
+        }
     }
 
     /// The worker's number.
@@ -77,6 +88,11 @@ impl Local {
 
     pub(crate) fn pool(&self) -> &Rc<Pool> {
         &self.pool
+    }
+
+    /// Our name in `Via`.
+    pub(crate) fn pseudonym(&self) -> &Pseudonym {
+        &self.pseudonym
     }
 
     pub(crate) fn counters(&self) -> &Arc<WorkerCounters> {

@@ -8,7 +8,7 @@ use tokio::{
 };
 use weir_proto::Limits;
 
-use super::harness::{Backend, Proxy, until, web};
+use super::harness::{Backend, Proxy, until, via, web};
 use crate::{access_log::AccessLog, listener};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -112,7 +112,7 @@ async fn the_access_log_tells_how_requests_ended_and_keeps_secrets() {
     let proxy = Proxy::bare(Limits::default(), Some(&log)).await;
     proxy.serve(vec![web(&[backend.address])], &[]);
     proxy.ask("GET /x?token=secret HTTP/1.1\r\nhost: a\r\nauthorization: secret\r\n\r\n").await;
-    proxy.ask("GET / HTTP/1.1\r\nhost: a\r\nvia: 1.1 weir\r\n\r\n").await;
+    proxy.ask(&format!("GET / HTTP/1.1\r\nhost: a\r\nvia: {}\r\n\r\n", via())).await;
     let text = || std::fs::read_to_string(file.path()).unwrap();
     until(|| text().lines().count() == 2).await;
     let text = text();

@@ -16,7 +16,7 @@ use tokio::{
     time::{self, Duration},
 };
 use weir_proto::{
-    Backend as BackendForm, BackendId, BackendKey, Digest, Epoch, LeaseState, Limits, OperatorState,
+    Backend as BackendForm, BackendId, BackendKey, Digest, Epoch, LeaseState, Limits, OperatorState, ProxyId,
     Revision, Route, Service, ServiceName,
 };
 
@@ -24,6 +24,7 @@ use crate::{
     access_log::AccessLog,
     balance,
     endpoint::Endpoint,
+    headers::Pseudonym,
     listener,
     objects::Position,
     router::Router,
@@ -51,6 +52,14 @@ pub(super) async fn until(condition: impl Fn() -> bool) {
     .await;
 }
 
+/// The id of a proxy that is not called otherwise.
+const ID: &str = "proxy-1";
+
+/// What such a proxy puts into `Via`.
+pub(super) fn via() -> String {
+    format!("1.1 {}", Pseudonym::of(&ProxyId::try_from(ID).unwrap()).name())
+}
+
 pub(super) struct Proxy {
     pub(super) workers: Workers,
     pub(super) table: Arc<SharedTable>,
@@ -60,8 +69,14 @@ pub(super) struct Proxy {
 impl Proxy {
     /// Without a table.
     pub(super) async fn bare(limits: Limits, log: Option<&AccessLog>) -> Self {
+        Self::called(ID, limits, log).await
+    }
+
+    /// One whose id is not `ID`, without a table.
+    pub(super) async fn called(id: &str, limits: Limits, log: Option<&AccessLog>) -> Self {
+        let id = ProxyId::try_from(id).unwrap();
         let table = Arc::new(ArcSwapOption::empty());
-        let workers = Workers::start(2, &table, log).unwrap();
+        let workers = Workers::start(2, &id, &table, log).unwrap();
         let sockets = listener::bind(LOCALHOST, 2).unwrap();
         let address = sockets[0].local_addr().unwrap();
         workers.open(address, "test", limits, sockets).await;

@@ -3,7 +3,7 @@
 use tokio::time::Duration;
 use weir_proto::{Limits, Route, v1};
 
-use super::harness::{Backend, Proxy, service, until, web};
+use super::harness::{Backend, Proxy, service, until, via, web};
 
 async fn refused(proxy: &Proxy, request: &str) -> (u16, String) {
     let response = proxy.ask(request).await;
@@ -30,7 +30,7 @@ async fn bad_requests_are_answered_with_their_reason() {
             "POST / HTTP/1.1\r\nhost: a\r\nexpect: tea\r\ncontent-length: 1\r\n\r\n",
             (417, "expectation_failed"),
         ),
-        ("GET / HTTP/1.1\r\nhost: a\r\nvia: 1.1 weir\r\n\r\n", (508, "loop_detected")),
+        (&format!("GET / HTTP/1.1\r\nhost: a\r\nvia: {}\r\n\r\n", via()), (508, "loop_detected")),
         (&format!("GET /{long} HTTP/1.1\r\nhost: a\r\n\r\n"), (414, "uri_too_long")),
         (&format!("GET / HTTP/1.1\r\nhost: a\r\nx: {large}\r\n\r\n"), (431, "header_too_large")),
         (&format!("GET / HTTP/1.1\r\nhost: a\r\n{many}\r\n"), (431, "header_too_large")),
