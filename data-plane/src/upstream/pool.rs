@@ -139,3 +139,120 @@ impl fmt::Debug for Lease {
         f.debug_struct("Lease").field("endpoint", &self.endpoint.key()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::task::LocalSet;
+    use weir_proto::ProxyId;
+
+    use super::*;
+    use crate::{
+        endpoint::tests::endpoint,
+        headers::Pseudonym,
+        listener,
+        upstream::connect::connect,
+        worker::{Local, Shared},
+    };
+
+    const LONG: Duration = Duration::from_hours(2);
+
+    /// A pool of this limit, an endpoint that accepts, and so many new connections to it.
+    async fn fixture(limit: usize, connections: usize) -> (Rc<Local>, Arc<Endpoint>, Vec<Backend>) {
+        let local = Rc::new(Local::new(Shared {
+            index: 0,
+            table: Arc::default(),
+            counters: Arc::default(),
+            log: None,
+            pseudonym: Pseudonym::of(&ProxyId::try_from("proxy-1").unwrap()),
+            idle_limit: limit,
+        }));
+        let socket = listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1).unwrap().remove(0);
+        let endpoint = endpoint(socket.local_addr().unwrap());
+        let socket = tokio::net::TcpListener::from_std(socket).unwrap();
+        task::spawn_local(async move {
+            let mut accepted = Vec::new();
+            while let Ok((stream, _)) = socket.accept().await {
+                accepted.push(stream);
+            }
+        });
+        let mut backends = Vec::new();
+        for _ in 0..connections {
+            let mut backend = connect(&local, &endpoint, LONG).await.unwrap();
+            poll_fn(|cx| backend.sender.poll_ready(cx)).await.unwrap();
+            backends.push(backend);
+        }
+        time::pause();
+        (local, endpoint, backends)
+    }
+
+    fn idle(local: &Local) -> usize {
+        local.pool().idle.borrow().total
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_used_until_it_is_old_or_has_idled_too_long() {
+        let test = async {
+            let (local, endpoint, mut backends) = fixture(10, 2).await;
+            let pool = local.pool();
+            pool.give(&endpoint, backends.remove(0), LONG);
+            time::advance(MAX_AGE.checked_sub(Duration::from_secs(1)).unwrap()).await;
+            let old = pool.take(&endpoint).expect("it is not old yet");
+            pool.give(&endpoint, old, LONG);
+            time::advance(Duration::from_secs(2)).await;
+            assert!(pool.take(&endpoint).is_none(), "it is too old");
+            let mut young = backends.remove(0);
+            young.born = Instant::now();
+            pool.give(&endpoint, young, Duration::from_secs(5));
+            time::advance(Duration::from_secs(6)).await;
+            assert_eq!(idle(&local), 1);
+            pool.sweep();
+            assert_eq!(idle(&local), 0, "it has idled too long");
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn no_more_idle_than_the_limits_allow() {
+        let test = async {
+            let (local, endpoint, backends) = fixture(2, 3).await;
+            for backend in backends {
+                local.pool().give(&endpoint, backend, LONG);
+            }
+            assert_eq!(idle(&local), 2);
+            let taken = local.pool().take(&endpoint).unwrap();
+            assert_eq!(idle(&local), 1);
+            local.pool().give(&endpoint, taken, LONG);
+            local.pool().sweep();
+            assert_eq!(idle(&local), 2, "what was taken makes room");
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn one_endpoint_does_not_take_all_the_room() {
+        let test = async {
+            let (local, endpoint, backends) = fixture(usize::MAX, MAX_IDLE_PER_ENDPOINT + 1).await;
+            for backend in backends {
+                local.pool().give(&endpoint, backend, LONG);
+            }
+            assert_eq!(idle(&local), MAX_IDLE_PER_ENDPOINT);
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn nothing_idles_at_a_retired_endpoint() {
+        let test = async {
+            let (local, endpoint, mut backends) = fixture(10, 2).await;
+            local.pool().give(&endpoint, backends.remove(0), LONG);
+            endpoint.set_retired(true);
+            local.pool().give(&endpoint, backends.remove(0), LONG);
+            assert_eq!(idle(&local), 1);
+            local.pool().sweep();
+            assert_eq!(idle(&local), 0);
+        };
+        LocalSet::new().run_until(test).await;
+    }
+}

@@ -1,12 +1,34 @@
 //! Backends that refuse, vanish, stall or talk nonsense.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use tokio::{io::AsyncWriteExt, time::Duration};
 
 use super::harness::{Backend, Proxy, endpoint, refusing, service, until, web};
+use crate::{
+    balance::Balance,
+    endpoint::{Endpoint, EndpointId},
+    table::ServiceEntry,
+};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+/// A fault of ours, on every request.
+#[derive(Debug)]
+struct Faulty;
+
+impl Balance for Faulty {
+    fn pick(&self, _tried: &[EndpointId]) -> Option<&Arc<Endpoint>> {
+        panic!("a fault that a test makes")
+    }
+
+    fn turn(&self) -> usize {
+        0
+    }
+}
 
 fn reason(body: &str) -> &str {
     body.rsplit(['(', ')']).nth(1).unwrap_or("")
@@ -208,4 +230,33 @@ async fn a_client_that_leaves_takes_its_request_along() {
     let reason = crate::reason::Reason::ClientGone as usize;
     until(|| counters.sum().reasons[reason] == 2).await;
     assert_eq!(proxy.workers.counters().retries, 0);
+}
+
+#[tokio::test]
+async fn a_fault_of_ours_ends_one_request_and_nothing_else() {
+    let backend = Backend::named("a").await;
+    let good = web(&[backend.address]);
+    let form = service("faulty", &[], |_| {});
+    let faulty = Arc::new(ServiceEntry {
+        service: Arc::clone(&form.service),
+        balance: Arc::new(Faulty),
+        members: form.members.clone(),
+        counters: Arc::clone(&form.counters),
+    });
+    let proxy = Proxy::of(vec![good, faulty]).await;
+    let mut neighbour = proxy.client().await;
+    assert_eq!(neighbour.ask("GET / HTTP/1.1\r\nhost: web\r\n\r\n").await.body, "a");
+    for request in [
+        "GET / HTTP/1.1\r\nhost: faulty\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: faulty\r\ncontent-length: 4\r\n\r\nbody",
+    ] {
+        let mut client = proxy.client().await;
+        let response = client.ask(request).await;
+        assert_eq!((response.status(), reason(&response.body)), (500, "internal"));
+        assert_eq!(client.rest().await, "", "what follows cannot be trusted");
+    }
+    assert_eq!(neighbour.ask("GET / HTTP/1.1\r\nhost: web\r\n\r\n").await.body, "a");
+    until(|| proxy.workers.in_flight() == 0).await;
+    assert_eq!(proxy.workers.counters().panics, 2);
+    assert_eq!(form.counters.sum().reasons[crate::reason::Reason::Internal as usize], 2);
 }
