@@ -67,6 +67,8 @@ enum End {
     Http(Result<(), hyper::Error>),
     /// By us, because a time ran out.
     Due(Due),
+    /// By us, because the proxy ends.
+    Cut,
 }
 
 /// Serves one connection to its end.
@@ -97,7 +99,11 @@ pub(crate) async fn serve(local: &Rc<Local>, listener: &Rc<Listener>, stream: Tc
     let end = {
         let mut watch = Watch::default();
         let mut closing = pin!(listener.closing());
+        let mut cut = pin!(local.until_cut());
         poll_fn(|cx| {
+            if cut.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(End::Cut);
+            }
             if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
                 return Poll::Ready(End::Http(result));
             }
@@ -140,6 +146,14 @@ async fn finish(client: &Rc<Client>, io: ClientIo, read: Bytes, end: End) {
         End::Due(Due::Idle) => {}
         End::Due(Due::Head) => refuse(client, io, Reason::HeaderTimeout).await,
         End::Due(Due::Stalled) => io.reset(),
+        End::Cut => {
+            if client.state.is_answering() {
+                client.state.cut_short();
+            }
+            if client.state.must_reset() {
+                io.reset();
+            }
+        }
     }
 }
 

@@ -106,6 +106,7 @@ impl Exchange {
         match self.complete {
             true => self.reason,
             false if std::thread::panicking() => Reason::Internal,
+            false if self.client.local.is_cut() => Reason::Stopped,
             false => self.client.state.end().unwrap_or(Reason::ClientGone),
         }
     }

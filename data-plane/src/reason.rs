@@ -85,6 +85,8 @@ reasons! {
     ExpectationFailed = "expectation_failed", 417, "http_request_error", "only 100-continue can be expected";
     LoopDetected = "loop_detected", 508, "proxy_loop_detected", "the request has passed here before";
 
+    /// After the time for a graceful end.
+    Stopped = "stopped", 503, "proxy_internal_error", "the proxy ended before the request did";
     Internal = "internal", 500, "proxy_internal_error", "the proxy failed on this request";
 }
 

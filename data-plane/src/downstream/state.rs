@@ -103,7 +103,13 @@ impl State {
     pub(super) fn set_blocked(&self, blocked: bool) {
         match (blocked, self.blocked.get()) {
             (true, None) => self.blocked.set(Some(Instant::now())),
-            (false, Some(_)) => self.blocked.set(None),
+            (false, Some(_)) => {
+                self.blocked.set(None);
+                if let Phase::Idle(_) = self.phase.get() {
+                    // So far the end of the last answer was on its way.
+                    self.phase.set(Phase::Idle(Instant::now()));
+                }
+            }
             _ => {}
         }
     }
@@ -133,7 +139,7 @@ impl State {
         self.cut_short.set(true);
     }
 
-    /// Whether a plain close would look like the good end of a response.
+    /// Whether a plain close would look like the good end of a response that is cut.
     pub(super) fn must_reset(&self) -> bool {
         self.cut_short.get() && self.close_delimits.get()
     }

@@ -73,12 +73,14 @@ impl Watch {
 
     /// What runs out next, as things stand.
     fn next(&self, state: &State, limits: &Limits) -> Option<(Instant, Next)> {
+        let stall = state.blocked().map(|since| (since + STALL_TIMEOUT, Next::End(Due::Stalled)));
         match state.phase() {
+            // The end of the last answer is still on its way: whatever comes next has its time after that.
+            Phase::Idle(_) | Phase::Head(_) if stall.is_some() => stall,
             Phase::Idle(since) if self.closing => Some((since + CLOSING_TIMEOUT, Next::End(Due::Idle))),
             Phase::Idle(since) => Some((since + limits.idle_timeout, Next::End(Due::Idle))),
             Phase::Head(since) => Some((since + limits.header_timeout, Next::End(Due::Head))),
             Phase::Request => {
-                let stall = state.blocked().map(|since| (since + STALL_TIMEOUT, Next::End(Due::Stalled)));
                 let body =
                     state.body().and_then(|body| body_deadline(&body, limits)).map(|at| (at, Next::Body));
                 [stall, body].into_iter().flatten().min_by_key(|(deadline, _)| *deadline)
@@ -126,6 +128,33 @@ mod tests {
         state.set_blocked(true);
         assert_eq!(ended(&mut Watch::default(), &state).await, (Due::Stalled, STALL_TIMEOUT));
         assert_eq!(state.end(), Some(Reason::ClientStalled));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_read_slowly_to_its_end_is_not_cut() {
+        let state = State::new();
+        state.request_began(Version::HTTP_11);
+        // The request has ended, and the last bytes of its answer wait for the client to read.
+        state.set_blocked(true);
+        state.idle(Instant::now());
+        let mut watch = Watch::default();
+        watch.set_closing();
+        let soon = tokio::time::timeout(STALL_TIMEOUT / 2, ended(&mut watch, &state)).await;
+        assert!(soon.is_err(), "{soon:?}");
+        // It reads, and has a moment from then on.
+        state.set_blocked(false);
+        state.flushed();
+        assert_eq!(ended(&mut watch, &state).await, (Due::Idle, CLOSING_TIMEOUT));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_answer_to_a_slow_head_goes_into_the_middle_of_another() {
+        let state = State::new();
+        state.request_began(Version::HTTP_11);
+        state.set_blocked(true);
+        state.idle(Instant::now());
+        state.received();
+        assert_eq!(ended(&mut Watch::default(), &state).await, (Due::Stalled, STALL_TIMEOUT));
     }
 
     #[tokio::test(start_paused = true)]

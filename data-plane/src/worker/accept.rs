@@ -161,8 +161,10 @@ fn take(local: &Rc<Local>, listener: &Rc<Listener>, stream: TcpStream, peer: Soc
     task::spawn_local(async move {
         let _alive = (place, open);
         tokio::select! {
+            biased;
+            // While it serves requests it ends by itself, so that no answer looks complete that is not.
             () = downstream::serve(&local, &listener, stream, peer) => {}
-            () = local.connections().until_cut() => {}
+            () = local.until_cut() => {}
         }
     });
 }

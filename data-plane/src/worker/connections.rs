@@ -40,7 +40,11 @@ impl Connections {
         self.cut.cancel();
     }
 
-    /// Ends when this connection must.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.is_cancelled()
+    }
+
+    /// Ends when they must.
     pub(super) async fn until_cut(&self) {
         self.cut.cancelled().await;
     }

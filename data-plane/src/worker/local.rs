@@ -99,6 +99,15 @@ impl Local {
         &self.counters
     }
 
+    /// Ends when what is left of this worker's connections must end.
+    pub(crate) async fn until_cut(&self) {
+        self.connections.until_cut().await;
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.connections.is_cut()
+    }
+
     pub(super) fn connections(&self) -> &Rc<Connections> {
         &self.connections
     }

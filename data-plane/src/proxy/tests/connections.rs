@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::{
+    io::AsyncReadExt,
     sync::Semaphore,
     time::{Duration, Instant},
 };
@@ -78,6 +79,36 @@ async fn a_drain_ends_at_its_deadline_and_says_what_it_cut() {
     assert_eq!(proxy.workers.drain(Duration::from_millis(100)).await, 1);
     assert!(start.elapsed() < Duration::from_secs(5));
     assert_eq!(client.rest().await, "");
+}
+
+#[tokio::test]
+async fn an_answer_that_the_deadline_cuts_never_looks_complete() {
+    let backend = Backend::scripted(|mut served| async move {
+        served.head().await;
+        served.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n").await;
+        served.head().await;
+    })
+    .await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let log = AccessLog::file(file.path()).unwrap();
+    let proxy = Proxy::bare(Limits::default(), Some(&log)).await;
+    proxy.serve(vec![web(&[backend.address])], &[]);
+    // To HTTP/1.0 the end of the connection is the end of the answer.
+    let mut old = proxy.client().await;
+    old.send("GET / HTTP/1.0\r\nhost: a\r\n\r\n").await;
+    old.head().await;
+    assert_eq!(old.bytes(4).await, "half");
+    let mut new = proxy.client().await;
+    new.send(GET).await;
+    new.head().await;
+    assert_eq!(new.bytes(9).await, "4\r\nhalf\r\n");
+    assert_eq!(proxy.workers.drain(Duration::from_millis(100)).await, 2);
+    assert_eq!(old.0.read_u8().await.map_err(|e| e.kind()), Err(std::io::ErrorKind::ConnectionReset));
+    assert_eq!(new.rest().await, "");
+    drop(proxy);
+    log.finish().await;
+    let text = std::fs::read_to_string(file.path()).unwrap();
+    assert_eq!(text.matches("\"reason\":\"stopped\"").count(), 2, "{text}");
 }
 
 #[tokio::test]
