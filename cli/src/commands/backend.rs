@@ -144,7 +144,7 @@ pub(super) async fn set_state(global: &Global, set: &SetState, state: OperatorSt
     let mut value =
         json!({ "backend": set.backend.to_string(), "operator_state": word, "revision": revision });
     let output = global.output();
-    let line = || format!("{} is {word} since revision {revision} or earlier", set.backend);
+    let line = || format!("{} is {word}, as of revision {revision}", set.backend);
     if !set.wait {
         output.show(&value, line)?;
     } else if output.for_people() {

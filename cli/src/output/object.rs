@@ -107,10 +107,10 @@ pub(crate) fn proxy(p: &v1::ProxyInfo) -> Value {
     })
 }
 
-/// RFC 3339.
+/// RFC 3339, to the millisecond.
 pub(crate) fn timestamp(time: Option<&prost_types::Timestamp>) -> Option<String> {
     let time = time?;
-    jiff::Timestamp::new(time.seconds, time.nanos).ok().map(|t| t.to_string())
+    jiff::Timestamp::new(time.seconds, time.nanos).ok().map(|t| format!("{t:.3}"))
 }
 
 /// The lower-case word of an enum's value without its prefix.
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn times_are_rfc_3339() {
         let time = prost_types::Timestamp { seconds: 0, nanos: 500_000_000 };
-        assert_eq!(timestamp(Some(&time)).as_deref(), Some("1970-01-01T00:00:00.5Z"));
+        assert_eq!(timestamp(Some(&time)).as_deref(), Some("1970-01-01T00:00:00.500Z"));
         assert_eq!(timestamp(None), None);
     }
 }
