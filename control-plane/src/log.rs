@@ -9,6 +9,8 @@ use weir_control_plane::{Config, Error, LogFormat};
 pub(crate) fn start(config: &Config) -> Result<(), Error> {
     let filter = EnvFilter::try_new(&config.log).map_err(|e| Error::Config(format!("--log: {e}")))?;
     let log = fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal());
+    // To say that nobody reads the log any more would be a panic in whatever task has something to log.
+    let log = log.log_internal_errors(false);
     match config.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

@@ -38,6 +38,8 @@ impl Logging {
         let colours = std::io::stderr().is_terminal();
         let lines =
             tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+        // To say that nobody reads the log any more would be a panic in whatever task has something to log.
+        let lines = lines.log_internal_errors(false);
         match self.log_format {
             LogFormat::Text => lines.init(),
             LogFormat::Json => lines.json().init(),

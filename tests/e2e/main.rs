@@ -16,6 +16,7 @@ mod house;
 mod kill_loop;
 mod leaks;
 mod lease_expiry;
+mod log_gone;
 mod none_registered;
 mod ports;
 mod proxy_restart;

@@ -20,6 +20,8 @@ use tokio::{
 
 use crate::PATIENCE;
 
+const POLL: Duration = Duration::from_millis(2);
+
 /// A running program. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -73,7 +75,7 @@ impl Process {
             match found {
                 Some(line) => return line,
                 None if over => panic!("{} did not print {text:?}, but:\n{}", self.name, self.output()),
-                None => sleep(Duration::from_millis(2)).await,
+                None => sleep(POLL).await,
             }
         }
     }
@@ -107,10 +109,22 @@ impl Process {
     pub async fn exit(&mut self) -> ExitStatus {
         let ended = timeout(PATIENCE, self.child.wait()).await;
         assert!(ended.is_ok(), "{} does not end:\n{}", self.name, self.output());
-        let [out, err] = &mut self.readers;
-        // A grandchild that still holds the pipe open is not waited for.
-        let _ = timeout(Duration::from_secs(1), async { tokio::join!(out, err) }).await;
+        // A grandchild that still holds the pipes open is not waited for.
+        let read = async || {
+            while !self.readers.iter().all(JoinHandle::is_finished) {
+                sleep(POLL).await
+            }
+        };
+        let _ = timeout(Duration::from_secs(1), read()).await;
         ended.expect("an end").expect("a child to wait for")
+    }
+
+    /// Closes its standard output and error, as when whoever gathers its log dies.
+    pub async fn stop_reading(&mut self) {
+        for reader in &mut self.readers {
+            reader.abort();
+            let _ = reader.await;
+        }
     }
 
     /// Open descriptors.

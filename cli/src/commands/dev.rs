@@ -104,6 +104,8 @@ fn log(filter: &str) -> Result<(), Error> {
     let filter: tracing_subscriber::EnvFilter =
         filter.parse().map_err(|e| Error::Usage(format!("--log {filter}: {e}")))?;
     // A second call in one process keeps the first one's log.
-    drop(tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init());
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // To say that nobody reads the log any more would be a panic in whatever task has something to log.
+    drop(lines.log_internal_errors(false).try_init());
     Ok(())
 }
