@@ -26,17 +26,32 @@ use crate::{
 
 /// How long calls and streams may take to end when the control plane does.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long callers may take to hear that their changes were not made, when the store broke: the process is to be gone
+/// within a second.
+const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Runs a control plane until `shutdown` is cancelled: then the proxies are told to connect again, calls in progress
 /// are answered, and whatever has not ended after 5 s is cut off.
 ///
-/// Fails if the store cannot be opened, and at once if it breaks: what is not certain to be durable is not
+/// Fails if the store cannot be opened, and within a second if it breaks: what is not certain to be durable is not
 /// acknowledged. Dropping the future ends everything that it started.
 pub async fn serve(config: Config, listeners: Listeners, shutdown: CancellationToken) -> Result<(), Error> {
+    let loopback_backends = config.loopback_backends();
+    run(move || open_store(&config), loopback_backends, listeners, shutdown).await
+}
+
+/// [`serve`] on the store that `open` opens, which may block.
+async fn run(
+    open: impl FnOnce() -> Result<Box<dyn Store>, Error> + Send + 'static,
+    loopback_backends: bool,
+    listeners: Listeners,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
     let own = vec![listeners.grpc_addr(), listeners.admin_addr()];
     let mut counters = Counters::with_prefix("weir_control_plane");
     let metrics = Metrics::new(&mut counters);
-    let admin = Admin::new(counters, shutdown.clone());
+    let stopping = shutdown.child_token();
+    let admin = Admin::new(counters, stopping.clone());
 
     // Whatever happens, the connections end with this function.
     let cut = CancellationToken::new();
@@ -48,8 +63,7 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: CancellationT
     let on_admin = acceptor(listeners.admin, admin::MOST_CONNECTIONS, Patience::InAll(admin::TIMEOUT))?;
     let _admin = spawn(admin::serve(Arc::clone(&admin), on_admin, cut.clone()));
 
-    let loopback_backends = config.loopback_backends();
-    let store = spawn_blocking(move || open_store(&config)).await;
+    let store = spawn_blocking(open).await;
     let store = store.map_err(|e| Error::Serve { server: "store", reason: e.to_string() })??;
     let (registry, mut task) = Registry::start(store, Options::new(metrics.clone())).await?;
     let position = registry.current().position();
@@ -65,10 +79,10 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: CancellationT
         policy: Arc::new(AddressPolicy::new(loopback_backends, own)),
         metrics,
         started_at: SystemTime::now(),
-        stopping: shutdown.clone(),
+        stopping: stopping.clone(),
     };
     let on_grpc = acceptor(listeners.grpc, grpc::MOST_CONNECTIONS, Patience::Opening)?;
-    let mut server = spawn(grpc::serve(api, on_grpc, shutdown.clone()));
+    let mut server = spawn(grpc::serve(api, on_grpc, stopping.clone()));
     admin.ready(registry, fleet);
 
     let joined = |result: Result<Result<(), Error>, tokio::task::JoinError>| {
@@ -77,7 +91,12 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: CancellationT
     tokio::select! {
         biased;
         () = shutdown.cancelled() => {}
-        ended = task.ended() => return ended,
+        ended = task.ended() => {
+            stopping.cancel();
+            // How the server ends does not matter any more.
+            let _ = timeout(LAST_ANSWERS_TIMEOUT, &mut server).await;
+            return ended;
+        }
         ended = &mut server => return joined(ended),
     }
     if let Ok(ended) = timeout(STOP_TIMEOUT, &mut server).await {
@@ -116,4 +135,48 @@ async fn follow(mut published: watch::Receiver<Arc<Published>>, fleet: Fleet) {
 
 fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> AbortOnDropHandle<T> {
     AbortOnDropHandle::new(tokio::spawn(task))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use futures_util::future::join_all;
+    use tonic::Code;
+    use weir_proto::v1::{self, registry_client::RegistryClient};
+
+    use super::*;
+    use crate::registry::testing::Shared;
+
+    fn registration(port: u16) -> v1::RegisterRequest {
+        let address = format!("10.0.0.1:{port}");
+        let backend = v1::Backend { service: "web".into(), address, ..Default::default() };
+        v1::RegisterRequest { backend: Some(backend), ..Default::default() }
+    }
+
+    #[tokio::test]
+    async fn a_store_that_breaks_ends_everything_at_once_and_nobody_is_acknowledged() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let settings =
+            Config { listen: any, admin: any, store: Some("memory".to_owned()), ..Config::default() };
+        let listeners = Listeners::bind(&settings).expect("free ports");
+        let url = format!("http://{}", listeners.grpc_addr());
+        let store = Shared::new();
+        let opened: Box<dyn Store> = Box::new(store.clone());
+        let served = spawn(run(move || Ok(opened), true, listeners, CancellationToken::new()));
+        let registry = RegistryClient::connect(url).await.expect("it listens");
+        registry.clone().register(registration(1)).await.expect("registered");
+
+        store.fail(Some(Error::StoreFailed { store: "memory".into(), reason: "fsync: EIO".into() }));
+        let calls = (2..100).map(|port| {
+            let mut registry = registry.clone();
+            async move { registry.register(registration(port)).await }
+        });
+        let (answers, ended) = tokio::join!(join_all(calls), timeout(Duration::from_secs(1), served));
+        for answer in answers {
+            assert_eq!(answer.expect_err("not stored").code(), Code::Unavailable);
+        }
+        let ended = ended.expect("within a second").expect("no panic");
+        assert!(matches!(ended, Err(Error::StoreFailed { .. })), "{ended:?}");
+    }
 }
