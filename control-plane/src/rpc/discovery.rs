@@ -14,7 +14,7 @@ use weir_proto::v1::{self, discovery_server::Discovery, proxy_message::Message};
 
 use self::session::Session;
 use super::{Api, refused, status};
-use crate::incoming::Peer;
+use crate::{Error, incoming::Peer};
 
 /// Messages that are handed to the connection and not taken yet. One page is about 1 MiB: this is what a proxy that
 /// does not read costs.
@@ -58,8 +58,10 @@ impl Api {
         mut messages: Streaming<v1::ProxyMessage>,
         outgoing: &mpsc::Sender<Result<v1::ControlMessage, Status>>,
     ) -> Result<(), Status> {
-        let first = timeout(HELLO_TIMEOUT, messages.message())
-            .await
+        let hello = timeout(HELLO_TIMEOUT, messages.message());
+        let first = self.stopping.run_until_cancelled(hello).await;
+        let first = first
+            .ok_or_else(|| status(Error::Stopping))?
             .map_err(|_| Status::deadline_exceeded("no Hello came; send it first"))??;
         let Some(Message::Hello(hello)) = first.and_then(|first| first.message) else {
             return Err(Status::failed_precondition("the first message must be Hello"));

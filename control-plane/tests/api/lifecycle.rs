@@ -72,6 +72,17 @@ async fn who_does_not_let_go_is_cut_off_within_the_bound() {
 }
 
 #[tokio::test]
+async fn who_has_not_said_hello_is_told_to_come_back() {
+    let server = Server::start();
+    let (_hello, stream) = mpsc::channel(1);
+    let mut nameless =
+        server.discovery().await.stream(ReceiverStream::new(stream)).await.expect("ok").into_inner();
+    server.stop();
+    let end = timeout(Duration::from_secs(4), nameless.message()).await.expect("at once");
+    assert_eq!(end.expect_err("ended").code(), Code::Unavailable);
+}
+
+#[tokio::test]
 async fn a_stopping_control_plane_is_not_ready() {
     let server = Server::start();
     server.status().await;
