@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, process::Output};
 
 use tempfile::TempDir;
 
-use crate::{Api, Process, until};
+use crate::{Api, Process, get, until};
 
 /// A control plane, its proxies, and the CLI to speak to it. They are killed when this is dropped.
 #[derive(Debug)]
@@ -47,6 +47,15 @@ impl Daemons {
     #[must_use]
     pub fn grpc(&self) -> SocketAddr {
         self.grpc
+    }
+
+    /// The control plane's metric of this name, summed over its labels.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let page = get(self.admin, "/metrics").await.expect("the admin page").text();
+        let values = page.lines().filter(|line| line.split([' ', '{']).next() == Some(name));
+        let values: Vec<f64> = values.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
+        assert!(!values.is_empty(), "no metric {name} in:\n{page}");
+        values.iter().sum()
     }
 
     /// Where this proxy keeps its state.
