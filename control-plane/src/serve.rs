@@ -1,7 +1,8 @@
 //! The control plane from start to end.
 
 use std::{
-    fs,
+    fs, io,
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -114,7 +115,7 @@ async fn run(
 fn open_store(config: &Config) -> Result<Box<dyn Store>, Error> {
     let url = config.store_url()?;
     if let Some(dir) = &config.data_dir {
-        fs::create_dir_all(dir).map_err(|e| Error::StoreUnusable {
+        make(dir).map_err(|e| Error::StoreUnusable {
             store: url.clone(),
             reason: format!(
                 "cannot make the directory {}: {e}; choose another with --data-dir",
@@ -123,6 +124,18 @@ fn open_store(config: &Config) -> Result<Box<dyn Store>, Error> {
         })?;
     }
     store::open(&url)
+}
+
+/// Makes a directory and those above it, so that they are still there after a loss of power, as what is in them.
+fn make(dir: &Path) -> io::Result<()> {
+    let missing: Vec<_> =
+        dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
+    fs::create_dir_all(dir)?;
+    for made in missing {
+        let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
+        fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Tells the fleet what its proxies should have.
