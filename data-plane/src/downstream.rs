@@ -71,7 +71,7 @@ enum End {
     Cut,
 }
 
-/// Serves one connection to its end.
+/// Serves one connection to its end, or until the worker cuts it.
 pub(crate) async fn serve(local: &Rc<Local>, listener: &Rc<Listener>, stream: TcpStream, peer: SocketAddr) {
     let client = Rc::new(Client {
         local: Rc::clone(local),
@@ -115,7 +115,11 @@ pub(crate) async fn serve(local: &Rc<Local>, listener: &Rc<Listener>, stream: Tc
         .await
     };
     let parts = connection.into_parts();
-    finish(&client, parts.io.into_inner(), parts.read_buf, end).await;
+    tokio::select! {
+        biased;
+        () = finish(&client, parts.io.into_inner(), parts.read_buf, end) => {}
+        () = local.until_cut() => {}
+    }
 }
 
 /// One request: hands it to the proxy, and closes the connection after it if the listener closes.

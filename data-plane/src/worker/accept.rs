@@ -160,12 +160,7 @@ fn take(local: &Rc<Local>, listener: &Rc<Listener>, stream: TcpStream, peer: Soc
     let open = local.connections().begin(local.counters());
     task::spawn_local(async move {
         let _alive = (place, open);
-        tokio::select! {
-            biased;
-            // While it serves requests it ends by itself, so that no answer looks complete that is not.
-            () = downstream::serve(&local, &listener, stream, peer) => {}
-            () = local.until_cut() => {}
-        }
+        downstream::serve(&local, &listener, stream, peer).await;
     });
 }
 
