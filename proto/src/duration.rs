@@ -22,7 +22,11 @@ pub fn from_wire(
     most: Duration,
 ) -> Result<Duration, Invalid> {
     let Some(wire) = wire else { return Ok(default) };
-    let duration = Duration::try_from(wire).map_err(|_| Invalid::new(field, "must not be negative"))?;
+    // Not by prost's own conversion: it panics on the least number of seconds that there is.
+    let (Ok(seconds), Ok(nanos)) = (u64::try_from(wire.seconds), u32::try_from(wire.nanos)) else {
+        return Err(Invalid::new(field, "must not be negative"));
+    };
+    let duration = Duration::new(seconds, nanos);
     if duration < least || duration > most {
         let reason = format!("must be {least:?} to {most:?}, is {duration:?}");
         return Err(Invalid::new(field, reason));
@@ -57,7 +61,11 @@ mod tests {
         assert_eq!(parse(None), Ok(2 * SECOND));
         assert_eq!(parse(Some(to_wire(3 * SECOND))), Ok(3 * SECOND));
         assert_eq!(parse(Some(to_wire(4 * SECOND))), Err(Invalid::new("ttl", "must be 1s to 3s, is 4s")));
-        let negative = prost_types::Duration { seconds: -1, nanos: 0 };
-        assert_eq!(parse(Some(negative)), Err(Invalid::new("ttl", "must not be negative")));
+        for (seconds, nanos) in [(-1, 0), (0, -1), (i64::MIN, 0), (i64::MIN, i32::MIN)] {
+            let negative = prost_types::Duration { seconds, nanos };
+            assert_eq!(parse(Some(negative)), Err(Invalid::new("ttl", "must not be negative")));
+        }
+        let endless = prost_types::Duration { seconds: i64::MAX, nanos: i32::MAX };
+        assert!(parse(Some(endless)).is_err());
     }
 }
