@@ -10,6 +10,7 @@ mod balance;
 mod body;
 mod config;
 mod counters;
+mod descriptors;
 mod discovery;
 mod downstream;
 mod endpoint;

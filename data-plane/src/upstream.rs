@@ -2,7 +2,6 @@
 
 mod clock;
 mod connect;
-mod limits;
 mod pool;
 
 use std::{rc::Rc, sync::Arc};
@@ -15,7 +14,6 @@ use weir_proto::Timeouts;
 pub(crate) use self::{
     clock::Clock,
     connect::Parts,
-    limits::idle_limit,
     pool::{Lease, Pool},
 };
 use crate::{body::RequestBody, endpoint::Endpoint, reason::Reason, retry::Progress, worker::Local};

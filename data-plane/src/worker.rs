@@ -24,9 +24,9 @@ pub(crate) use self::{
 use crate::{
     access_log::AccessLog,
     counters::{WorkerCounters, WorkerSums},
+    descriptors::{self, Room},
     headers::Pseudonym,
     table::SharedTable,
-    upstream,
 };
 
 /// Commands that wait for a busy worker; whoever sends more waits.
@@ -63,7 +63,8 @@ impl Workers {
         table: &Arc<SharedTable>,
         log: Option<&AccessLog>,
     ) -> io::Result<Self> {
-        let idle_limit = upstream::idle_limit(n);
+        let idle_limit = descriptors::idle_limit(n);
+        let room = Arc::new(Room::within(descriptors::open_files()));
         let workers = (0..n).map(|index| {
             let (sender, commands) = mpsc::channel(COMMANDS);
             let counters = Arc::new(WorkerCounters::default());
@@ -74,6 +75,7 @@ impl Workers {
                 counters: Arc::clone(&counters),
                 log,
                 pseudonym: Pseudonym::of(id),
+                room: Arc::clone(&room),
                 idle_limit,
             };
             run::spawn(shared, commands)?;

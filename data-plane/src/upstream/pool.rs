@@ -149,6 +149,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        descriptors::Room,
         endpoint::tests::endpoint,
         headers::Pseudonym,
         listener,
@@ -166,6 +167,7 @@ mod tests {
             counters: Arc::default(),
             log: None,
             pseudonym: Pseudonym::of(&ProxyId::try_from("proxy-1").unwrap()),
+            room: Arc::new(Room::within(usize::MAX)),
             idle_limit: limit,
         }));
         let socket = listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1).unwrap().remove(0);

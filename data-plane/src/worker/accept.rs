@@ -14,7 +14,7 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream},
     task::{self, JoinHandle},
-    time::{self, Duration},
+    time::{self, Duration, Instant},
 };
 use tokio_util::sync::CancellationToken;
 use weir_proto::Limits;
@@ -22,8 +22,12 @@ use weir_proto::Limits;
 use super::local::Local;
 use crate::downstream;
 
-/// How long to wait when the process or the system has no descriptors left: a full queue must not be spun on.
+/// How long to wait when there is no room for clients, or the system has no descriptors left: a full queue must not be
+/// spun on.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+
+/// How often to say so.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A listener as one worker and its connections see it.
 #[derive(Debug)]
@@ -113,7 +117,20 @@ impl Accepting {
 }
 
 async fn accept(local: Rc<Local>, listener: Rc<Listener>, socket: TcpListener) {
+    let mut warned = None;
     loop {
+        if local.room().is_full() {
+            if is_due(&mut warned) {
+                let (address, most) = (listener.address, local.room().most());
+                tracing::warn!(
+                    "accepting no more on {address} while there are {most} clients; raise the limit of open files?"
+                );
+            }
+            tokio::select! {
+                () = time::sleep(OUT_OF_DESCRIPTORS) => continue,
+                () = listener.closing() => break,
+            }
+        }
         let accepted = tokio::select! {
             biased;
             accepted = socket.accept() => accepted,
@@ -121,7 +138,14 @@ async fn accept(local: Rc<Local>, listener: Rc<Listener>, socket: TcpListener) {
         };
         match accepted {
             Ok((stream, peer)) => take(&local, &listener, stream, peer),
-            Err(e) => fault(&listener, &e).await,
+            Err(e) if is_of_one_connection(&e) => {}
+            Err(e) => {
+                if is_due(&mut warned) {
+                    let address = listener.address;
+                    tracing::warn!("cannot accept on {address}: {e}; raise the limit of open files?");
+                }
+                time::sleep(OUT_OF_DESCRIPTORS).await;
+            }
         }
     }
     if let Err(e) = empty(&local, &listener, socket) {
@@ -157,18 +181,21 @@ fn take(local: &Rc<Local>, listener: &Rc<Listener>, stream: TcpStream, peer: Soc
         return;
     }
     let (local, listener) = (Rc::clone(local), Rc::clone(listener));
-    let open = local.connections().begin(local.counters());
+    let (open, room) = (local.connections().begin(local.counters()), local.room().take());
     task::spawn_local(async move {
-        let _alive = (place, open);
+        let _alive = (place, open, room);
         downstream::serve(&local, &listener, stream, peer).await;
     });
 }
 
-async fn fault(listener: &Listener, error: &io::Error) {
-    if !is_of_one_connection(error) {
-        tracing::warn!("cannot accept on {}: {error}; raise the limit of open files?", listener.address);
-        time::sleep(OUT_OF_DESCRIPTORS).await;
+/// Whether to warn again; if so, it is noted.
+fn is_due(warned: &mut Option<Instant>) -> bool {
+    let now = Instant::now();
+    let due = warned.is_none_or(|last| now - last >= WARNING_INTERVAL);
+    if due {
+        *warned = Some(now);
     }
+    due
 }
 
 /// Whether the client was gone before it was accepted, which says nothing about the next one.
@@ -177,4 +204,53 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        task::LocalSet,
+    };
+    use weir_proto::ProxyId;
+
+    use super::{super::Shared, *};
+    use crate::{descriptors::Room, headers::Pseudonym, listener};
+
+    /// The first bytes of the answer, if there is one in time.
+    async fn asked(client: &mut TcpStream, patience: Duration) -> Option<[u8; 8]> {
+        let mut answer = [0; 8];
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        time::timeout(patience, client.read_exact(&mut answer)).await.ok()?.unwrap();
+        Some(answer)
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_room_waits_for_it() {
+        let test = async {
+            let local = Rc::new(Local::new(Shared {
+                index: 0,
+                table: Arc::default(),
+                counters: Arc::default(),
+                log: None,
+                pseudonym: Pseudonym::of(&ProxyId::try_from("proxy-1").unwrap()),
+                room: Arc::new(Room::within(0)),
+                idle_limit: 1,
+            }));
+            let socket = listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1).unwrap().remove(0);
+            let address = socket.local_addr().unwrap();
+            let listener = Listener::new(address, "test".into(), Limits::default(), Arc::default());
+            let accepting = Accepting::start(&local, Rc::new(listener), socket).unwrap();
+            let mut first = TcpStream::connect(address).await.unwrap();
+            assert!(asked(&mut first, Duration::from_secs(10)).await.is_some());
+            let mut second = TcpStream::connect(address).await.unwrap();
+            assert_eq!(asked(&mut second, 2 * OUT_OF_DESCRIPTORS).await, None);
+            drop(first);
+            time::timeout(Duration::from_secs(10), second.read_u8()).await.unwrap().unwrap();
+            // Waiting for room does not keep a listener from being closed.
+            let _third = TcpStream::connect(address).await.unwrap();
+            time::timeout(Duration::from_secs(10), accepting.stop()).await.unwrap();
+        };
+        LocalSet::new().run_until(test).await;
+    }
 }

@@ -8,6 +8,7 @@ use super::connections::Connections;
 use crate::{
     access_log::LogBuffer,
     counters::WorkerCounters,
+    descriptors::Room,
     headers::Pseudonym,
     table::{SharedTable, Table},
     upstream::Pool,
@@ -19,6 +20,7 @@ pub(crate) struct Local {
     table: RefCell<CachedTable>,
     pool: Rc<Pool>,
     pseudonym: Pseudonym,
+    room: Arc<Room>,
     counters: Arc<WorkerCounters>,
     connections: Rc<Connections>,
     log: Option<RefCell<LogBuffer>>,
@@ -32,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Arc<WorkerCounters>,
     pub(crate) log: Option<LogBuffer>,
     pub(crate) pseudonym: Pseudonym,
+    pub(crate) room: Arc<Room>,
     /// How many connections to backends may idle.
     pub(crate) idle_limit: usize,
 }
@@ -57,7 +60,7 @@ impl Deref for InForce {
 }
 
 impl Local {
-    pub(crate) fn new(Shared { index, table, counters, log, pseudonym, idle_limit }: Shared) -> Self {
+    pub(crate) fn new(Shared { index, table, counters, log, pseudonym, room, idle_limit }: Shared) -> Self {
         let table = RefCell::new(CachedTable { cache: Cache::new(table), shared: None });
         let pool = Rc::new(Pool::new(idle_limit));
         Self {
@@ -65,6 +68,7 @@ impl Local {
             table,
             pool,
             pseudonym,
+            room,
             counters,
             connections: Rc::default(),
             log: log.map(RefCell::new),
@@ -88,6 +92,11 @@ impl Local {
 
     pub(crate) fn pool(&self) -> &Rc<Pool> {
         &self.pool
+    }
+
+    /// For clients, at all workers.
+    pub(super) fn room(&self) -> &Arc<Room> {
+        &self.room
     }
 
     /// Our name in `Via`.
