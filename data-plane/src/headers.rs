@@ -3,12 +3,17 @@
 mod forwarded;
 mod hop_by_hop;
 mod host;
+mod transfer;
 mod via;
 
 use http::{HeaderMap, HeaderValue, header};
 
 use self::hop_by_hop::Nominated;
-pub(crate) use self::{host::Host, via::Pseudonym};
+pub(crate) use self::{
+    host::Host,
+    transfer::{Coding, is_plain_response},
+    via::Pseudonym,
+};
 
 /// Whether `Upgrade` stays: what follows is an upgrade, or the agreement to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -163,6 +163,9 @@ fn respond(client: &Rc<Client>, mut exchange: Exchange, outcome: Outcome) -> Res
     if switches && upgrade == Upgrade::Strip {
         return answer::response(Reason::UpgradeUnexpected, exchange);
     }
+    if !headers::is_plain_response(&parts.headers) {
+        return answer::response(Reason::BackendMalformed, exchange);
+    }
     let keep = if switches { Upgrade::Keep } else { Upgrade::Strip };
     headers::response(&mut parts.headers, keep, parts.version, client.local.pseudonym());
     parts.version = Version::HTTP_11;

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts, uri::Scheme};
 
 use crate::{
-    headers::{self, Host, Pseudonym, Upgrade},
+    headers::{self, Coding, Host, Pseudonym, Upgrade},
     reason::Reason,
 };
 
@@ -21,6 +21,7 @@ pub(super) struct Checked {
 /// Refuses what cannot be relayed, and counts `Max-Forwards` down. `us` is what has been here if it is in `Via`.
 pub(super) fn check(request: &mut Parts, us: &Pseudonym) -> Result<Checked, Reason> {
     let host = Host::of(request)?;
+    check_coding(request)?;
     check_target(request)?;
     if matches!(request.method, Method::CONNECT | Method::TRACE) {
         return Err(Reason::MethodNotAllowed);
@@ -42,6 +43,16 @@ pub(super) fn host_for_log(headers: &HeaderMap) -> String {
         .get(header::HOST)
         .map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned())
         .unwrap_or_default()
+}
+
+/// What comes through hyper is chunked in the end; what else it says must not be lost on the way.
+fn check_coding(request: &Parts) -> Result<(), Reason> {
+    match Coding::of(&request.headers) {
+        Coding::None => Ok(()),
+        Coding::Chunked if request.version != Version::HTTP_10 => Ok(()),
+        Coding::Unknown => Err(Reason::CodingUnknown),
+        Coding::Chunked | Coding::Invalid => Err(Reason::RequestMalformed),
+    }
 }
 
 fn check_target(request: &Parts) -> Result<(), Reason> {
@@ -116,6 +127,8 @@ mod tests {
             ("TRACE", "/", ("x", "y"), Reason::MethodNotAllowed),
             ("GET", "a:80", ("x", "y"), Reason::TargetInvalid),
             ("GET", "*", ("x", "y"), Reason::TargetInvalid),
+            ("POST", "/", ("transfer-encoding", "gzip, chunked"), Reason::CodingUnknown),
+            ("POST", "/", ("transfer-encoding", "chunked, chunked"), Reason::RequestMalformed),
             ("GET", "ftp://a/", ("x", "y"), Reason::SchemeUnsupported),
             ("GET", &format!("/{}", "a".repeat(MAX_TARGET)), ("x", "y"), Reason::UriTooLong),
             ("GET", "/", ("via", &format!("1.1 {}", us().name())), Reason::LoopDetected),
@@ -131,6 +144,7 @@ mod tests {
         for (method, target, field) in [
             ("PURGE", "/", ("x", "y")),
             ("OPTIONS", "*", ("x", "y")),
+            ("POST", "/", ("transfer-encoding", "chunked")),
             ("GET", "https://a/b?c", ("x", "y")),
             ("GET", "/", ("max-forwards", "0")),
             ("POST", "/", ("expect", "100-Continue")),

@@ -260,3 +260,25 @@ async fn a_fault_of_ours_ends_one_request_and_nothing_else() {
     assert_eq!(proxy.workers.counters().panics, 2);
     assert_eq!(form.counters.sum().reasons[crate::reason::Reason::Internal as usize], 2);
 }
+
+#[tokio::test]
+async fn an_answer_whose_end_is_doubtful_is_not_relayed() {
+    for framing in [
+        "content-length: 4\r\ntransfer-encoding: chunked",
+        "transfer-encoding: gzip, chunked",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
+        "transfer-encoding: gzip",
+    ] {
+        let backend = Backend::scripted(move |mut served| async move {
+            while served.head().await.is_some() {
+                served.send(&format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n3\r\nabc\r\n0\r\n\r\n")).await;
+            }
+        })
+        .await;
+        let proxy = Proxy::of(vec![web(&[backend.address])]).await;
+        let response = proxy.ask(GET).await;
+        assert_eq!((response.status(), reason(&response.body)), (502, "backend_malformed"), "{framing}");
+        until(|| proxy.workers.counters().upstream_open == 0).await;
+        assert_eq!(backend.heads().len(), 1, "it was answered, so it is not asked again");
+    }
+}

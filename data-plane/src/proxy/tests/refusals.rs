@@ -23,6 +23,14 @@ async fn bad_requests_are_answered_with_their_reason() {
         ("GET / HTTP/1.1\r\n\r\n", (400, "host_missing")),
         ("GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n", (400, "host_repeated")),
         ("GET / HTTP/1.1\r\nhost: a/b\r\n\r\n", (400, "host_invalid")),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            (501, "coding_unknown"),
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+            (400, "request_malformed"),
+        ),
         ("GET ftp://a/ HTTP/1.1\r\nhost: a\r\n\r\n", (400, "scheme_unsupported")),
         ("CONNECT a:1 HTTP/1.1\r\nhost: a\r\n\r\n", (405, "method_not_allowed")),
         ("TRACE / HTTP/1.1\r\nhost: a\r\n\r\n", (405, "method_not_allowed")),
