@@ -13,7 +13,7 @@ use std::{convert::Infallible, future::pending, time::Duration};
 use tokio::{sync::watch, time::timeout};
 use tonic::{Status, transport::Channel};
 use weir_proto::{
-    duration_to_wire,
+    duration_read, duration_to_wire,
     v1::{self, deregister_request::Target, registry_client::RegistryClient},
 };
 
@@ -166,7 +166,7 @@ impl Agent {
 }
 
 fn heartbeat_interval(answer: &v1::RegisterResponse, ttl: Duration) -> Duration {
-    let said = answer.heartbeat_interval.and_then(|d| Duration::try_from(d).ok());
+    let said = answer.heartbeat_interval.and_then(duration_read);
     said.filter(|interval| !interval.is_zero()).unwrap_or(ttl / 3)
 }
 

@@ -13,6 +13,14 @@ pub fn to_wire(duration: Duration) -> prost_types::Duration {
     }
 }
 
+/// A duration that a peer gave; none if it is negative. Not by prost's own conversion: it panics on the least number of
+/// seconds that there is.
+#[must_use]
+pub fn read(wire: prost_types::Duration) -> Option<Duration> {
+    let (seconds, nanos) = (u64::try_from(wire.seconds).ok()?, u32::try_from(wire.nanos).ok()?);
+    Some(Duration::new(seconds, nanos))
+}
+
 /// The duration in `field`; an absent one has the default.
 pub fn from_wire(
     field: &str,
@@ -22,11 +30,7 @@ pub fn from_wire(
     most: Duration,
 ) -> Result<Duration, Invalid> {
     let Some(wire) = wire else { return Ok(default) };
-    // Not by prost's own conversion: it panics on the least number of seconds that there is.
-    let (Ok(seconds), Ok(nanos)) = (u64::try_from(wire.seconds), u32::try_from(wire.nanos)) else {
-        return Err(Invalid::new(field, "must not be negative"));
-    };
-    let duration = Duration::new(seconds, nanos);
+    let duration = read(wire).ok_or_else(|| Invalid::new(field, "must not be negative"))?;
     if duration < least || duration > most {
         let reason = format!("must be {least:?} to {most:?}, is {duration:?}");
         return Err(Invalid::new(field, reason));
@@ -54,6 +58,15 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn what_a_peer_gives_is_read_without_a_panic() {
+        let read = |seconds, nanos| read(prost_types::Duration { seconds, nanos });
+        assert_eq!(read(1, 500_000_000), Some(Duration::from_millis(1500)));
+        assert_eq!(read(-1, 0), None);
+        assert_eq!(read(i64::MIN, i32::MIN), None);
+        assert!(read(i64::MAX, i32::MAX).is_some());
+    }
 
     #[test]
     fn bounds_hold_and_absence_is_the_default() {

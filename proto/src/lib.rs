@@ -16,7 +16,7 @@ mod service;
 
 pub use backend::{Backend, BackendKey, LeaseState, LeaseTerms, OperatorState};
 pub use digest::Digest;
-pub use duration::{from_wire as duration_from_wire, to_wire as duration_to_wire};
+pub use duration::{from_wire as duration_from_wire, read as duration_read, to_wire as duration_to_wire};
 pub use id::{Epoch, LeaseId, Revision};
 pub use invalid::Invalid;
 pub use listener::{Limits, Listener};

@@ -5,7 +5,10 @@ use std::time::Duration;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
-use weir_proto::v1::{HeartbeatRequest, HeartbeatResponse, registry_client::RegistryClient};
+use weir_proto::{
+    duration_read,
+    v1::{HeartbeatRequest, HeartbeatResponse, registry_client::RegistryClient},
+};
 
 use crate::client;
 
@@ -71,7 +74,7 @@ fn ended(url: &str, end: Result<Option<HeartbeatResponse>, tonic::Status>) -> St
 }
 
 fn pause(answer: &HeartbeatResponse, interval: Duration) -> Duration {
-    let paced = answer.next_after.and_then(|d| Duration::try_from(d).ok()).unwrap_or_default();
+    let paced = answer.next_after.and_then(duration_read).unwrap_or_default();
     interval.mul_f64(1.0 - JITTER * fastrand::f64()).max(paced)
 }
 

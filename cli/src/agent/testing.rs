@@ -160,7 +160,7 @@ impl Registry for Fake {
     ) -> Result<Response<DeregisterResponse>, Status> {
         self.0.deregistrations.fetch_add(1, Ordering::SeqCst);
         self.0.changed.notify_waiters();
-        if let Some(drain) = request.into_inner().drain.and_then(|d| Duration::try_from(d).ok()) {
+        if let Some(drain) = request.into_inner().drain.and_then(weir_proto::duration_read) {
             tokio::time::sleep(drain).await;
         }
         Ok(Response::new(DeregisterResponse { existed: true, ..Default::default() }))

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use weir_proto::{Backend as Valid, BackendKey, Invalid, ObjectKind, OperatorState, duration_to_wire, v1};
+use weir_proto::{
+    Backend as Valid, BackendKey, Invalid, ObjectKind, OperatorState, duration_read, duration_to_wire, v1,
+};
 
 use crate::{
     Error, Exit,
@@ -244,7 +246,7 @@ fn row(info: &v1::ObjectInfo, backend: &v1::Backend) -> [(String, Option<State>)
     let lease = match backend.lease_state() {
         v1::LeaseState::Expired => State::Bad.cell(lease),
         v1::LeaseState::Live => {
-            let left = info.lease_remaining.and_then(|d| Duration::try_from(d).ok()).unwrap_or_default();
+            let left = info.lease_remaining.and_then(duration_read).unwrap_or_default();
             State::Good.cell(format!("{lease} {:.1}s", left.as_secs_f64()))
         }
         _ => State::plain(lease),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use weir_proto::{Digest, Epoch, LeaseId, ObjectKind, v1};
+use weir_proto::{Digest, Epoch, LeaseId, ObjectKind, duration_read, v1};
 
 use crate::{document::RETRY_ON, units};
 
@@ -187,12 +187,12 @@ fn route(route: &v1::Route) -> Value {
 }
 
 fn duration(duration: Option<&prost_types::Duration>) -> Option<String> {
-    Duration::try_from(*duration?).ok().map(units::duration_text)
+    duration_read(*duration?).map(units::duration_text)
 }
 
 /// To the millisecond: it has changed before anybody reads it.
 fn remaining(left: Option<&prost_types::Duration>) -> Option<String> {
-    let left = Duration::try_from(*left?).ok()?;
+    let left = duration_read(*left?)?;
     let millis = u64::try_from(left.as_millis()).ok()?;
     Some(units::duration_text(Duration::from_millis(millis)))
 }

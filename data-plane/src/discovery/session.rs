@@ -6,9 +6,12 @@ use tokio::{
     sync::{MutexGuard, watch},
     time::{Instant, sleep_until, timeout},
 };
-use weir_proto::v1::{
-    Ack, ControlMessage, Delta, Pong, ProxyMessage, Resync, SnapshotPage, control_message::Message as Down,
-    proxy_message::Message as Up,
+use weir_proto::{
+    duration_read,
+    v1::{
+        Ack, ControlMessage, Delta, Pong, ProxyMessage, Resync, SnapshotPage,
+        control_message::Message as Down, proxy_message::Message as Up,
+    },
 };
 
 use super::{
@@ -28,6 +31,9 @@ use crate::{
 const SILENCE: Duration = Duration::from_secs(30);
 /// How often to ask again for a state that was kept out, in case that what the operator said about it was missed.
 const ASK_AGAIN: Duration = Duration::from_mins(1);
+
+/// No control plane keeps a proxy away for longer.
+const MOST_RETRY_AFTER: Duration = Duration::from_mins(1);
 
 /// What this end of a stream remembers of it.
 #[derive(Debug)]
@@ -100,8 +106,8 @@ impl<'a> Session<'a> {
             Some(Down::Delta(delta)) => self.delta(delta).await,
             Some(Down::Ping(ping)) => self.send(Up::Pong(Pong { sequence: ping.sequence })).await,
             Some(Down::GoAway(go_away)) => {
-                let after = go_away.retry_after.and_then(|wire| Duration::try_from(wire).ok());
-                Err(End::GoAway(after.unwrap_or_default()))
+                let after = go_away.retry_after.and_then(duration_read).unwrap_or_default();
+                Err(End::GoAway(after.min(MOST_RETRY_AFTER)))
             }
             // Of a newer version: "one that receives a message that it does not know ignores it".
             None => Ok(()),
