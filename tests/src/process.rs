@@ -112,7 +112,7 @@ impl Process {
         // A grandchild that still holds the pipes open is not waited for.
         let read = async || {
             while !self.readers.iter().all(JoinHandle::is_finished) {
-                sleep(POLL).await
+                sleep(POLL).await;
             }
         };
         let _ = timeout(Duration::from_secs(1), read()).await;
