@@ -1,5 +1,6 @@
 //! What the proxy tells whoever operates it, on an address of its own: health, metrics, and the table in force.
 
+mod incoming;
 mod view;
 
 use std::sync::{Arc, Weak};
@@ -7,13 +8,15 @@ use std::sync::{Arc, Weak};
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header},
-    response::IntoResponse,
+    http::{HeaderValue, StatusCode, header},
+    middleware::map_response,
+    response::{IntoResponse, Response},
     routing::get,
 };
 use prometheus_client::{encoding::text, registry::Registry};
 use tokio::{net::TcpListener, sync::watch};
 
+use self::incoming::Incoming;
 use crate::{
     discovery::Link,
     lifecycle::{Phase, is_ready},
@@ -69,10 +72,17 @@ pub(crate) async fn serve(listener: TcpListener, admin: Admin) {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/config", get(config))
+        .layer(map_response(only_answer))
         .with_state(Arc::new(admin));
-    if let Err(e) = axum::serve(listener, router).await {
+    if let Err(e) = axum::serve(Incoming::new(listener), router).await {
         tracing::error!("the admin address answers no more: {e}; traffic goes on");
     }
+}
+
+/// Ends the connection after its first answer: one that is kept open would be cut at any moment.
+async fn only_answer(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
