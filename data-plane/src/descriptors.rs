@@ -1,12 +1,11 @@
 //! What the process does with the descriptors that it may have.
 
-use std::{
-    fs,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
 };
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Of the descriptors, the part that idle connections to backends may take.
 const IDLE_SHARE: usize = 4;
@@ -14,26 +13,23 @@ const IDLE_SHARE: usize = 4;
 /// Descriptors for everything but connections: sockets that listen, runtimes, files, the stream to the control plane.
 const OWN: usize = 32;
 
-/// What the process may have if the system does not say.
-const UNKNOWN: usize = 1024;
-
 /// Connections to backends that may idle at each of `workers` workers, at least 1.
 pub(crate) fn idle_limit(workers: usize) -> usize {
     (open_files() / IDLE_SHARE / workers.max(1)).max(1)
 }
 
-/// The soft limit of this process.
-pub(crate) fn open_files() -> usize {
-    parse(&fs::read_to_string("/proc/self/limits").unwrap_or_default()).unwrap_or(UNKNOWN)
+/// Takes all that the system lets the process have: the soft limit of a shell or a service manager is often 1,024, which
+/// is there for programs that use select(2).
+pub(crate) fn raise() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(e) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!("cannot raise the limit of open files to {maximum:?}: {e}; it stays {}", open_files());
+    }
 }
 
-/// `limits` as in proc(5).
-fn parse(limits: &str) -> Option<usize> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    match line.split_whitespace().next()? {
-        "unlimited" => Some(usize::MAX),
-        soft => soft.parse().ok(),
-    }
+/// What the process may have open at one time.
+pub(crate) fn open_files() -> usize {
+    getrlimit(Resource::Nofile).current.map_or(usize::MAX, |soft| usize::try_from(soft).unwrap_or(usize::MAX))
 }
 
 /// Room for clients, at all workers together: as many as can each have a connection to a backend at the same time.
@@ -80,12 +76,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_soft_limit_counts() {
-        let limits = "Limit                     Soft Limit           Hard Limit           Units\n\
-            Max open files            4096                 1048576              files\n";
-        assert_eq!(parse(limits), Some(4096));
-        assert_eq!(parse(""), None);
-        assert!(idle_limit(1_000_000_000) >= 1);
+    fn the_soft_limit_becomes_the_hard_one() {
+        raise();
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        assert_eq!(current, maximum);
+        assert!(idle_limit(usize::MAX) >= 1);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::{
     access_log::AccessLog,
     admin::{self, Admin},
     config::AccessLogTarget,
+    descriptors,
     discovery::{Discovery, Identity, Link},
     headers::Pseudonym,
     identity::{self, DataDir},
@@ -78,6 +79,7 @@ struct Proxy {
 
 impl Proxy {
     async fn start(config: Config, listeners: Listeners) -> Result<Self, Error> {
+        descriptors::raise();
         let data_dir = config.data_dir.as_deref().map(DataDir::open).transpose()?;
         let id = identity::identify(&config, data_dir.as_ref())?;
         tracing::info!("this is the proxy {id}, in Via {}", Pseudonym::of(&id).name());

@@ -74,8 +74,8 @@ fn delete_service(
 ) -> Result<(), Error> {
     let backends: Vec<Arc<Entry>> = step.draft.view().backends_of(service, None).cloned().collect();
     if !backends.is_empty() && !cascade {
-        let reason =
-            format!("still has {} backends; remove them first, or delete with cascade", backends.len());
+        let (count, s) = (backends.len(), if backends.len() == 1 { "" } else { "s" });
+        let reason = format!("still has {count} backend{s}: remove them first, or delete with cascade");
         return Err(Error::Precondition { key: key.clone(), reason });
     }
     // The service first: so it goes because it was asked for, not because its last backend did.
