@@ -45,7 +45,10 @@ async fn a_port_in_use_ends_the_program_with_a_clear_error() {
         let output = process.output();
         assert!(output.contains(&format!("cannot listen on {address}: ")), "{what}: {output}");
         let last = output.lines().last().unwrap();
-        assert!(last.contains("address in use; stop the other process or choose another"), "{what}: {output}");
+        assert!(
+            last.contains("address in use; stop the other process or choose another"),
+            "{what}: {output}"
+        );
         assert!(started.elapsed() < Duration::from_secs(1), "{what}: {:?}", started.elapsed());
     }
 }
