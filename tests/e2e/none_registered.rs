@@ -1,10 +1,8 @@
 //! Where nobody can answer, the answer is quick and says why.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 use weir_proto::v1::OperatorState;
-use weir_tests::{Backend, Cluster, Response, get};
+use weir_tests::{Backend, Cluster, Response, at_once, get};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_configured() {
@@ -60,6 +58,6 @@ async fn the_last_one_leaves() {
 async fn quick(cluster: &Cluster) -> Response {
     let started = Instant::now();
     let response = get(cluster.traffic(), "/").await.unwrap();
-    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    at_once("an answer without a backend", started);
     response
 }

@@ -1,9 +1,9 @@
 //! Each program says where it really listens, and a port in use ends it at once.
 
-use std::{net::TcpListener, time::Duration};
+use std::net::TcpListener;
 
 use tokio::{process::Command, time::Instant};
-use weir_tests::{Process, Signal, get};
+use weir_tests::{Process, Signal, at_once, get};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn port_0_works_and_every_bound_address_is_told() {
@@ -49,7 +49,7 @@ async fn a_port_in_use_ends_the_program_with_a_clear_error() {
             last.contains("address in use; stop the other process or choose another"),
             "{what}: {output}"
         );
-        assert!(started.elapsed() < Duration::from_secs(1), "{what}: {:?}", started.elapsed());
+        at_once(&what, started);
     }
 }
 

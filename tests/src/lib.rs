@@ -21,5 +21,5 @@ pub use cluster::{Builder, Cluster, Proxy};
 pub use daemons::Daemons;
 pub use load::{Load, Outcome};
 pub use process::{Process, Signal};
-pub use wait::{PATIENCE, until};
+pub use wait::{PATIENCE, at_once, until};
 pub use wire::{Head, Wire};
