@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from . import compare, profiling, report
+from .process import unwind_at_signals
 from .proxies import PEERS
 from .workloads import WORKLOADS
 
@@ -14,6 +15,7 @@ RESULTS = Path(__file__).parent.parent / "RESULTS.md"
 
 
 def main() -> int:
+    unwind_at_signals()
     command, *rest = sys.argv[1:] or ["compare"]
     if command == "report":
         print(report.markdown([Path(file) for file in rest]))
@@ -34,7 +36,7 @@ def main() -> int:
 def parse(arguments: list[str]) -> compare.Options:
     parser = argparse.ArgumentParser(
         prog="tests/bench/run peers",
-        description="Compares proxies: one at a time, the same work, in rounds, on a machine that is idle otherwise.",
+        description="Compares proxies: one at a time, the same work, in rounds. The machine should be idle.",
         epilog="Also: peers setup [--all], peers report FILE..., peers profile PEER...",
     )
     parser.add_argument("-r", "--rounds", type=int, default=3, help="in turn forwards and backwards [3]")

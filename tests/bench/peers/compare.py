@@ -1,7 +1,6 @@
 """A run: rounds in which every proxy has every workload, in turn forwards and backwards."""
 
 import json
-import signal
 import sys
 import time
 from contextlib import nullcontext
@@ -37,8 +36,6 @@ class Options:
 
 def run(options: Options) -> Path:
     """Measures. The file of results: a line about the machine, then one for each measurement."""
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: sys.exit(130))  # So that everything started is stopped.
     peers = [PEERS[name] for name in options.peers if installed(PEERS[name])]
     places.RESULTS.mkdir(parents=True, exist_ok=True)
     file = places.RESULTS / time.strftime("%Y%m%d-%H%M%S.jsonl")
@@ -49,7 +46,8 @@ def run(options: Options) -> Path:
                 try:
                     one_turn(peer, round_number, backend, options, output)
                 except Exception as error:  # noqa: BLE001 - one that fails must not end the others' run
-                    print(f"{round_number} {peer.name}: {error}", file=sys.stderr, flush=True)
+                    put(output, {"peer": peer.name, "w": "start", "round": round_number, "fail": str(error)})
+                    print(f"round {round_number}  {peer.name}: {error}", file=sys.stderr, flush=True)
     return file
 
 

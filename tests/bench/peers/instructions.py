@@ -11,6 +11,7 @@ import sys
 
 from . import places
 from .find import figure
+from .process import unwind_at_signals
 from .proxies import PEERS
 from .running import backends, proxy
 
@@ -18,6 +19,7 @@ FEW, MANY = 2_000, 12_000
 
 
 def main() -> int:
+    unwind_at_signals()
     with backends(pinned=False):
         few, many = counted(FEW), counted(MANY)
     print(

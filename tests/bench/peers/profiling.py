@@ -14,6 +14,7 @@ from .running import backends, proxy
 LOGS = places.CACHE / "logs"
 # Calls rarer than this a request are not the request's.
 RARE = 0.02
+RECORD = ("perf", "record", "-q", "-e", "cpu-clock", "-F", "1999", "-g")
 
 
 def profile(peer: Peer) -> None:
@@ -26,27 +27,8 @@ def profile(peer: Peer) -> None:
         recorded = LOGS / f"perf-{peer.name}.data"
         with subprocess.Popen(generator(4), stdout=subprocess.DEVNULL):
             time.sleep(0.3)
-            subprocess.run(
-                [
-                    "perf",
-                    "record",
-                    "-q",
-                    "-e",
-                    "cpu-clock",
-                    "-F",
-                    "1999",
-                    "-g",
-                    "-p",
-                    str(worker),
-                    "-o",
-                    recorded,
-                    "--",
-                    "sleep",
-                    "2.5",
-                ],
-                stderr=subprocess.DEVNULL,
-                check=False,
-            )
+            whom_and_where = ["-p", str(worker), "-o", str(recorded), "--", "sleep", "2.5"]
+            subprocess.run([*RECORD, *whom_and_where], stderr=subprocess.DEVNULL, check=False)
         counted = LOGS / f"strace-{peer.name}.txt"
         with subprocess.Popen(
             ["strace", "-f", "-c", "-p", str(worker), "-o", counted], stderr=subprocess.DEVNULL

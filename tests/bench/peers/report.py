@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
-from .measure import Row
+from .measure import FOREIGN_MOST, Row
 from .proxies import PEERS
 from .workloads import WORKLOADS
 
@@ -34,33 +34,39 @@ HEADINGS = {
 INTRODUCTION = """# Side by side
 
 Real proxies, one at a time, the same work, in rounds whose order alternates; each figure is the median over
-the rounds. What counts is the CPU that a proxy's processes use, and the ratio between two of them in the same
-run: absolute figures drift with the machine, ratios hold within 2 to 3 %. `floor` is no competitor: it shows
-what a proxy without any feature costs over plain sockets. Written by `tests/bench/run peers --publish`; how
-it measures stands in [`peers/__init__.py`](peers/__init__.py).
+the rounds. What counts is the CPU that a proxy's processes use, and its ratio to another proxy's in the same
+run, because absolute figures drift with the machine. Ratios drift less; how far they do stands beside them.
+`floor` is no competitor: it shows what a proxy without any feature costs over plain sockets. Written by
+`tests/bench/run peers --publish`; how it measures stands in [`peers/__init__.py`](peers/__init__.py).
 """
 
 
 def markdown(files: Iterable[Path]) -> str:
     """The report about all measurements in the files."""
-    abouts, cases = read(files)
+    abouts, cases, failures = read(files)
     parts = [INTRODUCTION, *map(about, abouts), summary(cases)]
     parts += [table(case, runs) for case, runs in cases.items()]
+    if failures:
+        parts.append("\n".join(["## Failed", "", *(f"- {failure}" for failure in failures)]) + "\n")
     return "\n".join(parts)
 
 
-def read(files: Iterable[Path]) -> tuple[list[Row], dict[Case, Runs]]:
-    """What the files say about the machine, and their measurements."""
+def read(files: Iterable[Path]) -> tuple[list[Row], dict[Case, Runs], list[str]]:
+    """What the files say about the machine, their measurements, and what failed."""
     abouts: list[Row] = []
+    failures: list[str] = []
     cases: dict[Case, Runs] = defaultdict(lambda: defaultdict(list))
     for file in files:
         for line in file.read_text().splitlines():
             row = json.loads(line)
             if "about" in row:
                 abouts.append(row["about"])
-            elif "fail" not in row:
+            elif "fail" in row:
+                failures.append(f"{row['peer']}, {row['w']}, round {row['round']}: {row['fail']}")
+            else:
+                row["at"] = (file, row["round"])
                 cases[row["w"], row["workers"], row["log"]][row["peer"]].append(row)
-    return abouts, cases
+    return abouts, cases, failures
 
 
 def about(row: Row) -> str:
@@ -77,27 +83,53 @@ def summary(cases: dict[Case, Runs]) -> str:
     lines = [
         "## Summary",
         "",
-        "Smaller is better.",
+        "Smaller is better; below 1.00 Weir needs less.",
         "",
-        row_of(["workload", "figure", *names, "Weir ÷ best peer"]),
-        "|---|---|" + "---:|" * (len(names) + 1),
+        row_of(["workload", "figure", *names, "Weir ÷ best peer", "round by round"]),
+        "|---|---|" + "---:|" * (len(names) + 2),
     ]
-    ratios = []
+    less = more = compared = 0
     for (name, workers, log), runs in cases.items():
         key = WORKLOADS[name].key
         figures = {peer: middle(rows, key) for peer, rows in runs.items()}
         competitors = {peer: f for peer, f in figures.items() if peer != "weir" and not PEERS[peer].limit}
-        ratio = "–"
+        ratio, spread = "–", "–"
         if "weir" in figures and competitors:
             best = min(competitors, key=lambda peer: competitors[peer])
-            ratios.append(figures["weir"] / competitors[best])
-            ratio = f"**{ratios[-1]:.2f}** ({best})"
+            ratio = f"**{figures['weir'] / competitors[best]:.2f}** ({best})"
+            if by_round := ratios(runs["weir"], runs[best], key):
+                spread = f"{min(by_round):.2f}–{max(by_round):.2f}"
+                less, more = less + (max(by_round) < 1), more + (min(by_round) > 1)
+                compared += 1
         cells = [number(figures[peer]) if peer in figures else "–" for peer in names]
-        lines.append(row_of([title(name, workers, log), HEADINGS[key], *cells, ratio]))
-    if ratios:
-        cheaper = sum(ratio < 1 for ratio in ratios)
-        lines += ["", f"Weir needs less than the best peer in {cheaper} of {len(ratios)} workloads."]
+        lines.append(row_of([title(name, workers, log), HEADINGS[key], *cells, ratio, spread]))
+    if compared:
+        lines += [
+            "",
+            f"In every round Weir needs less than the best peer in {less} of {compared} workloads, and "
+            f"more in {more}; in the others rounds disagree.",
+        ]
+    disturbed = [
+        row
+        for runs in cases.values()
+        for rows in runs.values()
+        for row in rows
+        if row["foreign"] > FOREIGN_MOST
+    ]
+    if disturbed:
+        which = ", ".join(f"{row['peer']} {row['w']} ({row['foreign']:.0%})" for row in disturbed)
+        lines += [
+            "",
+            f"Other programs used more than {FOREIGN_MOST:.0%} of the machine, however often it was "
+            f"tried, in {len(disturbed)} measurements that are in the medians all the same: {which}.",
+        ]
     return "\n".join(lines) + "\n"
+
+
+def ratios(rows: list[Row], others: list[Row], key: str) -> list[float]:
+    """One proxy's figure in relation to another's, for each round that has both."""
+    other = {row["at"]: row[key] for row in others}
+    return [row[key] / other[row["at"]] for row in rows if row["at"] in other]
 
 
 def table(case: Case, runs: Runs) -> str:
@@ -116,7 +148,7 @@ def table(case: Case, runs: Runs) -> str:
         keys = [row[key] for row in rows]
         busy = [row["busy"] for row in rows if "busy" in row]
         cores = " / ".join(f"{median(core):.2f}" for core in zip(*busy, strict=True)) or "–"
-        others = f"{max(row['foreign'] for row in rows):.1%}"
+        others = f"{max(row['foreign'] for row in rows):.1%}" if busy else "–"
         cells = [number(middle(rows, figure)) for figure in workload.figures]
         lines.append(
             row_of([peer, *cells, f"{number(min(keys))}–{number(max(keys))}", cores, others, str(len(rows))])
