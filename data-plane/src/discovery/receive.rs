@@ -91,7 +91,7 @@ impl Pages {
 }
 
 impl Snapshot {
-    /// Whether it may replace what the proxy has: design.md, "Who may shrink a table".
+    /// Whether it may replace what the proxy has: see `SnapshotPage` in `discovery.proto`.
     pub(crate) fn judge(&self, have: Option<&State>) -> Verdict {
         let Some(have) = have else { return Verdict::Take };
         let (new, old) = (&self.state, have);
