@@ -12,6 +12,8 @@ mod places;
 mod problem;
 mod route;
 mod service;
+mod tls;
+mod words;
 
 use std::path::PathBuf;
 
@@ -28,7 +30,9 @@ use crate::{
 };
 
 pub use problem::Problem;
-pub(crate) use service::RETRY_ON;
+pub(crate) use words::{
+    CLIENT_CERTIFICATE_MODE, LISTENER_PROTOCOL, RETRY_ON, SERVICE_PROTOCOL, TLS_VERSION, written,
+};
 
 /// What files declare, valid as far as can be seen without a control plane.
 #[derive(Debug)]

@@ -12,6 +12,11 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 /// A number of bytes: plain, or in B, KiB, MiB or GiB. The decimal units are refused, because half of their readers
 /// mean the binary ones.
 pub(crate) fn size(text: &str) -> Result<u32, String> {
+    u32::try_from(large_size(text)?).map_err(|_| format!("must be below 4GiB, is {text}"))
+}
+
+/// The same, for what may be larger.
+pub(crate) fn large_size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
     let factor = match text[digits.len()..].trim() {
         "" | "B" => 1,
@@ -20,9 +25,9 @@ pub(crate) fn size(text: &str) -> Result<u32, String> {
         "GiB" => 1 << 30,
         _ => return Err(format!("must be a size as 512, 64KiB or 1MiB, not {text:?}")),
     };
-    let number: u32 =
+    let number: u64 =
         digits.parse().map_err(|_| format!("must be a size as 512, 64KiB or 1MiB, not {text:?}"))?;
-    number.checked_mul(factor).ok_or_else(|| format!("must be below 4GiB, is {text}"))
+    number.checked_mul(factor).ok_or_else(|| format!("must be below 2^64 bytes, is {text}"))
 }
 
 /// The duration in its largest unit that leaves no fraction; [`duration`] reads it back.
@@ -42,8 +47,8 @@ pub(crate) fn duration_text(duration: Duration) -> String {
     format!("{nanos}ns")
 }
 
-/// The size in its largest unit that leaves no fraction; [`size`] reads it back.
-pub(crate) fn size_text(bytes: u32) -> String {
+/// The size in its largest unit that leaves no fraction; [`large_size`] reads it back.
+pub(crate) fn size_text(bytes: u64) -> String {
     for (unit, factor) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
         if bytes > 0 && bytes.is_multiple_of(factor) {
             return format!("{}{unit}", bytes / factor);
@@ -62,7 +67,8 @@ mod tests {
             assert_eq!(duration(text).map(duration_text), Ok(text.to_owned()));
         }
         for text in ["0", "1000", "64KiB", "1MiB", "3GiB"] {
-            assert_eq!(size(text).map(size_text), Ok(text.to_owned()));
+            assert_eq!(size(text).map(|n| size_text(n.into())), Ok(text.to_owned()));
+            assert_eq!(large_size(text).map(size_text), Ok(text.to_owned()));
         }
     }
 
@@ -75,5 +81,7 @@ mod tests {
             assert_eq!(size(bad), Err(format!("must be a size as 512, 64KiB or 1MiB, not {bad:?}")));
         }
         assert_eq!(size("4GiB"), Err("must be below 4GiB, is 4GiB".to_owned()));
+        assert_eq!(large_size("4GiB"), Ok(1 << 32));
+        assert!(large_size("99999999999GiB").is_err());
     }
 }

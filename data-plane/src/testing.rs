@@ -39,7 +39,7 @@ pub(crate) fn backend_in_state(service: &str, address: &str, state: v1::Operator
 }
 
 pub(crate) fn listener(name: &str, address: &str) -> Object {
-    let wire = v1::Listener { name: name.into(), address: address.into(), limits: None };
+    let wire = v1::Listener { name: name.into(), address: address.into(), ..Default::default() };
     raw(ObjectKind::Listener, name, &wire.encode_to_vec(), 0)
 }
 

@@ -13,17 +13,21 @@ mod name;
 mod object;
 mod route;
 mod service;
+mod tls;
 
 pub use backend::{Backend, BackendKey, LeaseState, LeaseTerms, OperatorState};
 pub use digest::Digest;
 pub use duration::{from_wire as duration_from_wire, read as duration_read, to_wire as duration_to_wire};
 pub use id::{Epoch, LeaseId, Revision};
 pub use invalid::Invalid;
-pub use listener::{Limits, Listener};
+pub use listener::{Limits, Listener, ListenerProtocol};
 pub use name::{BackendId, ListenerName, ProxyId, RouteName, ServiceName};
 pub use object::{LEVEL, ObjectKey, ObjectKind};
 pub use route::{HostMatch, Route, WeightedService};
-pub use service::{LbPolicy, RetryOn, RetryPolicy, Service, Timeouts};
+pub use service::{LbPolicy, RetryOn, RetryPolicy, Service, ServiceProtocol, Timeouts};
+pub use tls::{
+    CertificateFiles, ClientCertificate, ClientCertificateMode, ListenerTls, PeerName, ServiceTls, TlsVersion,
+};
 
 /// The generated messages, clients and servers. `weir/v1/*.proto` is the specification.
 #[allow(missing_docs, unreachable_pub, clippy::pedantic, clippy::unwrap_used, reason = "generated")]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    Invalid, ServiceName,
+    Invalid, ServiceName, ServiceTls,
     duration::{from_wire, number},
     v1,
 };
@@ -19,6 +19,10 @@ pub struct Service {
     pub timeouts: Timeouts,
     /// When to try another.
     pub retry_policy: RetryPolicy,
+    /// What the backends speak.
+    pub protocol: ServiceProtocol,
+    /// How TLS is spoken to them; in the clear without it.
+    pub tls: Option<ServiceTls>,
 }
 
 impl Service {
@@ -30,8 +34,26 @@ impl Service {
             lb_policy: LbPolicy::default(),
             timeouts: Timeouts::default(),
             retry_policy: RetryPolicy::default(),
+            protocol: ServiceProtocol::default(),
+            tls: None,
         }
     }
+
+    /// The level of the contract that an object with this service needs: `Object.level` in `object.proto`.
+    #[must_use]
+    pub fn level(&self) -> u32 {
+        if self.tls.is_some() || self.protocol == ServiceProtocol::Http2 { 2 } else { 1 }
+    }
+}
+
+/// Which version of HTTP backends speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ServiceProtocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2.
+    Http2,
 }
 
 /// How to choose among backends.
@@ -107,7 +129,22 @@ impl TryFrom<v1::Service> for Service {
                 .map_err(|e| e.within("timeouts"))?,
             retry_policy: RetryPolicy::try_from(wire.retry_policy.unwrap_or_default())
                 .map_err(|e| e.within("retry_policy"))?,
+            protocol: ServiceProtocol::try_from(wire.protocol).map_err(|e| e.within("protocol"))?,
+            tls: wire.tls.map(ServiceTls::try_from).transpose().map_err(|e| e.within("tls"))?,
         })
+    }
+}
+
+impl TryFrom<i32> for ServiceProtocol {
+    type Error = Invalid;
+
+    fn try_from(wire: i32) -> Result<Self, Invalid> {
+        match v1::ServiceProtocol::try_from(wire) {
+            Ok(v1::ServiceProtocol::Unspecified) => Ok(Self::default()),
+            Ok(v1::ServiceProtocol::Http1) => Ok(Self::Http1),
+            Ok(v1::ServiceProtocol::Http2) => Ok(Self::Http2),
+            Err(_) => Err(Invalid::new("", format_args!("must be HTTP1 or HTTP2, not {wire}"))),
+        }
     }
 }
 
@@ -173,5 +210,44 @@ impl TryFrom<i32> for RetryOn {
                 Err(Invalid::new("", format_args!("must be {known}, not {wire}")))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(change: impl FnOnce(&mut v1::Service)) -> Result<Service, Invalid> {
+        let mut wire = v1::Service { name: "web".into(), ..Default::default() };
+        change(&mut wire);
+        Service::try_from(wire)
+    }
+
+    #[test]
+    fn what_is_absent_has_its_default() {
+        let name = ServiceName::try_from("web").unwrap();
+        assert_eq!(parse(|_| ()), Ok(Service::with_defaults(name)));
+    }
+
+    #[test]
+    fn an_older_proxy_must_not_speak_in_the_clear_to_who_speaks_tls() {
+        let level = |change: fn(&mut v1::Service)| parse(change).unwrap().level();
+        assert_eq!(level(|_| ()), 1);
+        assert_eq!(level(|wire| wire.protocol = v1::ServiceProtocol::Http1 as i32), 1);
+        assert_eq!(level(|wire| wire.protocol = v1::ServiceProtocol::Http2 as i32), 2);
+        assert_eq!(level(|wire| wire.tls = Some(v1::ServiceTls::default())), 2);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let reason = |change: fn(&mut v1::Service)| parse(change).unwrap_err().to_string();
+        assert_eq!(reason(|wire| wire.protocol = 9), "protocol: must be HTTP1 or HTTP2, not 9");
+        let ca_file = || "clients.pem".to_owned();
+        let relative = move |wire: &mut v1::Service| {
+            wire.tls = Some(v1::ServiceTls { ca_file: ca_file(), ..Default::default() });
+        };
+        assert!(
+            parse(relative).unwrap_err().to_string().starts_with("tls.ca_file: must be an absolute path")
+        );
     }
 }

@@ -147,6 +147,29 @@ impl<'c, 'a> Fields<'c, 'a> {
         self.scalar(key, units::size)
     }
 
+    /// A size that may be 4GiB and more.
+    pub(super) fn large_size(&mut self, key: &'static str) -> Option<u64> {
+        self.scalar(key, units::large_size)
+    }
+
+    /// One of the words of `known`, as what it stands for in the messages; 0, which means the default, if absent.
+    pub(super) fn word<E: Copy + Into<i32>>(&mut self, key: &'static str, known: &[(&str, E)]) -> i32 {
+        let read = |text: &str| match known.iter().find(|(word, _)| *word == text) {
+            Some((_, value)) => Ok((*value).into()),
+            None => {
+                let words: Vec<_> = known.iter().map(|(word, _)| *word).collect();
+                Err(format!("must be one of {}, not {text:?}", words.join(", ")))
+            }
+        };
+        self.scalar(key, read).unwrap_or_default()
+    }
+
+    /// Says that the messages call the field `wire` what the files call `user`.
+    pub(super) fn called(&mut self, wire: &str, user: &str) {
+        let (wire, user) = (self.path.key(wire), self.path.key(user));
+        self.context.places.alias(&wire.wire, &user.wire);
+    }
+
     /// A duration, as `5s`.
     pub(super) fn duration(&mut self, key: &'static str) -> Option<prost_types::Duration> {
         self.scalar(key, units::duration).map(|duration: Duration| duration_to_wire(duration))

@@ -3,7 +3,11 @@
 use weir_proto::{Listener, v1};
 
 use crate::{
-    document::fields::{Context, Fields, Path},
+    document::{
+        fields::{Context, Fields, Path},
+        tls::listener_tls,
+        words::LISTENER_PROTOCOL,
+    },
     yaml::Node,
 };
 
@@ -14,6 +18,8 @@ pub(super) fn listener(context: &mut Context<'_>, node: &Node, path: &Path) -> O
         name: fields.required_text("name"),
         address: fields.required_text("address"),
         limits: fields.nested("limits", limits),
+        protocol: fields.word("protocol", &LISTENER_PROTOCOL),
+        tls: fields.nested("tls", listener_tls),
     };
     fields.finish();
     context.check(before, path, node.at, Listener::try_from(listener.clone()));
@@ -29,6 +35,10 @@ fn limits(context: &mut Context<'_>, node: &Node, path: &Path) -> Option<v1::Lis
         header_timeout: fields.duration("header_timeout"),
         idle_timeout: fields.duration("idle_timeout"),
         body_idle_timeout: fields.duration("body_idle_timeout"),
+        max_concurrent_streams: fields.number("max_concurrent_streams"),
+        max_request_body_bytes: fields.large_size("max_request_body_bytes"),
+        min_request_body_rate: fields.size("min_request_body_rate"),
+        send_timeout: fields.duration("send_timeout"),
     };
     fields.finish();
     Some(limits)

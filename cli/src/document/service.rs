@@ -6,16 +6,11 @@ use crate::{
     document::{
         backend::backend,
         fields::{Context, Fields, Path, scalar},
+        tls::service_tls,
+        words::{RETRY_ON, SERVICE_PROTOCOL},
     },
     yaml::Node,
 };
-
-/// The ways to write `RetryOn`.
-pub(crate) const RETRY_ON: [(&str, v1::RetryOn); 3] = [
-    ("connect-failure", v1::RetryOn::ConnectFailure),
-    ("refused-stream", v1::RetryOn::RefusedStream),
-    ("reset-before-response", v1::RetryOn::ResetBeforeResponse),
-];
 
 pub(super) fn service(
     context: &mut Context<'_>,
@@ -29,6 +24,8 @@ pub(super) fn service(
         lb_policy: fields.nested("lb_policy", lb_policy),
         timeouts: fields.nested("timeouts", timeouts),
         retry_policy: fields.nested("retry_policy", retry_policy),
+        protocol: fields.word("protocol", &SERVICE_PROTOCOL),
+        tls: fields.nested("tls", service_tls),
     };
     // A bad name is the service's own fault; its backends are checked as if it had a good one.
     let name =

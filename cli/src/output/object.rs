@@ -5,7 +5,12 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use weir_proto::{Digest, Epoch, LeaseId, ObjectKind, duration_read, v1};
 
-use crate::{document::RETRY_ON, units};
+use crate::{
+    document::{
+        CLIENT_CERTIFICATE_MODE, LISTENER_PROTOCOL, RETRY_ON, SERVICE_PROTOCOL, TLS_VERSION, written,
+    },
+    units,
+};
 
 /// An object and what the control plane keeps beside it.
 pub(crate) fn info(info: &v1::ObjectInfo) -> Value {
@@ -122,14 +127,52 @@ fn listener(listener: &v1::Listener) -> Value {
     let limits = listener.limits.as_ref().map(|l| {
         compact(json!({
             "max_connections": l.max_connections,
-            "max_header_bytes": l.max_header_bytes.map(units::size_text),
+            "max_header_bytes": l.max_header_bytes.map(|n| units::size_text(n.into())),
             "max_headers": l.max_headers,
             "header_timeout": duration(l.header_timeout.as_ref()),
             "idle_timeout": duration(l.idle_timeout.as_ref()),
             "body_idle_timeout": duration(l.body_idle_timeout.as_ref()),
+            "max_concurrent_streams": l.max_concurrent_streams,
+            "max_request_body_bytes": l.max_request_body_bytes.map(units::size_text),
+            "min_request_body_rate": l.min_request_body_rate.map(|n| units::size_text(n.into())),
+            "send_timeout": duration(l.send_timeout.as_ref()),
         }))
     });
-    compact(json!({ "name": listener.name, "address": listener.address, "limits": limits }))
+    compact(json!({
+        "name": listener.name,
+        "address": listener.address,
+        "protocol": written(&LISTENER_PROTOCOL, listener.protocol()),
+        "tls": listener.tls.as_ref().map(listener_tls),
+        "limits": limits,
+    }))
+}
+
+fn listener_tls(tls: &v1::ListenerTls) -> Value {
+    let certificates: Vec<_> = tls
+        .certificates
+        .iter()
+        .map(|files| json!({ "certificate": files.certificate_file, "private_key": files.private_key_file }))
+        .collect();
+    let client = tls.client_certificate.as_ref().map(|client| {
+        compact(json!({ "ca": client.ca_file, "mode": written(&CLIENT_CERTIFICATE_MODE, client.mode()) }))
+    });
+    compact(json!({
+        "certificates": certificates,
+        "min_version": written(&TLS_VERSION, tls.min_version()),
+        "client_certificate": client,
+    }))
+}
+
+fn service_tls(tls: &v1::ServiceTls) -> Value {
+    let said = |text: &'_ str| (!text.is_empty()).then(|| text.to_owned());
+    let names = (!tls.subject_alt_names.is_empty()).then_some(&tls.subject_alt_names);
+    compact(json!({
+        "ca": said(&tls.ca_file),
+        "server_name": said(&tls.server_name),
+        "subject_alt_names": names,
+        "certificate": said(&tls.certificate_file),
+        "private_key": said(&tls.private_key_file),
+    }))
 }
 
 fn service(service: &v1::Service) -> Value {
@@ -145,10 +188,7 @@ fn service(service: &v1::Service) -> Value {
         }))
     });
     let retry_policy = service.retry_policy.as_ref().map(|r| {
-        let on: Vec<_> = r
-            .retry_on()
-            .map(|on| RETRY_ON.iter().find(|(_, known)| *known == on).map(|(name, _)| *name))
-            .collect();
+        let on: Vec<_> = r.retry_on().map(|on| written(&RETRY_ON, on)).collect();
         compact(json!({ "num_retries": r.num_retries, "retry_on": (!on.is_empty()).then_some(on) }))
     });
     compact(json!({
@@ -156,6 +196,8 @@ fn service(service: &v1::Service) -> Value {
         "lb_policy": policy,
         "timeouts": timeouts,
         "retry_policy": retry_policy,
+        "protocol": written(&SERVICE_PROTOCOL, service.protocol()),
+        "tls": service.tls.as_ref().map(service_tls),
     }))
 }
 
@@ -221,6 +263,7 @@ mod tests {
                 ..Default::default()
             }),
             retry_policy: Some(v1::RetryPolicy { num_retries: Some(0), retry_on: vec![1] }),
+            ..Default::default()
         };
         let resource = v1::Resource { resource: Some(v1::resource::Resource::Service(service)) };
         assert_eq!(

@@ -91,7 +91,7 @@ pub(crate) fn service(name: &str, retries: u32) -> Object {
 
 pub(crate) fn listener(name: &str, address: &str) -> Object {
     let (name, address) = (name.to_owned(), address.to_owned());
-    Object::listener(v1::Listener { name, address, limits: None }).expect("valid")
+    Object::listener(v1::Listener { name, address, ..Default::default() }).expect("valid")
 }
 
 pub(crate) fn route(name: &str, host: &str, service: &str) -> Object {

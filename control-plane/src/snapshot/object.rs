@@ -5,9 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost::Message;
 use weir_proto::{
-    Backend, Invalid, LEVEL, LeaseId, LeaseTerms, Listener, ObjectKey, ObjectKind, Revision, Route, Service,
+    Backend, Invalid, LeaseId, LeaseTerms, Listener, ObjectKey, ObjectKind, Revision, Route, Service,
     ServiceName, v1,
 };
+
+/// The level of the contract that every proxy knows.
+const FIRST_LEVEL: u32 = 1;
 
 /// What is declared: the bytes that are stored, streamed and hashed, and the same in types that cannot be wrong.
 ///
@@ -59,7 +62,7 @@ impl Object {
         let body = wire.encode_to_vec().into();
         let service = Service::try_from(wire)?;
         let key = ObjectKey::new(ObjectKind::Service, service.name.as_str());
-        Ok(Self { key, body, level: LEVEL, value: Value::Service(service) })
+        Ok(Self { key, body, level: service.level(), value: Value::Service(service) })
     }
 
     /// The service that a first registration makes: everything by default.
@@ -117,7 +120,7 @@ impl Object {
     }
 
     fn new(key: ObjectKey, wire: &impl Message, value: Value) -> Self {
-        Self { key, body: wire.encode_to_vec().into(), level: LEVEL, value }
+        Self { key, body: wire.encode_to_vec().into(), level: value.level(), value }
     }
 }
 
@@ -127,6 +130,15 @@ impl Value {
         match self {
             Self::Backend(backend) => Some(backend),
             _ => None,
+        }
+    }
+
+    /// What a proxy must know to do it justice.
+    fn level(&self) -> u32 {
+        match self {
+            Self::Listener(listener) => listener.level(),
+            Self::Service(service) => service.level(),
+            Self::Backend(_) | Self::Route(_) => FIRST_LEVEL,
         }
     }
 

@@ -109,13 +109,18 @@ fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use weir_proto::Limits;
+    use weir_proto::{Limits, ListenerProtocol};
 
     use super::*;
 
     fn listener(name: &str, address: &str) -> Listener {
-        let name = ListenerName::try_from(name).unwrap();
-        Listener { name, address: address.parse().unwrap(), limits: Limits::default() }
+        Listener {
+            name: ListenerName::try_from(name).unwrap(),
+            address: address.parse().unwrap(),
+            limits: Limits::default(),
+            protocol: ListenerProtocol::default(),
+            tls: None,
+        }
     }
 
     fn named(list: &[(&str, &str)]) -> BTreeMap<ListenerName, Listener> {

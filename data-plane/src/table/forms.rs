@@ -254,12 +254,12 @@ mod tests {
     fn what_this_version_cannot_do_justice_is_refused_by_name() {
         let mut forms = Forms::default();
         let mut new = Objects::default();
-        insert(&mut new, raw(ObjectKind::Service, "new", b"", 2));
+        insert(&mut new, raw(ObjectKind::Service, "new", b"", LEVEL + 1));
         insert(&mut new, raw(ObjectKind::Service, "other", &service("web").1.body, 0));
         new.insert(ReceivedKey { kind: 9, name: "x".into() }, Received { body: Bytes::new(), level: 0 });
         update(&mut forms, &Objects::default(), &new);
         let texts = refusals(&forms);
-        assert!(texts[0].contains("service new: : needs level 2 of the contract"), "{texts:?}");
+        assert!(texts[0].contains("service new: : needs level 3 of the contract"), "{texts:?}");
         assert!(texts[1].contains("service other: name: is web"), "{texts:?}");
         assert!(texts[2].contains("object x of kind 9: kind: must be"), "{texts:?}");
     }
