@@ -75,6 +75,8 @@ reasons! {
 
     RequestMalformed = "request_malformed", 400, "http_request_error", "the request is not valid HTTP";
     CodingUnknown = "coding_unknown", 501, "http_request_error", "chunked is the only transfer coding that is served";
+    VersionUnsupported = "version_unsupported", 505, "http_request_error",
+        "the request's version of HTTP is not served in this form";
     HostMissing = "host_missing", 400, "http_request_error", "the request has no Host";
     HostRepeated = "host_repeated", 400, "http_request_error", "the request has more than one Host";
     HostInvalid = "host_invalid", 400, "http_request_error", "the request's Host is not a host name or address";
@@ -94,7 +96,7 @@ reasons! {
 impl Reason {
     /// Whether what follows on the connection cannot be trusted to be a request: it is closed after the answer.
     pub(crate) fn closes(self) -> bool {
-        matches!(self.status().as_u16(), 400 | 408 | 414 | 431 | 500 | 501)
+        matches!(self.status().as_u16(), 400 | 408 | 414 | 431 | 500 | 501 | 505)
     }
 }
 

@@ -1,0 +1,23 @@
+//! HTTP/1 as bytes, without sockets or time: RFC 9112, on the strict side wherever it leaves a choice.
+
+pub(crate) mod chunked;
+mod facts;
+pub(crate) mod request;
+pub(crate) mod response;
+mod section;
+mod target;
+mod text;
+pub(crate) mod write;
+
+/// How a message's body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// There is none, and nothing says how long it is.
+    Empty,
+    /// After so many bytes; 0 where the message itself says so.
+    Sized(u64),
+    /// Where the chunks say.
+    Chunked,
+    /// With the connection: responses only.
+    UntilClose,
+}

@@ -1,0 +1,189 @@
+//! A body in chunks, as it arrives: RFC 9112 section 7.1.
+
+use memchr::memchr;
+
+use super::{section, text};
+use crate::message::Fields;
+
+/// Bytes of all extensions of a body. Nothing reads them.
+const MAX_EXTENSIONS: usize = 4 * 1024;
+
+/// Digits of a chunk's size.
+const MAX_DIGITS: usize = 16;
+
+/// Bytes and fields of the trailers.
+const MAX_TRAILERS: usize = 32 * 1024;
+const MAX_TRAILER_FIELDS: usize = 100;
+
+/// Reads the framing of a body; the data in it are the caller's to take.
+///
+/// The caller forgets what `step` skips before it calls again, and says by `used` how many bytes of data it has taken.
+/// It may take less than there is: then the next step tells of the rest again.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    at: At,
+    /// Bytes of extensions so far.
+    extensions: usize,
+    /// Bytes of trailers so far.
+    trailer_bytes: usize,
+    trailers: Fields,
+}
+
+/// What comes next in a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// After `skip` bytes of framing come `data` bytes of data; none may have come yet, then more input is needed.
+    Data { skip: usize, data: usize },
+    /// More input is needed than this.
+    More,
+    /// The body ends with the first `skip` bytes.
+    End { skip: usize },
+}
+
+/// What is no body in chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+/// What the next byte belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// The line with the size; before all chunks but the first there is the end of the one before.
+    Size {
+        first: bool,
+    },
+    Data {
+        left: u64,
+    },
+    Trailers,
+    End,
+}
+
+impl Decoder {
+    pub(crate) fn new() -> Self {
+        Self { at: At::Size { first: true }, extensions: 0, trailer_bytes: 0, trailers: Fields::default() }
+    }
+
+    pub(crate) fn step(&mut self, input: &[u8]) -> Result<Step, Malformed> {
+        match self.at {
+            At::Size { first } => self.size(input, first),
+            At::Data { left } => Ok(match data(left, input) {
+                0 => Step::More,
+                data => Step::Data { skip: 0, data },
+            }),
+            At::Trailers => self.trailer(input, 0),
+            At::End => Ok(Step::End { skip: 0 }),
+        }
+    }
+
+    /// So many bytes of data were taken.
+    pub(crate) fn used(&mut self, n: usize) {
+        if let At::Data { left } = &mut self.at {
+            *left = left.saturating_sub(n as u64);
+            if *left == 0 {
+                self.at = At::Size { first: false };
+            }
+        }
+    }
+
+    /// The trailers, if there were any, once.
+    pub(crate) fn take_trailers(&mut self) -> Option<Fields> {
+        let trailers = std::mem::take(&mut self.trailers);
+        (!trailers.is_empty()).then_some(trailers)
+    }
+
+    fn size(&mut self, input: &[u8], first: bool) -> Result<Step, Malformed> {
+        let start = match input {
+            _ if first => 0,
+            [b'\r', b'\n', ..] => 2,
+            [] | [b'\r'] => return Ok(Step::More),
+            _ => return Err(Malformed),
+        };
+        let line = &input[start..];
+        let (size, digits) = hexadecimal(line)?;
+        let extension = match line.get(digits) {
+            None => return Ok(Step::More),
+            Some(_) if digits == 0 => return Err(Malformed),
+            Some(b';' | b'\r') => &line[digits..],
+            Some(_) => return Err(Malformed),
+        };
+        let end = memchr(b'\r', extension);
+        let len = end.unwrap_or(extension.len());
+        if extension[..len].iter().any(u8::is_ascii_control) || self.extensions + len > MAX_EXTENSIONS {
+            return Err(Malformed);
+        }
+        match end.and_then(|end| extension.get(end + 1)) {
+            None => return Ok(Step::More),
+            Some(b'\n') => {}
+            Some(_) => return Err(Malformed),
+        }
+        self.extensions += len;
+        let skip = start + digits + len + 2;
+        if size == 0 {
+            self.at = At::Trailers;
+            return self.trailer(input, skip);
+        }
+        self.at = At::Data { left: size };
+        Ok(Step::Data { skip, data: data(size, &input[skip..]) })
+    }
+
+    /// Takes the trailers line by line, from `skip` on.
+    fn trailer(&mut self, input: &[u8], mut skip: usize) -> Result<Step, Malformed> {
+        let start = skip;
+        loop {
+            let rest = &input[skip..];
+            let end = memchr(b'\n', rest);
+            let text = &rest[..end.map_or(rest.len(), |end| end + 1)];
+            if self.trailer_bytes + text.len() > MAX_TRAILERS || !text::is_clean(text) {
+                return Err(Malformed);
+            }
+            match end {
+                None if skip == 0 => return Ok(Step::More),
+                None => return Ok(Step::Data { skip, data: 0 }),
+                Some(1) => {
+                    self.at = At::End;
+                    return Ok(Step::End { skip: skip + 2 });
+                }
+                Some(_) => {}
+            }
+            let line = section::line(text, 0).ok_or(Malformed)?;
+            if self.trailers.len() == MAX_TRAILER_FIELDS {
+                return Err(Malformed);
+            }
+            self.trailers.push_spelled(&text[line.name], &text[line.value]);
+            self.trailer_bytes += text.len();
+            skip += text.len();
+            debug_assert!(skip > start);
+        }
+    }
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How much of a chunk's data is there.
+fn data(left: u64, input: &[u8]) -> usize {
+    usize::try_from(left).map_or(input.len(), |left| left.min(input.len()))
+}
+
+/// The number that a line begins with, and how many digits it has.
+fn hexadecimal(line: &[u8]) -> Result<(u64, usize), Malformed> {
+    let mut size = 0;
+    let mut digits = 0;
+    for byte in line {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            b'A'..=b'F' => byte - b'A' + 10,
+            _ => break,
+        };
+        digits += 1;
+        if digits > MAX_DIGITS {
+            return Err(Malformed);
+        }
+        size = size << 4 | u64::from(digit);
+    }
+    if size > i64::MAX.unsigned_abs() { Err(Malformed) } else { Ok((size, digits)) }
+}

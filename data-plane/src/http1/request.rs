@@ -1,0 +1,139 @@
+//! The head of a request, as clients send it.
+
+use std::ops::Range;
+
+use http::{Method, Version};
+use memchr::{memchr, memrchr};
+
+use super::{
+    Framing,
+    facts::{Coding, Facts, Length},
+    section::{self, Fault},
+    target, text,
+};
+use crate::{message::RequestHead, reason::Reason};
+
+/// Bytes of a request line.
+const MAX_LINE: usize = 8 * 1024;
+
+/// What was read beside the head itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ParsedRequest {
+    /// The length of the head as it was received.
+    pub(crate) bytes: usize,
+    pub(crate) framing: Framing,
+    /// Whether the client lets the connection serve another request.
+    pub(crate) persistent: bool,
+}
+
+/// A request line as positions in its text.
+struct RequestLine {
+    method: Method,
+    target: Range<usize>,
+    version: Version,
+}
+
+/// Reads the head that `input` begins with, if it is complete; `None` asks for more bytes. What can never become a
+/// head is refused as soon as that can be told. `head` is cleared first, and holds no promise but after `Some`.
+pub(crate) fn parse(
+    input: &[u8],
+    max_bytes: usize,
+    max_fields: usize,
+    head: &mut RequestHead,
+) -> Result<Option<ParsedRequest>, Reason> {
+    head.clear();
+    // RFC 9112 section 2.2: some clients end a body with a line end too many.
+    let (skipped, input) = match input {
+        [b'\r', b'\n', rest @ ..] => (2, rest),
+        [] | [b'\r'] => return Ok(None),
+        _ => (0, input),
+    };
+    let Some(len) = text::head_len(input) else {
+        return await_rest(input, max_bytes).map(|()| None);
+    };
+    let text = &input[..len];
+    if !text::is_clean(text) {
+        return Err(Reason::RequestMalformed);
+    }
+    let line_end = memchr(b'\r', text).unwrap_or(len);
+    let line = request_line(&text[..line_end])?;
+    if len > max_bytes {
+        return Err(Reason::HeaderTooLarge);
+    }
+    head.fields.take_text(text);
+    head.method = line.method;
+    head.version = line.version;
+    target::read(text, line.target, head)?;
+    let facts =
+        section::read(text, line_end + 2, max_fields, &mut head.fields).map_err(|fault| match fault {
+            Fault::Malformed => Reason::RequestMalformed,
+            Fault::TooMany => Reason::HeaderTooLarge,
+        })?;
+    let framing = framing(&facts, line.version)?;
+    let persistent = facts.persistent(line.version);
+    Ok(Some(ParsedRequest { bytes: skipped + len, framing, persistent }))
+}
+
+/// Whether an incomplete head may become one.
+fn await_rest(input: &[u8], max_bytes: usize) -> Result<(), Reason> {
+    match memchr(b'\r', input) {
+        Some(end) => drop(request_line(&input[..end])?),
+        None => drop(method(input)?),
+    }
+    if !text::is_clean(input) {
+        Err(Reason::RequestMalformed)
+    } else if input.len() >= max_bytes {
+        Err(Reason::HeaderTooLarge)
+    } else {
+        Ok(())
+    }
+}
+
+fn request_line(line: &[u8]) -> Result<RequestLine, Reason> {
+    let method = method(line)?.ok_or(Reason::RequestMalformed)?;
+    let version = match line {
+        [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'] => Version::HTTP_11,
+        [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'] => Version::HTTP_10,
+        _ => return Err(other_version(line)),
+    };
+    let target = method.len() + 1..line.len() - " HTTP/1.1".len();
+    if target.start > target.end {
+        return Err(Reason::RequestMalformed);
+    }
+    let method = Method::from_bytes(method).map_err(|_| Reason::RequestMalformed)?;
+    Ok(RequestLine { method, target, version })
+}
+
+/// The method that a line begins with; `None` while the line ends before it does.
+fn method(line: &[u8]) -> Result<Option<&[u8]>, Reason> {
+    if line.len() > MAX_LINE {
+        return Err(Reason::UriTooLong);
+    }
+    let (method, rest) = line.split_at(text::token_len(line));
+    match rest.first() {
+        Some(b' ') if !method.is_empty() => Ok(Some(method)),
+        None => Ok(None),
+        Some(_) => Err(Reason::RequestMalformed),
+    }
+}
+
+/// Why a line that does not end with a version of HTTP/1 is refused.
+fn other_version(line: &[u8]) -> Reason {
+    let last = memrchr(b' ', line).map_or(line, |blank| &line[blank + 1..]);
+    match last {
+        // The preface of HTTP/2 (RFC 9113 section 3.4) is no request.
+        _ if line.starts_with(b"PRI ") => Reason::RequestMalformed,
+        [b'H', b'T', b'T', b'P', b'/', b'1'..=b'9', b'.', b'0'..=b'9'] => Reason::VersionUnsupported,
+        _ => Reason::RequestMalformed,
+    }
+}
+
+fn framing(facts: &Facts, version: Version) -> Result<Framing, Reason> {
+    match (facts.length, facts.coding) {
+        (Length::None, Coding::None) => Ok(Framing::Empty),
+        (Length::Bytes(length), Coding::None) => Ok(Framing::Sized(length)),
+        (Length::None, Coding::Chunked) if version == Version::HTTP_11 => Ok(Framing::Chunked),
+        (Length::None, Coding::Unknown) if version == Version::HTTP_11 => Err(Reason::CodingUnknown),
+        _ => Err(Reason::RequestMalformed),
+    }
+}

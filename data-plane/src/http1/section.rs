@@ -1,0 +1,57 @@
+//! Field lines: RFC 9112 section 5, without line folding.
+
+use std::ops::Range;
+
+use memchr::memchr;
+
+use super::{facts::Facts, text};
+use crate::message::Fields;
+
+/// Why a section was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    Malformed,
+    TooMany,
+}
+
+/// Where a field stands in its text.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) name: Range<usize>,
+    pub(super) value: Range<usize>,
+    /// Where the next line begins.
+    pub(super) next: usize,
+}
+
+/// Reads the field lines of a whole head, which begin at `at` and end with the empty line that ends the head. `fields`
+/// has taken in the head, and gets them. The head is clean.
+pub(super) fn read(head: &[u8], mut at: usize, max: usize, fields: &mut Fields) -> Result<Facts, Fault> {
+    let mut facts = Facts::default();
+    let end = head.len() - 2;
+    let mut count = 0;
+    while at < end {
+        let line = line(head, at).ok_or(Fault::Malformed)?;
+        count += 1;
+        if count > max {
+            return Err(Fault::TooMany);
+        }
+        let name = fields.push_at(line.name, line.value.clone());
+        facts.note(name, &head[line.value]);
+        at = line.next;
+    }
+    Ok(facts)
+}
+
+/// The line that begins at `at`: a token, a colon, and a value with blanks around it. `text` is clean.
+pub(super) fn line(text: &[u8], at: usize) -> Option<Line> {
+    let colon = at + text::token_len(&text[at..]);
+    if colon == at || text.get(colon) != Some(&b':') {
+        return None;
+    }
+    let end = colon + memchr(b'\r', &text[colon..])?;
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let blanks = text[colon + 1..end].iter().take_while(|byte| is_blank(byte)).count();
+    let start = colon + 1 + blanks;
+    let trailing = text[start..end].iter().rev().take_while(|byte| is_blank(byte)).count();
+    Some(Line { name: at..colon, value: start..end - trailing, next: end + 2 })
+}
