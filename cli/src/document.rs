@@ -157,6 +157,38 @@ routes:
         assert_eq!(document.routes[1].services[1].weight, Some(5));
     }
 
+    /// A document of what is shown of the objects of another.
+    fn shown(document: &v1::Document) -> String {
+        use v1::resource::Resource::{Listener, Service};
+        let show = |resource| {
+            let resource = v1::Resource { resource: Some(resource) };
+            crate::output::resource(&resource).map(|(_, value)| value)
+        };
+        let listeners = document.listeners.iter().cloned().map(Listener).map(show);
+        let services = document.services.iter().cloned().map(Service).map(show);
+        let value = serde_json::json!({
+            "listeners": listeners.collect::<Option<Vec<_>>>(),
+            "services": services.collect::<Option<Vec<_>>>(),
+        });
+        yaml::to_string(&value).expect("serializes")
+    }
+
+    #[test]
+    fn what_is_shown_is_what_was_written() {
+        let text = include_str!("../tests/cmd/validate.in/good.yaml");
+        let written = &texts(&[("f.yaml", text)]).expect("valid").wire[0];
+        let tls = written.listeners[1].tls.as_ref().expect("tls");
+        assert_eq!(tls.min_version(), v1::TlsVersion::TlsVersion13);
+        assert_eq!(tls.client_certificate.as_ref().map(|c| &*c.ca_file), Some("/etc/weir/clients.pem"));
+        assert_eq!(written.services[0].protocol(), v1::ServiceProtocol::Http2);
+        assert_eq!(written.listeners[0].limits.and_then(|l| l.max_request_body_bytes), Some(8 << 30));
+        let again = texts(&[("f.yaml", &shown(written))]).expect("valid");
+        assert_eq!(
+            (&again.wire[0].listeners, &again.wire[0].services),
+            (&written.listeners, &written.services)
+        );
+    }
+
     #[test]
     fn unknown_keys_are_refused_with_what_was_probably_meant() {
         assert_eq!(

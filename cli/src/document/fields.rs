@@ -154,12 +154,12 @@ impl<'c, 'a> Fields<'c, 'a> {
 
     /// One of the words of `known`, as what it stands for in the messages; 0, which means the default, if absent.
     pub(super) fn word<E: Copy + Into<i32>>(&mut self, key: &'static str, known: &[(&str, E)]) -> i32 {
-        let read = |text: &str| match known.iter().find(|(word, _)| *word == text) {
-            Some((_, value)) => Ok((*value).into()),
-            None => {
+        let read = |text: &str| {
+            let found = known.iter().find(|(word, _)| *word == text);
+            found.map(|(_, value)| (*value).into()).ok_or_else(|| {
                 let words: Vec<_> = known.iter().map(|(word, _)| *word).collect();
-                Err(format!("must be one of {}, not {text:?}", words.join(", ")))
-            }
+                format!("must be one of {}, not {text:?}", words.join(", "))
+            })
         };
         self.scalar(key, read).unwrap_or_default()
     }

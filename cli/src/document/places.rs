@@ -37,19 +37,17 @@ impl Places {
         self.aliases.insert(wire.to_owned(), user.to_owned());
     }
 
-    /// The place of a field or, if it was not written, of the nearest thing around it; and the rest of the path.
-    pub(super) fn find<'a>(&self, wire_path: &'a str) -> Option<(&Place, &'a str)> {
+    /// The place of a field or, if it was not written, of the nearest thing around it; and the rest of the path, in the
+    /// user's words.
+    pub(super) fn find(&self, wire_path: &str) -> Option<(&Place, String)> {
         let mut end = wire_path.len();
         loop {
             let (prefix, rest) = wire_path.split_at(end);
             if let Some(place) = self.known.get(prefix) {
-                return Some((place, rest));
+                return Some((place, rest.to_owned()));
             }
             if let Some(user) = self.aliases.get(prefix) {
-                let full = format!("{user}{rest}");
-                return self
-                    .find(&full)
-                    .map(|(place, left)| (place, &wire_path[wire_path.len() - left.len()..]));
+                return self.find(&format!("{user}{rest}"));
             }
             end = prefix.rfind(['.', '['])?;
         }

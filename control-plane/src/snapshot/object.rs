@@ -183,3 +183,24 @@ fn decode(kind: ObjectKind, body: Bytes) -> Result<Value, Invalid> {
         ObjectKind::Route => Route::try_from(message::<v1::Route>(body)?).map(Value::Route),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_says_what_a_proxy_must_know_to_do_it_justice() {
+        let level = |tls| {
+            let wire = v1::Service { name: "web".to_owned(), tls, ..Default::default() };
+            Object::service(wire).map(|object| object.wire().level)
+        };
+        assert_eq!((level(None), level(Some(v1::ServiceTls::default()))), (Ok(1), Ok(2)));
+        let level = |protocol: v1::ListenerProtocol| {
+            let (name, address) = ("web".to_owned(), "0.0.0.0:8080".to_owned());
+            let wire = v1::Listener { name, address, protocol: protocol as i32, ..Default::default() };
+            Object::listener(wire).map(|object| object.wire().level)
+        };
+        assert_eq!(level(v1::ListenerProtocol::Auto), Ok(1));
+        assert_eq!(level(v1::ListenerProtocol::Http2), Ok(2));
+    }
+}
