@@ -1,6 +1,7 @@
 //! HTTP/1 as bytes, without sockets or time: RFC 9112, on the strict side wherever it leaves a choice.
 
-pub(crate) mod chunked;
+mod chunked;
+mod content;
 mod facts;
 pub(crate) mod request;
 pub(crate) mod response;
@@ -8,6 +9,11 @@ mod section;
 mod target;
 mod text;
 pub(crate) mod write;
+
+pub(crate) use self::{
+    chunked::{Decoder, Malformed, Step},
+    content::Content,
+};
 
 /// How a message's body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,8 +17,7 @@ const MAX_TRAILER_FIELDS: usize = 100;
 
 /// Reads the framing of a body; the data in it are the caller's to take.
 ///
-/// The caller forgets what `step` skips before it calls again, and says by `used` how many bytes of data it has taken.
-/// It may take less than there is: then the next step tells of the rest again.
+/// What a step has told of is consumed, framing and data, before the next step is asked for.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     at: At,
@@ -66,22 +65,10 @@ impl Decoder {
     pub(crate) fn step(&mut self, input: &[u8]) -> Result<Step, Malformed> {
         match self.at {
             At::Size { first } => self.size(input, first),
-            At::Data { left } => Ok(match data(left, input) {
-                0 => Step::More,
-                data => Step::Data { skip: 0, data },
-            }),
+            At::Data { .. } if input.is_empty() => Ok(Step::More),
+            At::Data { left } => Ok(self.data(left, input, 0)),
             At::Trailers => self.trailer(input, 0),
             At::End => Ok(Step::End { skip: 0 }),
-        }
-    }
-
-    /// So many bytes of data were taken.
-    pub(crate) fn used(&mut self, n: usize) {
-        if let At::Data { left } = &mut self.at {
-            *left = left.saturating_sub(n as u64);
-            if *left == 0 {
-                self.at = At::Size { first: false };
-            }
         }
     }
 
@@ -122,13 +109,22 @@ impl Decoder {
             self.at = At::Trailers;
             return self.trailer(input, skip);
         }
-        self.at = At::Data { left: size };
-        Ok(Step::Data { skip, data: data(size, &input[skip..]) })
+        Ok(self.data(size, input, skip))
+    }
+
+    /// Takes what there is of a chunk's data, from `skip` on.
+    fn data(&mut self, left: u64, input: &[u8], skip: usize) -> Step {
+        let there = input.len() - skip;
+        let data = usize::try_from(left).map_or(there, |left| left.min(there));
+        self.at = match left - data as u64 {
+            0 => At::Size { first: false },
+            left => At::Data { left },
+        };
+        Step::Data { skip, data }
     }
 
     /// Takes the trailers line by line, from `skip` on.
     fn trailer(&mut self, input: &[u8], mut skip: usize) -> Result<Step, Malformed> {
-        let start = skip;
         loop {
             let rest = &input[skip..];
             let end = memchr(b'\n', rest);
@@ -152,7 +148,6 @@ impl Decoder {
             self.trailers.push_spelled(&text[line.name], &text[line.value]);
             self.trailer_bytes += text.len();
             skip += text.len();
-            debug_assert!(skip > start);
         }
     }
 }
@@ -161,11 +156,6 @@ impl Default for Decoder {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// How much of a chunk's data is there.
-fn data(left: u64, input: &[u8]) -> usize {
-    usize::try_from(left).map_or(input.len(), |left| left.min(input.len()))
 }
 
 /// The number that a line begins with, and how many digits it has.
