@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, str::FromStr, time::Duration};
 
+use crate::{request::Body, websocket};
+
 pub(crate) struct Arguments {
     pub(crate) address: SocketAddr,
     pub(crate) path: String,
@@ -9,11 +11,11 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) enum Load {
-    /// With `body` bytes to post, or to get when there are none.
+    /// Posts the body, or gets when there is none.
     Closed {
         connections: usize,
         time: Span,
-        body: usize,
+        body: Body,
     },
     Rate {
         rps: f64,
@@ -26,6 +28,13 @@ pub(crate) enum Load {
     },
     Count {
         requests: u64,
+        body: Body,
+    },
+    /// Frames with `size` bytes.
+    WebSocket {
+        connections: usize,
+        time: Span,
+        size: u8,
     },
 }
 
@@ -47,13 +56,10 @@ impl Arguments {
 impl Load {
     fn parse(mode: &str, numbers: &[String]) -> Option<Self> {
         Some(match (mode, numbers) {
-            ("closed", [connections, counted, warm]) => {
-                Self::Closed { connections: number(connections)?, time: Span::parse(counted, warm)?, body: 0 }
-            }
-            ("closed", [connections, counted, warm, body]) => Self::Closed {
+            ("closed", [connections, counted, warm, body @ ..]) => Self::Closed {
                 connections: number(connections)?,
                 time: Span::parse(counted, warm)?,
-                body: number(body)?,
+                body: Body::parse(body)?,
             },
             ("rate", [rps, connections, counted, warm]) => Self::Rate {
                 rps: number(rps).filter(|&rps| rps > 0.0)?,
@@ -63,7 +69,14 @@ impl Load {
             ("idle", [connections, hold]) => {
                 Self::Idle { connections: number(connections)?, hold: seconds(hold)? }
             }
-            ("count", [requests]) => Self::Count { requests: number(requests)? },
+            ("count", [requests, body @ ..]) => {
+                Self::Count { requests: number(requests)?, body: Body::parse(body)? }
+            }
+            ("websocket", [connections, counted, warm, size]) => Self::WebSocket {
+                connections: number(connections)?,
+                time: Span::parse(counted, warm)?,
+                size: number(size).filter(|&size| size <= websocket::LONGEST)?,
+            },
             _ => return None,
         })
     }

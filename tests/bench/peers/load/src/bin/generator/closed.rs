@@ -10,8 +10,8 @@ use weir_bench_load::Events;
 
 use crate::{
     arguments::Span,
-    connection::request,
     fleet::{Fleet, Happened},
+    request::{Body, request},
 };
 
 /// How often the end is looked for while nothing happens.
@@ -22,7 +22,7 @@ pub(crate) fn run(
     path: &str,
     connections: usize,
     time: Span,
-    body: usize,
+    body: Body,
 ) -> io::Result<String> {
     let mut fleet = Fleet::open(address, connections, request(path, body))?;
     for index in 0..connections {

@@ -18,17 +18,27 @@ const BULK: u64 = 64 * 1_024;
 /// The most that is thrown away at a time: more than any socket holds. Never written to, so that it costs no memory.
 const THROWN_AWAY: usize = 64 << 20;
 
+const LAST_CHUNK: [u8; 5] = *b"0\r\n\r\n";
+
 pub(crate) struct Connection {
     stream: TcpStream,
     /// The start of an answer, until its head is complete.
     head: Vec<u8>,
-    /// Bytes left of the answer's body; none while its head is awaited.
-    body_left: Option<u64>,
+    /// What is left of the answer's body; none while its head is awaited.
+    left: Option<Left>,
     sent: usize,
     received: u64,
     pub(crate) busy: bool,
     /// When its request was meant to be sent, counted from the start of the load.
     pub(crate) due: Duration,
+}
+
+#[derive(Clone, Copy)]
+enum Left {
+    /// So many bytes.
+    Sized(u64),
+    /// All until the last chunk; with the bytes that came last.
+    Chunked([u8; LAST_CHUNK.len()]),
 }
 
 /// Buffers that all connections share.
@@ -49,7 +59,7 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         let (head, due) = (Vec::with_capacity(1_024), Duration::ZERO);
-        Ok(Self { stream, head, body_left: None, sent: 0, received: 0, busy: false, due })
+        Ok(Self { stream, head, left: None, sent: 0, received: 0, busy: false, due })
     }
 
     /// Begins a request that was due at `due`.
@@ -70,7 +80,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads until the answer is complete or nothing more is there. Any answer but 200 with a length is an error.
+    /// Reads until the answer is complete or nothing more is there. Any answer but 200 is an error.
     pub(crate) fn receive(&mut self, buffers: &mut Buffers) -> io::Result<Progress> {
         loop {
             let n = match self.read(buffers) {
@@ -80,26 +90,26 @@ impl Connection {
                 Err(error) => return Err(error),
             };
             self.received += n as u64;
-            let left = if let Some(left) = self.body_left {
-                left.saturating_sub(n as u64)
+            let left = if let Some(left) = self.left {
+                left.after(&buffers.read, n)
             } else {
                 self.head.extend_from_slice(&buffers.read[..n]);
                 let Some(end) = end_of_head(&self.head) else { continue };
-                let left = body_length(&self.head[..end])?.saturating_sub((self.head.len() - end) as u64);
+                let left = Left::of(&self.head[..end])?.after(&self.head[end..], self.head.len() - end);
                 self.head.clear();
                 left
             };
-            self.body_left = Some(left);
-            if left == 0 {
-                (self.body_left, self.busy) = (None, false);
+            self.left = Some(left);
+            if left.is_nothing() {
+                (self.left, self.busy) = (None, false);
                 return Ok(Progress::Answered(mem::take(&mut self.received)));
             }
         }
     }
 
     fn read(&mut self, buffers: &mut Buffers) -> io::Result<usize> {
-        match self.body_left {
-            Some(left) if left > BULK => {
+        match self.left {
+            Some(Left::Sized(left)) if left > BULK => {
                 let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffers.thrown_away.len());
                 let (_, n) = recv(&self.stream, &mut buffers.thrown_away[..most], RecvFlags::TRUNC)?;
                 Ok(n)
@@ -121,23 +131,38 @@ impl Buffers {
     }
 }
 
-fn body_length(head: &[u8]) -> io::Result<u64> {
-    if !head.starts_with(b"HTTP/1.1 200") {
-        return Err(io::Error::other("an answer that is not 200"));
+impl Left {
+    /// What a head announces.
+    fn of(head: &[u8]) -> io::Result<Self> {
+        if !head.starts_with(b"HTTP/1.1 200") {
+            return Err(io::Error::other("an answer that is not 200"));
+        }
+        if field(head, b"transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case(b"chunked")) {
+            return Ok(Self::Chunked([0; LAST_CHUNK.len()]));
+        }
+        let length = field(head, b"content-length").and_then(number).map(Self::Sized);
+        length.ok_or_else(|| io::Error::other("an answer of unknown length"))
     }
-    let length = field(head, b"content-length").and_then(number);
-    length.ok_or_else(|| io::Error::other("an answer without Content-Length"))
-}
 
-/// A request for `path`, with a body of `body` bytes if that is not 0.
-pub(crate) fn request(path: &str, body: usize) -> Vec<u8> {
-    let fields = "host: bench.local\r\nuser-agent: generator\r\n";
-    let mut request = if body == 0 {
-        format!("GET {path} HTTP/1.1\r\n{fields}accept: */*\r\n\r\n")
-    } else {
-        format!("POST {path} HTTP/1.1\r\n{fields}content-length: {body}\r\n\r\n")
+    /// After `n` more bytes, at the start of `bytes` unless they were thrown away.
+    fn after(self, bytes: &[u8], n: usize) -> Self {
+        match self {
+            Self::Sized(left) => Self::Sized(left.saturating_sub(n as u64)),
+            Self::Chunked(mut last) => {
+                let new = &bytes[..n];
+                let new = &new[n.saturating_sub(last.len())..];
+                last.rotate_left(new.len());
+                let from = last.len() - new.len();
+                last[from..].copy_from_slice(new);
+                Self::Chunked(last)
+            }
+        }
     }
-    .into_bytes();
-    request.resize(request.len() + body, b'p');
-    request
+
+    fn is_nothing(self) -> bool {
+        match self {
+            Self::Sized(left) => left == 0,
+            Self::Chunked(last) => last == LAST_CHUNK,
+        }
+    }
 }

@@ -12,8 +12,8 @@ use weir_bench_load::Events;
 
 use crate::{
     arguments::Span,
-    connection::request,
     fleet::{Fleet, Happened},
+    request::{Body, request},
 };
 
 /// How often the end is looked for while nothing happens.
@@ -33,7 +33,7 @@ pub(crate) fn run(
     connections: usize,
     time: Span,
 ) -> io::Result<String> {
-    let mut fleet = Fleet::open(address, connections, request(path, 0))?;
+    let mut fleet = Fleet::open(address, connections, request(path, Body::None))?;
     let mut free: Vec<usize> = (0..connections).rev().collect();
     let (mut late, mut latencies, mut bytes, mut number) = (Late::default(), Vec::new(), 0_u64, 0_u64);
     let (start, mut events) = (Instant::now(), Events::new());

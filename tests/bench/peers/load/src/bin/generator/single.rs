@@ -8,7 +8,10 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::connection::{Buffers, Connection, Progress, request};
+use crate::{
+    connection::{Buffers, Connection, Progress},
+    request::{Body, request},
+};
 
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -21,7 +24,7 @@ pub(crate) struct Held {
 }
 
 pub(crate) fn open(address: SocketAddr, path: &str, connections: usize) -> io::Result<Held> {
-    let (request, mut buffers) = (request(path, 0), Buffers::new());
+    let (request, mut buffers) = (request(path, Body::None), Buffers::new());
     let mut held = Held { connections: Vec::with_capacity(connections), errors: 0 };
     for _ in 0..connections {
         let mut connection = Connection::open(address)?;
@@ -34,8 +37,8 @@ pub(crate) fn open(address: SocketAddr, path: &str, connections: usize) -> io::R
 }
 
 /// Fails at the first answer that is not as it should be.
-pub(crate) fn count(address: SocketAddr, path: &str, requests: u64) -> io::Result<String> {
-    let (request, mut buffers) = (request(path, 0), Buffers::new());
+pub(crate) fn count(address: SocketAddr, path: &str, requests: u64, body: Body) -> io::Result<String> {
+    let (request, mut buffers) = (request(path, body), Buffers::new());
     let (mut connection, mut bytes) = (Connection::open(address)?, 0);
     for _ in 0..requests {
         bytes += ask(&mut connection, &request, &mut buffers)?;
