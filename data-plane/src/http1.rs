@@ -13,6 +13,8 @@ pub(crate) mod write;
 pub(crate) use self::{
     chunked::{Decoder, Malformed, Step},
     content::Content,
+    request::ParsedRequest,
+    response::ParsedResponse,
 };
 
 /// How a message's body ends.

@@ -177,3 +177,6 @@ fn hexadecimal(line: &[u8]) -> Result<(u64, usize), Malformed> {
     }
     if size > i64::MAX.unsigned_abs() { Err(Malformed) } else { Ok((size, digits)) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,3 +137,6 @@ fn framing(facts: &Facts, version: Version) -> Result<Framing, Reason> {
         _ => Err(Reason::RequestMalformed),
     }
 }
+
+#[cfg(test)]
+mod tests;

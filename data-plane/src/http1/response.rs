@@ -118,3 +118,6 @@ fn framing(facts: &Facts, version: Version, status: StatusCode, method: &Method)
         || *method == Method::HEAD;
     Ok(if bodiless { Framing::Empty } else { framing })
 }
+
+#[cfg(test)]
+mod tests;
