@@ -2,20 +2,35 @@
 #![expect(clippy::print_stdout, reason = "figures are what this program is for")]
 
 mod body;
+mod churn;
 mod registration;
 
 use std::process::ExitCode;
 
+const USAGE: &str =
+    "usage: weir-bench registration|body, or weir-bench churn CONTROL_PLANE SERVICE BACKEND SECONDS";
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let name = std::env::args().nth(1).unwrap_or_default();
-    match name.as_str() {
-        "registration" => registration::run().await,
-        "body" => body::run().await,
-        _ => {
-            println!("usage: weir-bench registration|body");
-            return ExitCode::from(2);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["registration"] => registration::run().await,
+        ["body"] => body::run().await,
+        ["churn", control_plane, service, backend, seconds] => {
+            let (Ok(control_plane), Ok(backend), Ok(seconds)) =
+                (control_plane.parse(), backend.parse(), seconds.parse())
+            else {
+                return usage();
+            };
+            churn::run(control_plane, service, backend, seconds).await;
         }
+        _ => return usage(),
     }
     ExitCode::SUCCESS
+}
+
+fn usage() -> ExitCode {
+    println!("{USAGE}");
+    ExitCode::from(2)
 }
