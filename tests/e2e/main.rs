@@ -7,6 +7,7 @@ mod backend_gone;
 mod bad_input;
 mod bad_request_isolated;
 mod byte_for_byte;
+mod conformance;
 mod control_plane_killed;
 mod daemons;
 mod dev;

@@ -89,6 +89,21 @@ impl Cluster {
         self.settled().await;
     }
 
+    /// Opens a listener with these limits on every proxy. Its address.
+    pub async fn listen(&self, name: &str, limits: v1::ListenerLimits) -> SocketAddr {
+        // A port that was free a moment ago; a listener must name its own.
+        let address = std::net::TcpListener::bind(ANY_PORT).and_then(|socket| socket.local_addr());
+        let address = address.expect("a free port");
+        let listener = v1::Listener {
+            name: name.to_owned(),
+            address: address.to_string(),
+            limits: Some(limits),
+            ..v1::Listener::default()
+        };
+        self.apply(v1::Document { listeners: vec![listener], ..v1::Document::default() }).await;
+        address
+    }
+
     /// Waits until every proxy has acknowledged the newest revision. That revision.
     pub async fn settled(&self) -> u64 {
         self.api.settled(self.proxies.len()).await

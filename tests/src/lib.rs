@@ -11,6 +11,8 @@ mod cluster;
 mod daemons;
 mod load;
 mod process;
+mod recorder;
+mod scripted;
 mod wait;
 mod wire;
 
@@ -21,5 +23,7 @@ pub use cluster::{Builder, Cluster, Proxy};
 pub use daemons::Daemons;
 pub use load::{Load, Outcome};
 pub use process::{Process, Signal};
+pub use recorder::{Received, Recorder};
+pub use scripted::Scripted;
 pub use wait::{PATIENCE, at_once, until};
-pub use wire::{Head, Wire};
+pub use wire::{End, Head, Wire};

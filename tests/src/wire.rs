@@ -26,6 +26,17 @@ pub struct Head {
     pub raw: String,
 }
 
+/// How the other end left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It said that no more comes.
+    Clean,
+    /// By a reset.
+    Reset,
+    /// It is still there.
+    Never,
+}
+
 impl Head {
     /// The request line or the status line.
     #[must_use]
@@ -164,6 +175,19 @@ impl Wire {
                 return Ok(all);
             }
             all.extend(some);
+        }
+    }
+
+    /// Reads to the end of the stream, however that comes, or until nothing more comes. What came, and how it ended.
+    pub async fn to_end(&mut self) -> (Vec<u8>, End) {
+        let mut all = Vec::new();
+        loop {
+            match self.some().await {
+                Ok(some) if some.is_empty() => return (all, End::Clean),
+                Ok(some) => all.extend(some),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => return (all, End::Never),
+                Err(_) => return (all, End::Reset),
+            }
         }
     }
 
