@@ -20,7 +20,7 @@ use self::incoming::Incoming;
 use crate::{
     discovery::Link,
     lifecycle::{Phase, is_ready},
-    metrics::{ConfigMetrics, Traffic},
+    metrics::{ConfigMetrics, Tls, Traffic},
     table::{Applied, SharedTable},
     worker::Workers,
 };
@@ -60,6 +60,7 @@ impl Admin {
             workers: Arc::downgrade(workers),
             link: link.clone(),
         }));
+        metrics.register_collector(Box::new(Tls { table: Arc::clone(table), applied: applied.clone() }));
         Self { table: Arc::clone(table), workers: Arc::downgrade(workers), phase, applied, link, metrics }
     }
 }

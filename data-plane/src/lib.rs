@@ -33,6 +33,7 @@ mod router;
 mod table;
 #[cfg(test)]
 mod testing;
+mod tls;
 mod upgrade;
 mod upstream;
 mod worker;

@@ -24,11 +24,12 @@ use crate::{
     last_good::{self, Keeper},
     metrics::ConfigMetrics,
     table::{Applied, Applier, SharedTable},
+    tls,
     worker::Workers,
 };
 
-/// How often addresses that could not be bound are tried again.
-const RETRY_LISTENERS: Duration = Duration::from_secs(5);
+/// How often what could not be had is tried again: addresses that could not be bound, files that could not be used.
+const RETRY_REFUSED: Duration = Duration::from_secs(5);
 
 /// Whether the proxy stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +74,7 @@ struct Proxy {
     workers: Arc<Workers>,
     phase: watch::Sender<Phase>,
     log: Option<AccessLog>,
-    tasks: [AbortOnDropHandle<()>; 4],
+    tasks: [AbortOnDropHandle<()>; 5],
     _data_dir: Option<DataDir>,
 }
 
@@ -97,7 +98,8 @@ impl Proxy {
         let admin =
             Admin::new(&table, &workers, phases.clone(), in_force.clone(), link.subscribe(), &metrics);
         let admin = spawn(admin::serve(listeners.admin, admin));
-        let ready = spawn(tell_ready(in_force));
+        let ready = spawn(tell_ready(in_force.clone()));
+        let certificates = spawn(tls::reload(in_force, Arc::clone(&table)));
         if let Some((address, sockets)) = listeners.traffic {
             applier.take_fallback(address, sockets);
         }
@@ -105,7 +107,7 @@ impl Proxy {
         applier.admit_waiting().await;
 
         let applier = Arc::new(Mutex::new(applier));
-        let retries = spawn(retry_listeners(Arc::clone(&applier)));
+        let retries = spawn(retry_refused(Arc::clone(&applier)));
         let discovery = Discovery {
             control_planes: config.control_plane,
             identity: Identity {
@@ -127,7 +129,7 @@ impl Proxy {
             workers,
             phase,
             log,
-            tasks: [admin, ready, retries, discovery],
+            tasks: [admin, ready, certificates, retries, discovery],
             _data_dir: data_dir,
         })
     }
@@ -193,11 +195,11 @@ async fn tell_ready(mut applied: watch::Receiver<Applied>) {
     }
 }
 
-async fn retry_listeners(applier: Arc<Mutex<Applier>>) {
-    let mut ticks = interval(RETRY_LISTENERS);
+async fn retry_refused(applier: Arc<Mutex<Applier>>) {
+    let mut ticks = interval(RETRY_REFUSED);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        applier.lock().await.retry_listeners().await;
+        applier.lock().await.retry_refused().await;
     }
 }

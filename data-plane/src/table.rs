@@ -16,6 +16,7 @@ use weir_proto::{Backend, BackendId, Service, ServiceName};
 pub(crate) use self::apply::{Applied, Applier};
 use crate::{
     balance::Balance, counters::ServiceCounters, endpoint::Endpoint, objects::Position, router::Router,
+    tls,
 };
 
 /// The table in force. None before the first snapshot.
@@ -37,6 +38,8 @@ pub(crate) struct ServiceEntry {
     pub(crate) service: Arc<Service>,
     /// Over the routable members.
     pub(crate) balance: Arc<dyn Balance>,
+    /// How to speak TLS to the backends; in the clear without it.
+    pub(crate) tls: Option<Arc<tls::Client>>,
     /// All backends, routable or not.
     pub(crate) members: BTreeMap<BackendId, Member>,
     /// What became of its requests, since it has been known.

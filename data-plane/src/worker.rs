@@ -4,6 +4,7 @@ mod accept;
 mod connections;
 mod local;
 mod run;
+mod terms;
 
 use std::{
     io,
@@ -15,11 +16,12 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Duration, Instant},
 };
-use weir_proto::{Limits, ProxyId};
+use weir_proto::ProxyId;
 
 pub(crate) use self::{
     accept::Listener,
     local::{Local, Shared},
+    terms::Terms,
 };
 use crate::{
     access_log::AccessLog,
@@ -48,8 +50,8 @@ struct Worker {
 /// no requests.
 #[derive(Debug)]
 enum Command {
-    Open { address: SocketAddr, name: Arc<str>, limits: Limits, open: Arc<AtomicU32>, socket: TcpListener },
-    Update { address: SocketAddr, name: Arc<str>, limits: Limits },
+    Open { address: SocketAddr, terms: Terms, open: Arc<AtomicU32>, socket: TcpListener },
+    Update { address: SocketAddr, terms: Terms },
     Close { address: SocketAddr, done: oneshot::Sender<()> },
     Barrier { done: oneshot::Sender<()> },
     Drain { deadline: Instant, done: oneshot::Sender<u64> },
@@ -89,26 +91,20 @@ impl Workers {
     }
 
     /// Accepts on an address that is not open. `sockets` are all bound to it, one for each worker, as `listener::bind`
-    /// makes them; `name` is for logs.
-    pub(crate) async fn open(
-        &self,
-        address: SocketAddr,
-        name: &str,
-        limits: Limits,
-        sockets: Vec<TcpListener>,
-    ) {
-        let (name, open): (Arc<str>, _) = (name.into(), Arc::new(AtomicU32::new(0)));
+    /// makes them.
+    pub(crate) async fn open(&self, address: SocketAddr, terms: &Terms, sockets: Vec<TcpListener>) {
+        let open = Arc::new(AtomicU32::new(0));
         for (worker, socket) in self.workers.iter().zip(sockets) {
-            let (name, open) = (Arc::clone(&name), Arc::clone(&open));
-            worker.tell(Command::Open { address, name, limits, open, socket }).await;
+            let (terms, open) = (terms.clone(), Arc::clone(&open));
+            worker.tell(Command::Open { address, terms, open, socket }).await;
         }
     }
 
-    /// Changes the name and the limits of an open address; its sockets and connections stay.
-    pub(crate) async fn update(&self, address: SocketAddr, name: &str, limits: Limits) {
-        let name: Arc<str> = name.into();
+    /// Changes the terms of an open address. Its sockets and connections stay; a connection that stands goes on speaking
+    /// what it speaks.
+    pub(crate) async fn update(&self, address: SocketAddr, terms: &Terms) {
         for worker in &self.workers {
-            worker.tell(Command::Update { address, name: Arc::clone(&name), limits }).await;
+            worker.tell(Command::Update { address, terms: terms.clone() }).await;
         }
     }
 

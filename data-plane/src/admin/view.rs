@@ -1,14 +1,15 @@
 //! The table in force, as `/config` shows it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
-use weir_proto::{Backend, LeaseState, OperatorState};
+use weir_proto::{Backend, LeaseState, ListenerProtocol, OperatorState, ServiceProtocol};
 
 use crate::{
     discovery::Link,
     objects::Position,
     table::{Applied, ServiceEntry, Table},
+    tls::InUse,
 };
 
 /// Everything at one moment, for people and tools.
@@ -54,6 +55,23 @@ struct ListenerView {
     name: String,
     address: String,
     max_connections: u32,
+    protocol: &'static str,
+    tls: Option<TlsView>,
+}
+
+/// What is presented to the other side of TLS.
+#[derive(Debug, Serialize)]
+struct TlsView {
+    certificates: Vec<CertificateView>,
+    /// Why this is not what the files say now.
+    reload_failure: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct CertificateView {
+    file: String,
+    names: Vec<String>,
+    not_after: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -68,6 +86,8 @@ struct RouteView {
 #[derive(Debug, Serialize)]
 struct ServiceView {
     lb_policy: &'static str,
+    protocol: &'static str,
+    tls: Option<TlsView>,
     backends: BTreeMap<String, BackendView>,
 }
 
@@ -114,10 +134,16 @@ impl View {
 
 fn listeners(applied: &Applied) -> Vec<ListenerView> {
     let open = applied.open.iter();
-    open.map(|(address, standing)| ListenerView {
-        name: standing.name.to_string(),
+    open.map(|(address, terms)| ListenerView {
+        name: terms.name.to_string(),
         address: address.to_string(),
-        max_connections: standing.limits.max_connections,
+        max_connections: terms.limits.max_connections,
+        protocol: match terms.protocol {
+            ListenerProtocol::Auto => "auto",
+            ListenerProtocol::Http1 => "http1",
+            ListenerProtocol::Http2 => "http2",
+        },
+        tls: terms.tls.as_ref().map(|server| InUse::Listener(Arc::clone(server)).into()),
     })
     .collect()
 }
@@ -131,6 +157,19 @@ fn refused(applied: &Applied) -> Vec<RefusedView> {
             reason: invalid.reason.clone(),
         })
         .collect()
+}
+
+impl From<InUse> for TlsView {
+    fn from(tls: InUse) -> Self {
+        let certificates = tls.certificates();
+        let certificates = certificates.iter().map(|certificate| CertificateView {
+            file: certificate.file.display().to_string(),
+            names: certificate.names.clone(),
+            not_after: certificate.not_after.to_string(),
+        });
+        let reload_failure = tls.failure().map(|invalid| invalid.to_string());
+        Self { certificates: certificates.collect(), reload_failure }
+    }
 }
 
 impl From<Position> for PositionView {
@@ -182,7 +221,15 @@ impl From<&ServiceEntry> for ServiceView {
                 BackendView { in_flight: member.endpoint.in_flight(), ..(&*member.backend).into() },
             )
         });
-        Self { lb_policy, backends: backends.collect() }
+        Self {
+            lb_policy,
+            protocol: match entry.service.protocol {
+                ServiceProtocol::Http1 => "http1",
+                ServiceProtocol::Http2 => "http2",
+            },
+            tls: entry.tls.as_ref().map(|client| InUse::Service(Arc::clone(client)).into()),
+            backends: backends.collect(),
+        }
     }
 }
 

@@ -85,7 +85,10 @@ async fn a_snapshot_in_pages_comes_into_force_as_a_whole() {
     let mut plane = ControlPlane::start().await;
     let proxy = Proxy::start(vec![plane.uri()]);
     let (mut peer, hello) = plane.accept().await;
-    assert_eq!((hello.proxy_id.as_str(), hello.zone.as_str(), hello.level), ("proxy-1", "a", weir_proto::LEVEL));
+    assert_eq!(
+        (hello.proxy_id.as_str(), hello.zone.as_str(), hello.level),
+        ("proxy-1", "a", weir_proto::LEVEL)
+    );
     assert_eq!(hello.position, None);
     let first = state(1, 7, &web(5));
     let mut all = pages(&first, 2, false);

@@ -22,7 +22,8 @@ use crate::{
     listeners::{Plan, plan},
     metrics::ConfigMetrics,
     objects::{Objects, Position, ReceivedKey, State},
-    worker::Workers,
+    tls,
+    worker::{Terms, Workers},
 };
 
 /// New sockets by their address, one for each worker.
@@ -40,7 +41,9 @@ pub(crate) struct Applier {
     fallback: Option<SocketAddr>,
     /// The sockets of that address from the start, before anybody is accepted.
     waiting: Option<Vec<TcpListener>>,
-    open: BTreeMap<SocketAddr, Standing>,
+    open: BTreeMap<SocketAddr, Terms>,
+    /// What the listeners in force that speak TLS speak it by.
+    servers: BTreeMap<ListenerName, Arc<tls::Server>>,
     state: Option<State>,
     forms: Forms,
     keeper: Option<Keeper>,
@@ -58,15 +61,7 @@ pub(crate) struct Applied {
     /// The objects that keep their previous form.
     pub(crate) refused: BTreeMap<ReceivedKey, Invalid>,
     /// The addresses that are open.
-    pub(crate) open: BTreeMap<SocketAddr, Standing>,
-}
-
-/// What stands on an open address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Standing {
-    /// The listener's name, or `--listen`.
-    pub(crate) name: Arc<str>,
-    pub(crate) limits: Limits,
+    pub(crate) open: BTreeMap<SocketAddr, Terms>,
 }
 
 impl Applier {
@@ -78,6 +73,7 @@ impl Applier {
             fallback: None,
             waiting: None,
             open: BTreeMap::new(),
+            servers: BTreeMap::new(),
             state: None,
             forms: Forms::default(),
             keeper: None,
@@ -91,15 +87,15 @@ impl Applier {
     /// `admit_waiting`, so that a proxy with a copy on disk turns nobody away while it reads it.
     pub(crate) fn take_fallback(&mut self, address: SocketAddr, sockets: Vec<TcpListener>) {
         self.fallback = Some(address);
-        self.open.insert(address, Standing::fallback());
+        self.open.insert(address, fallback());
         self.waiting = Some(sockets);
     }
 
     /// Accepts on the sockets of the start, unless the address is not wanted any more.
     pub(crate) async fn admit_waiting(&mut self) {
         let (Some(address), Some(sockets)) = (self.fallback, self.waiting.take()) else { return };
-        if let Some(standing) = self.open.get(&address).cloned() {
-            self.open(address, standing, sockets).await;
+        if let Some(terms) = self.open.get(&address).cloned() {
+            self.open(address, terms, sockets).await;
         }
         self.publish();
     }
@@ -158,26 +154,28 @@ impl Applier {
         for (name, listener) in pending {
             touched.listeners.entry(name).or_insert(listener);
         }
+        self.forms.retry_services(&step.state.objects, &mut touched);
         self.realise(step.state, &old, touched, changed).await;
         if let (Some(keeper), Some(state)) = (&self.keeper, &self.state) {
             keeper.keep(LastGood { state: state.clone(), previous: self.forms.previous.clone() });
         }
     }
 
-    /// Tries again to open what could not be opened.
-    pub(crate) async fn retry_listeners(&mut self) {
+    /// Tries again what is refused and might work by now: listeners that could not be opened, files that could not be used.
+    pub(crate) async fn retry_refused(&mut self) {
         let Some(state) = self.state.clone().filter(|_| self.listening) else { return };
-        let listeners = self.pending(&state.objects);
+        let objects = state.objects.clone();
+        let mut touched = Touched { listeners: self.pending(&objects), ..Touched::default() };
+        self.forms.retry_services(&objects, &mut touched);
         let missing = |address: &SocketAddr| !self.open.contains_key(address);
         let lost = self.forms.listeners.values().any(|l| missing(&l.address))
             || !self.stands_any() && self.fallback.as_ref().is_some_and(missing);
-        if lost || !listeners.is_empty() {
-            let objects = state.objects.clone();
-            self.realise(state, &objects, Touched { listeners, ..Touched::default() }, false).await;
+        if lost || !touched.listeners.is_empty() || !touched.services.is_empty() {
+            self.realise(state, &objects, touched, false).await;
         }
     }
 
-    /// Listeners that are valid and refused: those that could not be opened.
+    /// Listeners that are valid and refused: those that could not be opened, or whose files could not be used.
     fn pending(&self, objects: &Objects) -> BTreeMap<ListenerName, Listener> {
         let valid = |key| forms::listener(key, objects.get(key)?);
         self.forms.refused.keys().filter_map(valid).map(|l| (l.name.clone(), l)).collect()
@@ -210,16 +208,47 @@ impl Applier {
         if !self.listening {
             return Sockets::new();
         }
-        let plan = self.bind(candidates, make_way).await;
+        let (mut servers, mut refused) = self.load_servers(candidates);
+        let mut usable = candidates.clone();
+        usable.retain(|name, _| !refused.contains_key(name));
+        let plan = self.bind(&usable, make_way).await;
+        refused.extend(plan.refused);
         for name in candidates.keys() {
             let key = forms::listener_key(name);
-            match plan.refused.get(name) {
-                Some(invalid) => self.forms.refuse(&key, invalid.clone(), old),
-                None => self.forms.accept(&key),
+            if let Some(invalid) = refused.remove(name) {
+                self.forms.refuse(&key, invalid, old);
+                continue;
             }
+            self.forms.accept(&key);
+            match servers.remove(name) {
+                Some(server) => self.servers.insert(name.clone(), server),
+                None => self.servers.remove(name),
+            };
         }
         self.forms.listeners = plan.standing;
+        self.servers.retain(|name, _| self.forms.listeners.contains_key(name));
         plan.bound
+    }
+
+    /// Has the files of the candidates read, but for those whose settings are as they were; and why some cannot be used.
+    fn load_servers(
+        &self,
+        candidates: &BTreeMap<ListenerName, Listener>,
+    ) -> (BTreeMap<ListenerName, Arc<tls::Server>>, BTreeMap<ListenerName, Invalid>) {
+        let (mut servers, mut refused) = (BTreeMap::new(), BTreeMap::new());
+        for (name, listener) in candidates {
+            let Some(settings) = &listener.tls else { continue };
+            let known = self.servers.get(name).filter(|server| server.is_of(settings, listener.protocol));
+            let loaded = match known {
+                Some(server) => Ok(Arc::clone(server)),
+                None => tls::Server::load(settings, listener.protocol),
+            };
+            match loaded {
+                Ok(server) => _ = servers.insert(name.clone(), server),
+                Err(invalid) => _ = refused.insert(name.clone(), invalid),
+            }
+        }
+        (servers, refused)
     }
 
     async fn bind(
@@ -228,7 +257,7 @@ impl Applier {
         make_way: bool,
     ) -> Plan<Vec<TcpListener>> {
         let workers = self.workers.len();
-        let make = |open: &BTreeMap<SocketAddr, Standing>, in_force: &BTreeMap<_, _>| {
+        let make = |open: &BTreeMap<SocketAddr, Terms>, in_force: &BTreeMap<_, _>| {
             let open: BTreeSet<_> = open.keys().copied().collect();
             plan(in_force, candidates.clone(), &open, |address| listener::bind(address, workers))
         };
@@ -250,12 +279,17 @@ impl Applier {
             return;
         }
         for listener in self.forms.listeners.clone().into_values() {
-            let standing = Standing { name: listener.name.as_str().into(), limits: listener.limits };
+            let terms = Terms {
+                name: listener.name.as_str().into(),
+                limits: listener.limits,
+                protocol: listener.protocol,
+                tls: self.servers.get(&listener.name).cloned(),
+            };
             if let Some(sockets) = bound.remove(&listener.address) {
-                self.open(listener.address, standing, sockets).await;
-            } else if self.open.get(&listener.address).is_some_and(|before| *before != standing) {
-                self.workers.update(listener.address, &standing.name, standing.limits).await;
-                self.open.insert(listener.address, standing);
+                self.open(listener.address, terms, sockets).await;
+            } else if self.open.get(&listener.address).is_some_and(|before| *before != terms) {
+                self.workers.update(listener.address, &terms).await;
+                self.open.insert(listener.address, terms);
             }
         }
         self.open_fallback_again().await;
@@ -265,14 +299,14 @@ impl Applier {
     async fn open_fallback_again(&mut self) {
         let Some(address) = self.fallback.filter(|_| !self.stands_any()) else { return };
         if let Some(before) = self.open.get_mut(&address) {
-            if *before != Standing::fallback() {
-                *before = Standing::fallback();
-                self.workers.update(address, FALLBACK_NAME, Limits::default()).await;
+            if *before != fallback() {
+                *before = fallback();
+                self.workers.update(address, &fallback()).await;
             }
             return;
         }
         match listener::bind(address, self.workers.len()) {
-            Ok(sockets) => self.open(address, Standing::fallback(), sockets).await,
+            Ok(sockets) => self.open(address, fallback(), sockets).await,
             Err(e) => tracing::error!("cannot listen on {address} again: {e}; trying again"),
         }
     }
@@ -294,10 +328,11 @@ impl Applier {
         self.forms.listeners.values().any(|listener| self.open.contains_key(&listener.address))
     }
 
-    async fn open(&mut self, address: SocketAddr, standing: Standing, sockets: Vec<TcpListener>) {
-        self.workers.open(address, &standing.name, standing.limits, sockets).await;
-        tracing::info!("listening on {address} ({})", standing.name);
-        self.open.insert(address, standing);
+    async fn open(&mut self, address: SocketAddr, terms: Terms, sockets: Vec<TcpListener>) {
+        self.workers.open(address, &terms, sockets).await;
+        let tls = if terms.tls.is_some() { ", TLS" } else { "" };
+        tracing::info!("listening on {address} ({}{tls})", terms.name);
+        self.open.insert(address, terms);
     }
 
     async fn close(&mut self, address: SocketAddr) {
@@ -324,10 +359,9 @@ impl Applier {
     }
 }
 
-impl Standing {
-    fn fallback() -> Self {
-        Self { name: FALLBACK_NAME.into(), limits: Limits::default() }
-    }
+/// What is offered on the address of `--listen`.
+fn fallback() -> Terms {
+    Terms::plain(FALLBACK_NAME, Limits::default())
 }
 
 impl Applied {

@@ -61,19 +61,24 @@ pub(super) fn compile(
 /// The entry of a service that exists: one that is declared, or has backends and is not refused.
 fn entry(name: &ServiceName, forms: &Forms, before: Option<&ServiceEntry>) -> Option<Arc<ServiceEntry>> {
     let backends = forms.backends.get(name);
-    let service = match forms.services.get(name) {
-        Some(service) => Arc::clone(service),
+    let (service, tls) = match forms.services.get(name) {
+        Some(service) => (Arc::clone(service), forms.clients.get(name).cloned()),
         None if backends.is_none() => return None,
         // Its policy is not known here: it goes on as it was, if it was there, and not by defaults that nobody wants.
-        None if forms.refuses_service(name) => Arc::clone(&before?.service),
-        None => Arc::new(Service::with_defaults(name.clone())),
+        None if forms.refuses_service(name) => (Arc::clone(&before?.service), before?.tls.clone()),
+        None => (Arc::new(Service::with_defaults(name.clone())), None),
     };
+    // Connections that speak something else must not be used any more.
+    let speaks_the_same = before.is_some_and(|entry| {
+        entry.service.protocol == service.protocol
+            && entry.tls.as_ref().map(Arc::as_ptr) == tls.as_ref().map(Arc::as_ptr)
+    });
     let members: BTreeMap<_, _> = backends
         .into_iter()
         .flatten()
         .map(|(id, backend)| {
             let known = before.and_then(|entry| entry.members.get(id)).map(|member| &member.endpoint);
-            let same = known.filter(|endpoint| endpoint.address() == backend.address).cloned();
+            let same = known.filter(|e| speaks_the_same && e.address() == backend.address).cloned();
             let endpoint = same.unwrap_or_else(|| Endpoint::new(backend.key.clone(), backend.address));
             (id.clone(), Member { backend: Arc::clone(backend), endpoint })
         })
@@ -85,7 +90,7 @@ fn entry(name: &ServiceName, forms: &Forms, before: Option<&ServiceEntry>) -> Op
         .collect();
     let balance = balance::build(&service.lb_policy, &routable, before.map(|entry| &*entry.balance));
     let counters = before.map(|entry| Arc::clone(&entry.counters)).unwrap_or_default();
-    Some(Arc::new(ServiceEntry { service, balance, members, counters }))
+    Some(Arc::new(ServiceEntry { service, balance, tls, members, counters }))
 }
 
 #[cfg(test)]

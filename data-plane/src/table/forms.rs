@@ -12,13 +12,18 @@ use weir_proto::{
     Service, ServiceName, v1,
 };
 
-use crate::objects::{Objects, Received, ReceivedKey};
+use crate::{
+    objects::{Objects, Received, ReceivedKey},
+    tls,
+};
 
 /// The forms in force, by kind. An object that is refused has its previous form here, or none if it never had one.
 #[derive(Debug, Default)]
 pub(crate) struct Forms {
     pub(crate) listeners: BTreeMap<ListenerName, Listener>,
     pub(crate) services: HashMap<ServiceName, Arc<Service>>,
+    /// What services that speak TLS speak it by.
+    pub(crate) clients: HashMap<ServiceName, Arc<tls::Client>>,
     pub(crate) backends: HashMap<ServiceName, BTreeMap<BackendId, Arc<Backend>>>,
     pub(crate) routes: BTreeMap<RouteName, Arc<Route>>,
     /// What is wrong with the newest form of these.
@@ -50,13 +55,20 @@ impl Forms {
         for key in keys {
             match new.get(key) {
                 None => self.remove(key, &mut touched),
-                Some(received) => match form(key, received) {
-                    Ok(form) => self.set(key, form, &mut touched),
-                    Err(invalid) => self.refuse(key, invalid, old),
-                },
+                Some(received) => self.take(key, received, &mut touched, old),
             }
         }
         touched
+    }
+
+    /// Tries again to bring services into force that are valid and refused: those whose files could not be used.
+    pub(crate) fn retry_services(&mut self, objects: &Objects, touched: &mut Touched) {
+        let keys = self.refused.keys().filter(|key| key.kind == ObjectKind::Service as u8);
+        for key in keys.cloned().collect::<Vec<_>>() {
+            if let Some(received) = objects.get(&key) {
+                self.take(&key, received, touched, objects);
+            }
+        }
     }
 
     /// The newest form of the object is not to be had: it keeps the one in force, whose bytes `old` has unless they
@@ -79,13 +91,20 @@ impl Forms {
         self.refused.contains_key(&ReceivedKey::from(&key))
     }
 
-    fn set(&mut self, key: &ReceivedKey, form: Form, touched: &mut Touched) {
+    fn take(&mut self, key: &ReceivedKey, received: &Received, touched: &mut Touched, old: &Objects) {
+        if let Err(invalid) = form(key, received).and_then(|form| self.set(key, form, touched)) {
+            self.refuse(key, invalid, old);
+        }
+    }
+
+    fn set(&mut self, key: &ReceivedKey, form: Form, touched: &mut Touched) -> Result<(), Invalid> {
         match form {
             Form::Listener(listener) => {
                 touched.listeners.insert(listener.name.clone(), listener);
-                return;
+                return Ok(());
             }
             Form::Service(service) => {
+                self.set_client(&service)?;
                 touched.services.insert(service.name.clone());
                 self.services.insert(service.name.clone(), Arc::new(service));
             }
@@ -100,6 +119,21 @@ impl Forms {
             }
         }
         self.accept(key);
+        Ok(())
+    }
+
+    /// Has the service's files read, unless they belong to settings that have not changed.
+    fn set_client(&mut self, service: &Service) -> Result<(), Invalid> {
+        let Some(settings) = &service.tls else {
+            self.clients.remove(&service.name);
+            return Ok(());
+        };
+        let known = self.clients.get(&service.name);
+        if known.is_none_or(|client| !client.is_of(settings, service.protocol)) {
+            let client = tls::Client::load(settings, service.protocol)?;
+            self.clients.insert(service.name.clone(), client);
+        }
+        Ok(())
     }
 
     fn remove(&mut self, key: &ReceivedKey, touched: &mut Touched) {
@@ -110,6 +144,7 @@ impl Forms {
                 self.listeners.remove(name);
             }
             Ok(ObjectKind::Service) => {
+                self.clients.remove(name);
                 if let Some((service, _)) = self.services.remove_entry(name) {
                     touched.services.insert(service);
                 }

@@ -1,7 +1,7 @@
 //! Takes connections from one socket, within the listener's limit, until it is told to stop.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     io,
     net::SocketAddr,
     rc::Rc,
@@ -17,10 +17,10 @@ use tokio::{
     time::{self, Duration, Instant},
 };
 use tokio_util::sync::CancellationToken;
-use weir_proto::Limits;
+use weir_proto::{Limits, ListenerProtocol};
 
-use super::local::Local;
-use crate::downstream;
+use super::{local::Local, terms::Terms};
+use crate::{downstream, tls};
 
 /// How long to wait when there is no room for clients, or the system has no descriptors left: a full queue must not be
 /// spun on.
@@ -33,8 +33,7 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Listener {
     address: SocketAddr,
-    name: RefCell<Arc<str>>,
-    limits: Cell<Limits>,
+    terms: RefCell<Terms>,
     /// Connections at all workers.
     open: Arc<AtomicU32>,
     closing: CancellationToken,
@@ -52,22 +51,31 @@ pub(super) struct Accepting {
 struct Place(Arc<AtomicU32>);
 
 impl Listener {
-    pub(super) fn new(address: SocketAddr, name: Arc<str>, limits: Limits, open: Arc<AtomicU32>) -> Self {
+    pub(super) fn new(address: SocketAddr, terms: Terms, open: Arc<AtomicU32>) -> Self {
         let closing = CancellationToken::new();
-        Self { address, name: RefCell::new(name), limits: Cell::new(limits), open, closing }
+        Self { address, terms: RefCell::new(terms), open, closing }
     }
 
-    pub(super) fn update(&self, name: Arc<str>, limits: Limits) {
-        self.name.replace(name);
-        self.limits.set(limits);
+    pub(super) fn update(&self, terms: Terms) {
+        self.terms.replace(terms);
     }
 
     pub(crate) fn name(&self) -> Arc<str> {
-        Arc::clone(&self.name.borrow())
+        Arc::clone(&self.terms.borrow().name)
     }
 
     pub(crate) fn limits(&self) -> Limits {
-        self.limits.get()
+        self.terms.borrow().limits
+    }
+
+    /// Which versions of HTTP a new connection may speak.
+    pub(crate) fn protocol(&self) -> ListenerProtocol {
+        self.terms.borrow().protocol
+    }
+
+    /// What a new connection must speak TLS by; None: it is in the clear.
+    pub(crate) fn tls(&self) -> Option<Arc<tls::Server>> {
+        self.terms.borrow().tls.clone()
     }
 
     /// Whether its connections should end with the request that they have.
@@ -81,7 +89,7 @@ impl Listener {
 
     fn place(&self) -> Option<Place> {
         let place = Place(Arc::clone(&self.open));
-        (self.open.fetch_add(1, Relaxed) < self.limits.get().max_connections).then_some(place)
+        (self.open.fetch_add(1, Relaxed) < self.terms.borrow().limits.max_connections).then_some(place)
     }
 }
 
@@ -239,7 +247,7 @@ mod tests {
             }));
             let socket = listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1).unwrap().remove(0);
             let address = socket.local_addr().unwrap();
-            let listener = Listener::new(address, "test".into(), Limits::default(), Arc::default());
+            let listener = Listener::new(address, Terms::plain("test", Limits::default()), Arc::default());
             let accepting = Accepting::start(&local, Rc::new(listener), socket).unwrap();
             let mut first = TcpStream::connect(address).await.unwrap();
             assert!(asked(&mut first, Duration::from_secs(10)).await.is_some());

@@ -49,8 +49,8 @@ async fn run(local: &Rc<Local>, mut commands: mpsc::Receiver<Command>) {
 
 async fn obey(local: &Rc<Local>, open: &mut HashMap<SocketAddr, Accepting>, command: Command) {
     match command {
-        Command::Open { address, name, limits, open: connections, socket } => {
-            let listener = Rc::new(Listener::new(address, name, limits, connections));
+        Command::Open { address, terms, open: connections, socket } => {
+            let listener = Rc::new(Listener::new(address, terms, connections));
             match Accepting::start(local, listener, socket) {
                 Ok(accepting) => {
                     open.insert(address, accepting);
@@ -58,9 +58,9 @@ async fn obey(local: &Rc<Local>, open: &mut HashMap<SocketAddr, Accepting>, comm
                 Err(e) => tracing::error!("cannot accept on {address}: {e}; another worker may still do"),
             }
         }
-        Command::Update { address, name, limits } => {
+        Command::Update { address, terms } => {
             if let Some(accepting) = open.get(&address) {
-                accepting.listener().update(name, limits);
+                accepting.listener().update(terms);
             }
         }
         Command::Close { address, done } => {

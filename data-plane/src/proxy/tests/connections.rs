@@ -10,7 +10,7 @@ use tokio::{
 use weir_proto::Limits;
 
 use super::harness::{Backend, Proxy, until, via, web};
-use crate::{access_log::AccessLog, listener};
+use crate::{access_log::AccessLog, listener, worker::Terms};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
@@ -116,7 +116,7 @@ async fn limits_change_without_a_new_socket() {
     let backend = Backend::named("a").await;
     let proxy = Proxy::of(vec![web(&[backend.address])]).await;
     let limits = Limits { max_connections: 1, ..Limits::default() };
-    proxy.workers.update(proxy.address, "renamed", limits).await;
+    proxy.workers.update(proxy.address, &Terms::plain("renamed", limits)).await;
     proxy.workers.barrier().await;
     let mut first = proxy.client().await;
     first.ask(GET).await;

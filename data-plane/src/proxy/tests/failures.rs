@@ -240,6 +240,7 @@ async fn a_fault_of_ours_ends_one_request_and_nothing_else() {
     let faulty = Arc::new(ServiceEntry {
         service: Arc::clone(&form.service),
         balance: Arc::new(Faulty),
+        tls: None,
         members: form.members.clone(),
         counters: Arc::clone(&form.counters),
     });

@@ -29,7 +29,7 @@ use crate::{
     objects::Position,
     router::Router,
     table::{Member, ServiceEntry, SharedTable, Table},
-    worker::Workers,
+    worker::{Terms, Workers},
 };
 
 /// No step of a test takes longer; one that does has failed.
@@ -79,7 +79,7 @@ impl Proxy {
         let workers = Workers::start(2, &id, &table, log).unwrap();
         let sockets = listener::bind(LOCALHOST, 2).unwrap();
         let address = sockets[0].local_addr().unwrap();
-        workers.open(address, "test", limits, sockets).await;
+        workers.open(address, &Terms::plain("test", limits), sockets).await;
         Self { workers, table, address }
     }
 
@@ -139,6 +139,7 @@ pub(super) fn service(
     Arc::new(ServiceEntry {
         balance: balance::build(&service.lb_policy, &routable, None),
         service: Arc::new(service),
+        tls: None,
         members: members.into_iter().collect(),
         counters: Arc::default(),
     })
