@@ -3,6 +3,10 @@
 mod chunked;
 mod content;
 mod facts;
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod reference;
 pub(crate) mod request;
 pub(crate) mod response;
 mod section;

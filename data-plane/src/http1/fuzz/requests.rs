@@ -1,0 +1,93 @@
+//! The heads of requests.
+
+use bolero::check;
+
+use super::{
+    super::{
+        reference::{self, Limits},
+        request::parse,
+        write,
+    },
+    recipe::cook,
+};
+use crate::{http1::Framing, message::RequestHead};
+
+const MAX_BYTES: usize = 4096;
+const LIMITS: Limits = Limits { line: 8192, fields: 100 };
+
+const SEEDS: &[&[u8]] = &[
+    b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /a/b?c=d&e=%20 HTTP/1.1\r\nHost: shop.example:8080\r\nUser-Agent: x/1.0\r\nAccept: */*\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+    b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+    b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    b"\r\nPUT http://a:1/b HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n",
+    b"OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n",
+    b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n",
+];
+
+#[test]
+fn requests() {
+    check!(name = "requests").for_each(|input: &[u8]| {
+        let text = cook(input, SEEDS);
+        is_read_as_the_reference_reads_it(&text);
+        is_read_the_same_in_pieces(&text);
+    });
+}
+
+fn is_read_as_the_reference_reads_it(text: &[u8]) {
+    let mut head = RequestHead::default();
+    let parsed = parse(text, MAX_BYTES, LIMITS.fields, &mut head).ok().flatten();
+    let expected = reference::request(text, &LIMITS).filter(|(head, _)| head.len <= MAX_BYTES);
+    assert_eq!(
+        parsed.map(|parsed| (parsed.bytes, parsed.framing)),
+        expected.as_ref().map(|(head, framing)| (head.len, *framing))
+    );
+    let (Some(parsed), Some((expected, _))) = (parsed, expected) else { return };
+    let latin1 = |bytes: &[u8]| bytes.iter().map(|byte| char::from(*byte)).collect::<String>();
+    let fields: Vec<_> =
+        head.fields.iter().map(|field| (latin1(field.spelling), latin1(field.value))).collect();
+    assert_eq!(fields, expected.fields);
+    is_known_to_httparse(text, &head, parsed.bytes);
+    is_written_as_it_was_read(&head, parsed.framing);
+}
+
+fn is_known_to_httparse(text: &[u8], head: &RequestHead, bytes: usize) {
+    let mut fields = [httparse::EMPTY_HEADER; 128];
+    let mut request = httparse::Request::new(&mut fields);
+    assert_eq!(request.parse(text), Ok(httparse::Status::Complete(bytes)));
+    assert_eq!(request.method, Some(head.method.as_str()));
+    let theirs = request.headers.iter().map(|field| (field.name.as_bytes(), field.value));
+    assert!(theirs.eq(head.fields.iter().map(|field| (field.spelling, field.value))));
+}
+
+fn is_written_as_it_was_read(head: &RequestHead, framing: Framing) {
+    if head.target().is_empty() {
+        return;
+    }
+    let mut out = Vec::new();
+    write::request_line(&mut out, &head.method, head.target());
+    write::fields(&mut out, &head.fields);
+    out.extend_from_slice(b"\r\n");
+    let mut again = RequestHead::default();
+    let parsed = parse(&out, 2 * MAX_BYTES, LIMITS.fields, &mut again).unwrap().unwrap();
+    assert_eq!((parsed.bytes, parsed.framing), (out.len(), framing));
+    assert_eq!((again.method, again.fields.len()), (head.method.clone(), head.fields.len()));
+    assert!(again.fields.iter().eq(head.fields.iter()));
+}
+
+/// The beginning of what is read asks for more, and what is refused stays refused whatever follows.
+fn is_read_the_same_in_pieces(text: &[u8]) {
+    let mut head = RequestHead::default();
+    let mut outcome =
+        |text: &[u8]| parse(text, MAX_BYTES, LIMITS.fields, &mut head).map(|parsed| parsed.map(|p| p.bytes));
+    let whole = outcome(text);
+    let end = whole.as_ref().ok().copied().flatten().unwrap_or(text.len());
+    for len in 0..end {
+        match outcome(&text[..len]) {
+            Ok(None) => {}
+            Err(_) if whole.is_err() => {}
+            early => panic!("{early:?} after {len} bytes, then {whole:?}"),
+        }
+    }
+}
