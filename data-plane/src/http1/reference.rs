@@ -54,7 +54,7 @@ pub(super) fn chunked(text: &[u8]) -> Option<(Vec<u8>, usize)> {
         let line = latin1(&text[at..at + len]);
         at += len + 2;
         let digits = line.split(';').next()?;
-        extensions += len - digits.len();
+        extensions += len - digits.chars().count();
         let good = digits.bytes().all(|byte| byte.is_ascii_hexdigit()) && digits.len() <= 16;
         if !good || extensions > 4096 || line.chars().any(|char| char.is_ascii_control()) {
             return None;
