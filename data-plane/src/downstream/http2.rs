@@ -1,0 +1,98 @@
+//! HTTP/2 with a client: many requests at a time on one connection, each in a task of its own. RFC 9113.
+
+mod body;
+mod delivery;
+mod driver;
+mod inbound;
+mod interim;
+mod stream;
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use h2::server::{Builder, Connection};
+use tokio::time;
+
+pub(crate) use self::{body::Body, interim::Interim};
+use self::{
+    driver::{Driver, End},
+    stream::Streams,
+};
+use super::{
+    Client, close,
+    close::Ending,
+    guard::{Guard, Wire},
+};
+use crate::{
+    buffer::Buffer,
+    reason::Reason,
+    stream::{Io, Stream},
+};
+
+/// What a client may send of one request's body before it is taken.
+const STREAM_WINDOW: u32 = 64 * 1024;
+
+/// What a client may send of all bodies before they are taken.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// What is kept of one response for the socket to take.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// Streams that were reset and whose frames may still come.
+const MAX_RESET_STREAMS: usize = 32;
+
+/// Streams that the client resets before they were looked at.
+const MAX_RESET_BEFORE_ACCEPT: usize = 100;
+
+/// Streams that we had to reset for a fault of the client, over the life of a connection.
+const MAX_FAULTS: usize = 1_000;
+
+/// Serves a connection to its end. `read` is what was read of it before it was known to be HTTP/2. Dropped, it is cut.
+pub(crate) async fn serve(client: &Rc<Client>, stream: Stream, read: Buffer) {
+    let wire = Wire::new(client, stream, read);
+    let streams = Rc::new(Streams::new());
+    let end = match handshake(client, &wire).await {
+        Some(connection) => Driver::new(client, &wire, &streams, connection).run().await,
+        None => End::Quiet,
+    };
+    let Some(stream) = wire.take_stream() else { return };
+    let ending = match end {
+        End::Quiet => Ending::Linger,
+        End::Stuck => Ending::Reset,
+    };
+    close::close(client, Io::new(stream), ending).await;
+}
+
+/// None if the client does not begin as it must, or not in time.
+async fn handshake(client: &Rc<Client>, wire: &Rc<Wire>) -> Option<Connection<Guard, Bytes>> {
+    let limits = client.listener.limits();
+    let handshake = Builder::new()
+        .max_concurrent_streams(limits.max_concurrent_streams)
+        .max_header_list_size(limits.max_header_bytes)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_concurrent_reset_streams(MAX_RESET_STREAMS)
+        .max_pending_accept_reset_streams(MAX_RESET_BEFORE_ACCEPT)
+        .max_local_error_reset_streams(Some(MAX_FAULTS))
+        .handshake::<_, Bytes>(Guard(Rc::clone(wire)));
+    let closing = async {
+        client.listener.closing().await;
+        time::sleep(driver::CLOSING_TIMEOUT).await;
+    };
+    tokio::select! {
+        biased;
+        connection = handshake => match connection {
+            Ok(connection) => Some(connection),
+            Err(e) => {
+                tracing::debug!("{}: no HTTP/2: {e}", client.peer);
+                None
+            }
+        },
+        () = time::sleep(limits.header_timeout) => {
+            client.refused(Reason::HeaderTimeout, limits.header_timeout);
+            None
+        }
+        () = closing => None,
+    }
+}

@@ -1,0 +1,191 @@
+//! Drives a connection: takes its requests, watches its limits and times, and ends it.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use h2::server::Connection;
+use tokio::{
+    task,
+    time::{Duration, Instant},
+};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::{
+    super::{
+        Client,
+        guard::{Guard, Wire},
+    },
+    stream::{self, Streams},
+};
+use crate::{alarm::Alarm, reason::Reason};
+
+/// How long a client may take to agree to the end of a connection without requests.
+pub(super) const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long our last words may take to leave.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// All that was to be said has been written.
+    Quiet,
+    /// The client takes nothing any more.
+    Stuck,
+}
+
+pub(super) struct Driver<'a> {
+    client: &'a Rc<Client>,
+    wire: &'a Rc<Wire>,
+    streams: &'a Rc<Streams>,
+    connection: Connection<Guard, Bytes>,
+    closing: Pin<Box<WaitForCancellationFutureOwned>>,
+    alarm: Alarm,
+    phase: Phase,
+    /// Requests so far.
+    requests: u32,
+}
+
+/// How far the end of a connection is.
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    Open,
+    /// The client was told to begin no more requests, at that time.
+    Draining(Instant),
+    /// The client was told that all is over, at that time.
+    Ending(Instant),
+}
+
+/// A time that runs out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    /// For the rest of a header.
+    Header,
+    /// Without a request.
+    Idle,
+    /// Without reading.
+    Stuck,
+    /// For the end.
+    End,
+}
+
+impl<'a> Driver<'a> {
+    pub(super) fn new(
+        client: &'a Rc<Client>,
+        wire: &'a Rc<Wire>,
+        streams: &'a Rc<Streams>,
+        connection: Connection<Guard, Bytes>,
+    ) -> Self {
+        Self {
+            client,
+            wire,
+            streams,
+            connection,
+            closing: Box::pin(client.listener.closing_owned()),
+            alarm: Alarm::default(),
+            phase: Phase::Open,
+            requests: 0,
+        }
+    }
+
+    pub(super) async fn run(mut self) -> End {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            if self.poll_requests(cx).is_ready() {
+                return Poll::Ready(End::Quiet);
+            }
+            self.wire.accepted(self.requests);
+            if self.wire.is_overdrawn() && !matches!(self.phase, Phase::Ending(_)) {
+                tracing::debug!("{}: ended for making work without asking for any", self.client.peer);
+                self.end(h2::Reason::ENHANCE_YOUR_CALM);
+                continue;
+            }
+            if matches!(self.phase, Phase::Open) && self.is_closing(cx) {
+                self.drain();
+                continue;
+            }
+            let (deadline, due) = self.deadline();
+            if self.alarm.poll(cx, deadline).is_pending() {
+                return Poll::Pending;
+            }
+            match due {
+                Due::Header => {
+                    let timeout = self.client.listener.limits().header_timeout;
+                    self.client.refused(Reason::HeaderTimeout, timeout);
+                    self.end(h2::Reason::ENHANCE_YOUR_CALM);
+                }
+                Due::Idle => self.drain(),
+                Due::Stuck => return Poll::Ready(End::Stuck),
+                Due::End => return Poll::Ready(End::Quiet),
+            }
+        }
+    }
+
+    /// Ready when the connection has ended.
+    fn poll_requests(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match std::task::ready!(self.connection.poll_accept(cx)) {
+                Some(Ok((request, respond))) => {
+                    self.requests += 1;
+                    let active = self.streams.begin();
+                    task::spawn_local(stream::serve(
+                        Rc::clone(self.client),
+                        Rc::clone(self.wire),
+                        active,
+                        request,
+                        respond,
+                    ));
+                }
+                Some(Err(e)) => {
+                    tracing::debug!("{}: {e}", self.client.peer);
+                    return Poll::Ready(());
+                }
+                None => return Poll::Ready(()),
+            }
+        }
+    }
+
+    fn is_closing(&mut self, cx: &mut Context<'_>) -> bool {
+        self.client.listener.is_closing() || self.closing.as_mut().poll(cx).is_ready()
+    }
+
+    /// Tells the client to begin no more requests; those that it has begun are served.
+    fn drain(&mut self) {
+        self.connection.graceful_shutdown();
+        self.phase = Phase::Draining(Instant::now());
+    }
+
+    fn end(&mut self, reason: h2::Reason) {
+        self.connection.abrupt_shutdown(reason);
+        self.phase = Phase::Ending(Instant::now());
+    }
+
+    /// The first of the times that may run out.
+    fn deadline(&self) -> (Instant, Due) {
+        let limits = self.client.listener.limits();
+        if let Phase::Ending(since) = self.phase {
+            return (since + LAST_WORDS, Due::End);
+        }
+        let idle = match (self.streams.idle_since(), self.phase) {
+            // Nothing runs out but what is looked at now and then.
+            (None, _) => (Instant::now() + limits.idle_timeout, None),
+            (Some(since), Phase::Draining(began)) => (since.max(began) + CLOSING_TIMEOUT, Some(Due::End)),
+            (Some(since), _) => (since + limits.idle_timeout, Some(Due::Idle)),
+        };
+        let header = self.wire.unfinished().map(|since| (since + limits.header_timeout, Due::Header));
+        let stuck = self.wire.blocked().map(|since| (since + limits.send_timeout, Due::Stuck));
+        let first = (idle.0, idle.1.unwrap_or(Due::Idle));
+        [header, stuck]
+            .into_iter()
+            .flatten()
+            .fold(first, |first, other| if other.0 < first.0 { other } else { first })
+    }
+}

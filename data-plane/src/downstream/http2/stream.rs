@@ -1,0 +1,164 @@
+//! One request of a connection, from its head to the end of the response, in a task of its own.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use h2::{RecvStream, server::SendResponse};
+use http::{Method, Request, StatusCode};
+use tokio::time::{Duration, Instant};
+
+use super::{
+    super::{self as downstream, Client, guard::Wire},
+    Body, Interim,
+    delivery::Delivery,
+    inbound::{self, Refusal},
+};
+use crate::{
+    alarm::Alarm,
+    body::RequestBody,
+    http2::fields,
+    message::{RequestHead, ResponseHead},
+    proxy,
+    reason::Reason,
+    reply::Reply,
+};
+
+/// The requests of a connection that have not ended.
+#[derive(Debug)]
+pub(super) struct Streams {
+    active: Cell<usize>,
+    idle_since: Cell<Instant>,
+}
+
+/// One of them, while it lives.
+#[derive(Debug)]
+pub(super) struct Active(Rc<Streams>);
+
+impl Streams {
+    pub(super) fn new() -> Self {
+        Self { active: Cell::new(0), idle_since: Cell::new(Instant::now()) }
+    }
+
+    pub(super) fn begin(self: &Rc<Self>) -> Active {
+        self.active.set(self.active.get() + 1);
+        Active(Rc::clone(self))
+    }
+
+    /// Since when there is none.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        (self.active.get() == 0).then(|| self.idle_since.get())
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.active.set(self.0.active.get() - 1);
+        self.0.idle_since.set(Instant::now());
+    }
+}
+
+/// Serves a request. Ends early when the client resets the stream, or the connection ends.
+pub(super) async fn serve(
+    client: Rc<Client>,
+    wire: Rc<Wire>,
+    _active: Active,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+) {
+    let (parts, incoming) = request.into_parts();
+    let respond = RefCell::new(respond);
+    let limits = client.listener.limits();
+    let mut head = RequestHead::default();
+    let length = match inbound::convert(&parts, incoming.is_end_stream(), &limits, &mut head) {
+        Ok(length) => length,
+        Err(refusal) => return refuse(&client, &wire, &respond, refusal),
+    };
+    drop(parts);
+    let to_head = head.method == Method::HEAD;
+    let mut alarm = Alarm::default();
+    let body = RequestBody::Http2(Box::new(Body::new(incoming, length, &limits)));
+    let reply = {
+        let interim = downstream::Interim::Http2(Interim::new(&respond));
+        let mut reply = pin!(proxy::serve(&client, &mut head, body, interim, &mut alarm));
+        poll_fn(|cx| {
+            if poll_reset(&respond, cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            reply.as_mut().poll(cx).map(Some)
+        })
+        .await
+    };
+    if let Some(reply) = reply {
+        deliver(&client, &wire, respond.into_inner(), reply, to_head).await;
+    }
+}
+
+async fn deliver(
+    client: &Client,
+    wire: &Wire,
+    mut respond: SendResponse<Bytes>,
+    mut reply: Reply<'_>,
+    to_head: bool,
+) {
+    if to_head {
+        reply.forget_text();
+    }
+    let mut alarm = Alarm::default();
+    let delivered = match Delivery::begin(client, wire, &mut respond, &mut reply, to_head) {
+        Ok(mut delivery) => poll_fn(|cx| delivery.poll(cx, &mut alarm)).await,
+        Err(reason) => Err(reason),
+    };
+    match delivered {
+        Ok(()) => {
+            wire.answered();
+            reply.complete();
+        }
+        Err(Reason::ClientGone) => drop(reply),
+        Err(reason) => {
+            // Cut short, it must not look complete.
+            let code =
+                if reason == Reason::ClientStalled { h2::Reason::CANCEL } else { h2::Reason::INTERNAL_ERROR };
+            respond.send_reset(code);
+            reply.fail(reason);
+        }
+    }
+}
+
+/// What is not handed on to anybody.
+fn refuse(client: &Client, wire: &Wire, respond: &RefCell<SendResponse<Bytes>>, refusal: Refusal) {
+    wire.refused();
+    let mut respond = respond.borrow_mut();
+    match refusal {
+        Refusal::Reset => {
+            client.refused(Reason::RequestMalformed, Duration::ZERO);
+            respond.send_reset(h2::Reason::PROTOCOL_ERROR);
+        }
+        Refusal::Answer(reason) => {
+            client.refused(reason, Duration::ZERO);
+            // It fails only where the client has gone.
+            let _ = respond.send_response(response(&ResponseHead::new(reason.status())), true);
+        }
+    }
+}
+
+/// The head of a response as HTTP/2's codec takes it.
+pub(super) fn response(head: &ResponseHead) -> http::Response<()> {
+    let mut response = http::Response::new(());
+    *response.status_mut() = head.status;
+    *response.headers_mut() = fields::to_map(&head.fields);
+    if head.status.is_informational() || head.status == StatusCode::NO_CONTENT {
+        response.headers_mut().remove(http::header::CONTENT_LENGTH);
+    }
+    response
+}
+
+/// Ready when the client has reset the stream, or the connection has ended. For the time before the response.
+fn poll_reset(respond: &RefCell<SendResponse<Bytes>>, cx: &mut Context<'_>) -> Poll<()> {
+    respond.borrow_mut().poll_reset(cx).map(|_| ())
+}

@@ -1,0 +1,3 @@
+//! HTTP/2 as clients and backends speak it: what both sides of the proxy share. RFC 9113.
+
+pub(crate) mod fields;

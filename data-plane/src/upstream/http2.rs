@@ -1,0 +1,196 @@
+//! HTTP/2 with backends: the requests of a worker share a few connections to each of them. RFC 9113.
+
+mod body;
+mod connection;
+mod outbound;
+mod pool;
+mod upload;
+
+use std::{future::poll_fn, task::Poll};
+
+use bytes::Bytes;
+use h2::{
+    RecvStream, SendStream,
+    client::{ResponseFuture, SendRequest},
+};
+use http::{Method, Response, StatusCode};
+use tokio::time::{self, Instant};
+
+use self::{
+    connection::Connection,
+    pool::{Connecting, Place, Waiting},
+};
+pub(crate) use self::{body::Body, pool::Pool, upload::Upload};
+use super::{Answer, Attempt, Clock, Failure, Unsent, Upload as AnyUpload, connect};
+use crate::{
+    body::{RequestBody, ResponseBody},
+    downstream::Interim,
+    headers::{self, Upgrade},
+    message::ResponseHead,
+    reason::Reason,
+    retry::Progress,
+};
+
+/// More responses before the last one are no response.
+const MAX_INTERIM: usize = 10;
+
+type Failed = (Reason, Progress);
+
+/// See `upstream::send`.
+pub(super) async fn send<'a>(
+    attempt: Attempt<'_>,
+    body: RequestBody<'a>,
+    clock: &mut Clock<'_>,
+    interim: &mut Interim<'_>,
+) -> Result<Answer<'a>, Failure<'a>> {
+    loop {
+        let place = match place(&attempt, clock).await {
+            Ok(place) => place,
+            Err(reason) => return Err(failed(reason, Progress::NotConnected, Some(body))),
+        };
+        if attempt.endpoint.is_retired() {
+            return Err(Failure::Retired(Unsent::Body(body)));
+        }
+        let (response, out) = match begin(&attempt, place.sender(), &body) {
+            Ok(begun) => begun,
+            // It takes no more requests: as if it had not been there.
+            Err(None) => {
+                place.retire();
+                continue;
+            }
+            Err(Some(reason)) => return Err(failed(reason, Progress::Answered, Some(body))),
+        };
+        let mut upload = Upload::new(body, out);
+        return match exchange(&attempt, response, &mut upload, clock, interim).await {
+            Ok((head, incoming)) => {
+                let body = match Body::new(&attempt.head.method, &head, incoming, place) {
+                    Ok(body) => body,
+                    Err(reason) => return Err(failed(reason, Progress::Answered, None)),
+                };
+                let body = ResponseBody::Http2(Box::new(body));
+                Ok(Answer { head, body, upload: AnyUpload::Http2(upload) })
+            }
+            Err((reason, progress)) => {
+                let whole = upload.is_untouched().then(|| upload.into_body());
+                Err(failed(reason, progress, whole))
+            }
+        };
+    }
+}
+
+fn failed(reason: Reason, progress: Progress, body: Option<RequestBody<'_>>) -> Failure<'_> {
+    Failure::Failed { reason, progress, request: body.map(Unsent::Body) }
+}
+
+/// A place on a connection that is there, on a new one, or on the first that has one again.
+async fn place(attempt: &Attempt<'_>, clock: &Clock<'_>) -> Result<Place, Reason> {
+    let Attempt { local, service, endpoint, .. } = attempt;
+    let timeouts = &service.service.timeouts;
+    let slot = local.http2().slot(endpoint, timeouts.connection_idle);
+    if let Some(place) = slot.place() {
+        local.counters().upstream_reused.add(1);
+        return Ok(place);
+    }
+    let timeout = clock.cap(timeouts.connect);
+    let deadline = Instant::now() + timeout;
+    loop {
+        if slot.may_connect() {
+            let connecting = Connecting::begin(&slot);
+            let open = async {
+                let stream = connect(service, endpoint, timeout).await?;
+                Connection::open(local, stream).await
+            };
+            let connection = time::timeout_at(deadline, open).await.unwrap_or(Err(Reason::ConnectTimeout))?;
+            connecting.done(connection);
+        } else {
+            let waiting = Waiting::begin(&slot);
+            time::timeout_at(deadline, waiting.ended()).await.map_err(|_| Reason::ConnectTimeout)?;
+        }
+        if let Some(place) = slot.place() {
+            return Ok(place);
+        }
+    }
+}
+
+/// Hands the head to the connection. None if that takes no more.
+fn begin(
+    attempt: &Attempt<'_>,
+    mut sender: SendRequest<Bytes>,
+    body: &RequestBody<'_>,
+) -> Result<(ResponseFuture, SendStream<Bytes>), Option<Reason>> {
+    let request = outbound::request(attempt.head, attempt.service.tls.is_some()).map_err(Some)?;
+    sender.send_request(request, body.is_ended()).map_err(|e| {
+        tracing::debug!("{}: {e}", attempt.endpoint.key());
+        None
+    })
+}
+
+/// Sends the body and reads the head of the response, both at once.
+async fn exchange(
+    attempt: &Attempt<'_>,
+    mut response: ResponseFuture,
+    upload: &mut Upload<'_>,
+    clock: &mut Clock<'_>,
+    interim: &mut Interim<'_>,
+) -> Result<(ResponseHead, RecvStream), Failed> {
+    let mut before = 0;
+    poll_fn(|cx| {
+        if let Poll::Ready(Err(reason)) = upload.poll(cx) {
+            return Poll::Ready(Err((reason, Progress::Answered)));
+        }
+        loop {
+            match response.poll_informational(cx) {
+                Poll::Pending => break,
+                Poll::Ready(None) => match std::pin::Pin::new(&mut response).poll(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(Ok(response)) => return Poll::Ready(read(response)),
+                    Poll::Ready(Err(e)) => return Poll::Ready(Err(classify(&e))),
+                },
+                Poll::Ready(Some(Err(e))) => return Poll::Ready(Err(classify(&e))),
+                Poll::Ready(Some(Ok(response))) => {
+                    before += 1;
+                    let mut head = outbound::response(&response).map_err(answered)?;
+                    if head.status == StatusCode::SWITCHING_PROTOCOLS || before > MAX_INTERIM {
+                        return Poll::Ready(Err((Reason::BackendMalformed, Progress::Answered)));
+                    }
+                    headers::response(&mut head, Upgrade::Strip, attempt.local.pseudonym());
+                    interim.send(&head);
+                }
+            }
+        }
+        interim.poll_write(cx);
+        if upload.is_done() && upload.body().poll_gone(cx).is_ready() {
+            return Poll::Ready(Err((Reason::ClientGone, Progress::Answered)));
+        }
+        clock.poll(cx, upload.flow()).map(|()| Err((Reason::ResponseTimeout, Progress::Answered)))
+    })
+    .await
+}
+
+fn read(response: Response<RecvStream>) -> Result<(ResponseHead, RecvStream), Failed> {
+    let (parts, incoming) = response.into_parts();
+    let head = outbound::response(&Response::from_parts(parts, ())).map_err(answered)?;
+    Ok((head, incoming))
+}
+
+fn answered(reason: Reason) -> Failed {
+    (reason, Progress::Answered)
+}
+
+/// What an error before the response means.
+fn classify(error: &h2::Error) -> Failed {
+    let refused = error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    // A connection that goes away fails those requests that it has not looked at.
+    if refused || (error.is_go_away() && error.is_remote()) {
+        (Reason::BackendReset, Progress::Refused)
+    } else if error.is_library() {
+        (Reason::BackendMalformed, Progress::Answered)
+    } else {
+        (Reason::BackendReset, Progress::Sent)
+    }
+}
+
+/// Whether a response never has a body, whatever it says.
+fn is_bodyless(method: &Method, status: StatusCode) -> bool {
+    *method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}

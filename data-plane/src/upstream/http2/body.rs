@@ -1,0 +1,98 @@
+//! A response's body, as it comes from an HTTP/2 backend.
+
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use h2::RecvStream;
+use http::Method;
+
+use super::{is_bodyless, pool::Place};
+use crate::{
+    body::Length,
+    headers,
+    http2::fields,
+    message::{Fields, ResponseHead},
+    reason::Reason,
+};
+
+/// The backend may send more only when what came was consumed. Holds a place on the connection until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Body {
+    /// None where there is no body: what comes nevertheless is refused.
+    incoming: Option<RecvStream>,
+    length: Length,
+    /// What came and was not consumed.
+    current: Bytes,
+    trailers: Option<Fields>,
+    ended: bool,
+    _place: Place,
+}
+
+impl Body {
+    pub(super) fn new(
+        method: &Method,
+        head: &ResponseHead,
+        incoming: RecvStream,
+        place: Place,
+    ) -> Result<Self, Reason> {
+        let declared = fields::content_length(&head.fields).map_err(|_| Reason::BackendMalformed)?;
+        let length = match declared {
+            _ if is_bodyless(method, head.status) || incoming.is_end_stream() => Length::Empty,
+            Some(n) => Length::Sized(n),
+            None => Length::Unknown,
+        };
+        let ended = length == Length::Empty;
+        let incoming = (!ended).then_some(incoming);
+        Ok(Self { incoming, length, current: Bytes::new(), trailers: None, ended, _place: place })
+    }
+
+    pub(crate) fn length(&self) -> Length {
+        self.length
+    }
+
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Reason>> {
+        ready!(self.poll_current(cx))?;
+        Poll::Ready(Ok(&self.current))
+    }
+
+    pub(crate) fn consume(&mut self, n: usize) {
+        let n = n.min(self.current.len());
+        self.current.advance(n);
+        if let Some(incoming) = &mut self.incoming {
+            // It fails only where more is released than came.
+            let _ = incoming.flow_control().release_capacity(n);
+        }
+    }
+
+    pub(crate) fn take_trailers(&mut self) -> Option<Fields> {
+        self.trailers.take()
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        let came = self.incoming.as_ref().is_none_or(RecvStream::is_end_stream);
+        self.current.is_empty() && (self.ended || came)
+    }
+
+    fn poll_current(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(Ok(())) };
+        while self.current.is_empty() && !self.ended {
+            match ready!(incoming.poll_data(cx)) {
+                Some(Ok(data)) => self.current = data,
+                Some(Err(_)) => return Poll::Ready(Err(Reason::BodyTruncated)),
+                None => {
+                    let trailers = ready!(incoming.poll_trailers(cx)).map_err(|_| Reason::BodyTruncated)?;
+                    self.trailers = trailers.map(|map| checked(&map)).transpose()?;
+                    self.ended = true;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn checked(map: &http::HeaderMap) -> Result<Fields, Reason> {
+    let mut trailers = Fields::default();
+    fields::from_map(map, &mut trailers).map_err(|_| Reason::BodyTruncated)?;
+    headers::clean_trailers(&mut trailers);
+    Ok(trailers)
+}
