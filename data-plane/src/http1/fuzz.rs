@@ -3,6 +3,7 @@
 //! `BOLERO_RANDOM_TEST_TIME_MS` says for how long each of them tries. What is kept in `__fuzz__` is tried first.
 
 mod bodies;
+mod peers;
 mod recipe;
 mod requests;
 mod responses;

@@ -15,7 +15,7 @@ use crate::{http1::Framing, message::RequestHead};
 const MAX_BYTES: usize = 4096;
 const LIMITS: Limits = Limits { line: 8192, fields: 100 };
 
-const SEEDS: &[&[u8]] = &[
+pub(super) const SEEDS: &[&[u8]] = &[
     b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
     b"GET /a/b?c=d&e=%20 HTTP/1.1\r\nHost: shop.example:8080\r\nUser-Agent: x/1.0\r\nAccept: */*\r\n\r\nGET / HTTP/1.1\r\n\r\n",
     b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
