@@ -1,57 +1,116 @@
-"""Where a proxy's time goes: system calls for each request by `strace`, functions by `perf`."""
+"""Where a proxy's time goes under a workload: functions by `perf`, system calls for each request by `strace`.
 
-import json
+Weir is built with symbols for that, as a release otherwise.
+"""
+
+import re
 import signal
 import subprocess
-import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from . import places
-from .process import OTHER_CORE, on_core, tree
+from .compare import Options, Turn, running
+from .measure import Cost
+from .process import tree, wait_until
 from .proxies import Peer
-from .running import backends, proxy
+from .workloads import WORKLOADS
+from .workloads.target import Target
 
 LOGS = places.CACHE / "logs"
+SECONDS = 4
 # Calls rarer than this a request are not the request's.
 RARE = 0.02
+SHOWN = 40
 RECORD = ("perf", "record", "-q", "-e", "cpu-clock", "-F", "1999", "-g")
+REPORT = ("perf", "report", "--stdio", "--no-children", "-g", "none", "--percent-limit", "0.3")
+NOTHING = Cost(user=0, system=0, busy=[], steal=0, foreign=0)
+
+T = TypeVar("T")
 
 
-def profile(peer: Peer) -> None:
-    """Prints the calls, leaves a profile for `perf report`; both under a closed loop of 64 connections."""
-    LOGS.mkdir(parents=True, exist_ok=True)
-    with backends(pinned=True), proxy(peer, workers=1, log=False) as root:
+class Tool:
+    """Stands in for the meter: runs a tool beside exactly the work that would be measured."""
+
+    def __init__(self, target: Target, command: Callable[[int], list[str]]) -> None:
+        self.proxy, self.backend = target.meter.proxy, target.meter.backend
+        self._command = command
+
+    def during(self, work: Callable[[], T]) -> tuple[T, Cost]:
         # nginx works in a child; nobody else has one.
-        worker = tree(root)[-1]
-        load(0.5)
-        recorded = LOGS / f"perf-{peer.name}.data"
-        with subprocess.Popen(generator(4), stdout=subprocess.DEVNULL):
-            time.sleep(0.3)
-            whom_and_where = ["-p", str(worker), "-o", str(recorded), "--", "sleep", "2.5"]
-            subprocess.run([*RECORD, *whom_and_where], stderr=subprocess.DEVNULL, check=False)
-        counted = LOGS / f"strace-{peer.name}.txt"
+        worker = tree(self.proxy)[-1]
         with subprocess.Popen(
-            ["strace", "-f", "-c", "-p", str(worker), "-o", counted], stderr=subprocess.DEVNULL
-        ) as tracer:
-            time.sleep(0.6)
-            requests = load(1.5)
-            tracer.send_signal(signal.SIGINT)
-    print(
-        f"{peer.name}: system calls for each of {requests} requests; `perf report -i {recorded}` for the rest"
+            self._command(worker), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as tool:
+            try:
+                # Until it has opened what it writes, it has not begun.
+                wait_until(lambda: tool.poll() is not None or attached(worker, tool.pid), 10, "no tool began")
+                result = work()
+            finally:
+                tool.send_signal(signal.SIGINT)
+        return result, NOTHING
+
+
+def profile(peer: Peer, name: str) -> None:
+    """Prints functions and calls, and leaves the profile for `perf report`."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    workload = WORKLOADS[name]
+    recorded, counted = LOGS / f"perf-{peer.name}-{name}.data", LOGS / f"strace-{peer.name}-{name}.txt"
+    turn = Turn(peer, 0, workload.workers or 1, workload.log or False, [name])
+    options = Options(
+        command="",
+        rounds=1,
+        peers=[peer.name],
+        workloads=[name],
+        workers=1,
+        log=False,
+        rate=4000,
+        seconds=SECONDS,
+        publish=False,
+        quick=True,
     )
-    for name, calls, errors in system_calls(counted):
-        if calls / requests > RARE:
-            print(f"  {name:16} {calls / requests:.2f}  (errors {errors / requests:.2f})")
+    with running(turn, options) as target:
+
+        def under(command: Callable[[int], list[str]]) -> int:
+            meter = Tool(target, command)
+            return int(workload.run(Target(target.port, meter, target.pinned, SECONDS, target.rate))["n"])
+
+        requests = under(lambda pid: [*RECORD, "-p", str(pid), "-o", str(recorded)])
+        calls_of = under(lambda pid: ["strace", "-f", "-c", "-p", str(pid), "-o", str(counted)])
+    print(f"{peer.name}, {name}: {requests} requests in {SECONDS} s; the functions that cost most by themselves:")
+    for line in functions(report(recorded))[:SHOWN]:
+        print(f"  {line}")
+    print("\nby program and library:")
+    for share, where in re.findall(r"^\s*(\d+\.\d+)%\s+(\S+)\s*$", report(recorded, "--sort", "dso"), re.M):
+        print(f"  {share:>6} %  {where}")
+    print(f"\nsystem calls for each of {calls_of} requests:")
+    for call, calls, errors in system_calls(counted):
+        if calls / calls_of > RARE:
+            print(f"  {call:16} {calls / calls_of:.2f}  (errors {errors / calls_of:.2f})")
+    print(f"\nwho calls whom: perf report -i {recorded} --no-children -g caller")
 
 
-def load(seconds: float) -> int:
-    """How many requests were answered."""
-    done = subprocess.run(generator(seconds), capture_output=True, text=True, check=True)
-    return int(json.loads(done.stdout)["n"])
+def report(recorded: Path, *options: str) -> str:
+    done = subprocess.run([*REPORT, *options, "-i", recorded], capture_output=True, text=True, check=True)
+    return done.stdout
 
 
-def generator(seconds: float) -> list[str]:
-    return on_core(OTHER_CORE, [places.BIN / "generator", "closed", places.HTTP, "/", 64, seconds, 0])
+def attached(process: int, tool: int) -> bool:
+    """Whether `strace` traces the process, or `perf` has its buffers."""
+    status = Path(f"/proc/{process}/status").read_text()
+    if f"TracerPid:\t{tool}\n" in status:
+        return True
+    return "perf_event" in Path(f"/proc/{tool}/maps").read_text()
+
+
+def functions(text: str) -> list[str]:
+    """Share, library and name, from what `perf report` prints."""
+    found = re.findall(r"^\s*(\d+\.\d+)%\s+\S+\s+(\S+)\s+\[(.)\]\s+(.+?)\s*$", text, re.MULTILINE)
+    return [
+        f"{share:>6} %  {'kernel' if space == 'k' else library:18} {name}"
+        for share, library, space, name in found
+    ]
 
 
 def system_calls(file: Path) -> list[tuple[str, int, int]]:

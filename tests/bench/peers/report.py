@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
+from . import goals
 from .measure import FOREIGN_MOST, Row
 from .proxies import PEERS
 from .workloads import WORKLOADS
@@ -29,6 +30,11 @@ HEADINGS = {
     "p99_us": "p99 µs",
     "p999_us": "p99.9 µs",
     "max_us": "most µs",
+    "us_without": "CPU µs/request without",
+    "us_with": "with",
+    "ratio": "with ÷ without",
+    "p99_without": "p99 µs without",
+    "p99_with": "with",
 }
 
 INTRODUCTION = """# Side by side
@@ -42,10 +48,13 @@ run, because absolute figures drift with the machine. Ratios drift less; how far
 """
 
 
-def markdown(files: Iterable[Path]) -> str:
-    """The report about all measurements in the files."""
+def markdown(files: Iterable[Path], all_goals: bool = False) -> str:
+    """The report about all measurements in the files; with `all_goals` it begins with what became of them."""
     abouts, cases, failures = read(files)
-    parts = [INTRODUCTION, *map(about, abouts), summary(cases)]
+    parts = [INTRODUCTION, *map(about, abouts)]
+    if all_goals:
+        parts.append(goals.table(lambda workload: runs_as_meant(cases, workload)))
+    parts.append(summary(cases))
     parts += [table(case, runs) for case, runs in cases.items()]
     if failures:
         parts.append("\n".join(["## Failed", "", *(f"- {failure}" for failure in failures)]) + "\n")
@@ -66,8 +75,33 @@ def read(files: Iterable[Path]) -> tuple[list[Row], dict[Case, Runs], list[str]]
                 failures.append(f"{row['peer']}, {row['w']}, round {row['round']}: {row['fail']}")
             else:
                 row["at"] = (file, row["round"])
+                row.setdefault("foreign", 0.0)
                 cases[row["w"], row["workers"], row["log"]][row["peer"]].append(row)
     return abouts, cases, failures
+
+
+def runs_as_meant(cases: dict[Case, Runs], workload: str) -> Runs:
+    """The measurements of a workload with the workers and the log that its goal is about."""
+    meant = WORKLOADS[workload]
+    return cases.get((workload, meant.workers or 1, meant.log or False), {})
+
+
+def ratio_lines(file: Path) -> str:
+    """A line for each workload and peer, to read at a glance."""
+    _, cases, failures = read([file])
+    lines = []
+    for (name, workers, log), runs in cases.items():
+        key = WORKLOADS[name].key
+        figures = goals.medians(name, runs)
+        for peer, figure in figures.items():
+            line = f"{title(name, workers, log):12} {peer:10} {number(figure):>8} {HEADINGS[key]}"
+            if peer != "weir" and "weir" in runs and (by_round := ratios(runs["weir"], runs[peer], key)):
+                spread = f"{min(by_round):.2f}–{max(by_round):.2f}"
+                line += f"   weir ÷ {peer} = {figures['weir'] / figure:.2f} ({spread})"
+            if (foreign := max(row["foreign"] for row in runs[peer])) > FOREIGN_MOST:
+                line += f"   disturbed: others used up to {foreign:.0%}"
+            lines.append(line)
+    return "\n".join([*lines, *(f"failed: {failure}" for failure in failures)])
 
 
 def about(row: Row) -> str:
@@ -84,7 +118,7 @@ def summary(cases: dict[Case, Runs]) -> str:
     lines = [
         "## Summary",
         "",
-        "Smaller is better; below 1.00 Weir needs less.",
+        "Smaller is better, but for requests/s; below 1.00 Weir needs less.",
         "",
         row_of(["workload", "figure", *names, "Weir ÷ best peer", "round by round"]),
         "|---|---|" + "---:|" * (len(names) + 2),
@@ -92,16 +126,15 @@ def summary(cases: dict[Case, Runs]) -> str:
     less = more = compared = 0
     for (name, workers, log), runs in cases.items():
         key = WORKLOADS[name].key
-        figures = {peer: middle(rows, key) for peer, rows in runs.items()}
-        competitors = {peer: f for peer, f in figures.items() if peer != "weir" and not PEERS[peer].limit}
+        figures = goals.medians(name, runs)
         ratio, spread = "–", "–"
-        if "weir" in figures and competitors:
-            best = min(competitors, key=lambda peer: competitors[peer])
-            ratio = f"**{figures['weir'] / competitors[best]:.2f}** ({best})"
+        if best := goals.best(name, figures) if "weir" in figures else None:
+            ratio = f"**{figures['weir'] / figures[best]:.2f}** ({best})"
             if by_round := ratios(runs["weir"], runs[best], key):
                 spread = f"{min(by_round):.2f}–{max(by_round):.2f}"
-                less, more = less + (max(by_round) < 1), more + (min(by_round) > 1)
-                compared += 1
+                if not WORKLOADS[name].more:
+                    less, more = less + (max(by_round) < 1), more + (min(by_round) > 1)
+                    compared += 1
         cells = [number(figures[peer]) if peer in figures else "–" for peer in names]
         lines.append(row_of([title(name, workers, log), HEADINGS[key], *cells, ratio, spread]))
     if compared:
@@ -145,7 +178,8 @@ def table(case: Case, runs: Runs) -> str:
         row_of(["peer", *heads, f"{HEADINGS[key]}, least–most", "busy cores", "others' share", "runs"]),
         "|---|" + "---:|" * (len(heads) + 4),
     ]
-    for peer, rows in sorted(runs.items(), key=lambda item: middle(item[1], key)):
+    ranked = sorted(runs.items(), key=lambda item: middle(item[1], key), reverse=workload.more)
+    for peer, rows in ranked:
         keys = [row[key] for row in rows]
         busy = [row["busy"] for row in rows if "busy" in row]
         cores = " / ".join(f"{median(core):.2f}" for core in zip(*busy, strict=True)) or "–"
@@ -158,7 +192,9 @@ def table(case: Case, runs: Runs) -> str:
 
 
 def title(name: str, workers: int, log: bool) -> str:
-    return name + (f", {workers} workers" if workers > 1 else "") + (", access log" if log else "")
+    workload = WORKLOADS[name]
+    many = f", {workers} workers" if workers > 1 and workload.workers is None else ""
+    return name + many + (", access log" if log and workload.log is None else "")
 
 
 def middle(rows: list[Row], figure: str) -> float:

@@ -15,9 +15,11 @@ PATIENCE, PATIENCE_UNDER_TOOL = 15, 60
 
 @contextmanager
 def backends(pinned: bool) -> Iterator[int]:
-    """Both backends, which are one process: its number."""
+    """All backends, which are one process: its number."""
     places.RUN.mkdir(parents=True, exist_ok=True)
-    command = [places.BIN / "backend", *places.BACKEND_PORTS]
+    slow, *others = places.MANY_BACKEND_PORTS
+    ports = [*places.BACKEND_PORTS, places.SPARE_BACKEND_PORT, f"slow:{slow}", *others]
+    command = [places.BIN / "backend", *ports]
     process = start(command, OTHER_CORE if pinned else None, places.RUN / "backend.log")
     try:
         wait_for_port(places.BACKEND_PORTS[0])

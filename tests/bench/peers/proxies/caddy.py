@@ -49,4 +49,4 @@ https://:{places.TLS_PORT} {{
     return Launch([BINARY, "run", "--config", config, "--adapter", "caddyfile"], env)
 
 
-PEER = Peer("caddy", BINARY, prepare, version=("version",))
+PEER = Peer("caddy", BINARY, prepare, version=("version",), without=("grpc", "slow"))

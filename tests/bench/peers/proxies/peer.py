@@ -55,7 +55,8 @@ class Peer:
     binary: Path
     prepare: Callable[[Settings], Launch] | None
     version: tuple[str, ...] = ("--version",)
-    tls: bool = True
+    # Workloads that it is not configured for.
+    without: tuple[str, ...] = ()
     # Not compared with Weir: shows a limit.
     limit: bool = False
 

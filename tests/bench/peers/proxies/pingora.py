@@ -11,4 +11,4 @@ def prepare(settings: Settings) -> Launch:
     return Launch([BINARY, settings.workers, places.HTTP, *tls, *places.BACKENDS])
 
 
-PEER = Peer("pingora", BINARY, prepare, version=())
+PEER = Peer("pingora", BINARY, prepare, version=(), without=("grpc", "slow"))

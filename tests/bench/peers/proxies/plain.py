@@ -4,6 +4,7 @@ from .. import places
 from .peer import Launch, Peer, Settings
 
 FLOOR_BINARY = places.BIN / "floor"
+NOT_PLAIN = ("tls", "h2", "handshake", "idle-tls", "idle-h2", "grpc", "slow", "chunked", "ws", "log", "two")
 
 
 def floor(_: Settings) -> Launch:
@@ -11,5 +12,5 @@ def floor(_: Settings) -> Launch:
     return Launch([FLOOR_BINARY, places.HTTP, *places.BACKENDS])
 
 
-DIRECT = Peer("direct", places.BIN / "backend", None, version=(), tls=False, limit=True)
-FLOOR = Peer("floor", FLOOR_BINARY, floor, version=(), tls=False, limit=True)
+DIRECT = Peer("direct", places.BIN / "backend", None, version=(), without=NOT_PLAIN, limit=True)
+FLOOR = Peer("floor", FLOOR_BINARY, floor, version=(), without=NOT_PLAIN, limit=True)

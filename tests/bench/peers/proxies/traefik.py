@@ -42,5 +42,6 @@ providers: {{ file: {{ filename: {dynamic} }} }}
     return Launch([BINARY, f"--configFile={config}"], {"GOMAXPROCS": str(settings.workers)})
 
 
-PEER = Peer("traefik", BINARY, lambda settings: prepare(settings, fast=False), version=("version",))
-FAST = Peer("traefik-fast", BINARY, lambda settings: prepare(settings, fast=True), version=("version",))
+WITHOUT = ("grpc", "slow")
+PEER = Peer("traefik", BINARY, lambda settings: prepare(settings, fast=False), version=("version",), without=WITHOUT)
+FAST = Peer("traefik-fast", BINARY, lambda settings: prepare(settings, fast=True), version=("version",), without=WITHOUT)

@@ -1,9 +1,11 @@
-"""Weir, as a user runs it: a control plane, a file that the CLI applies, and a proxy that follows.
+"""Weir, as a user runs it: a control plane, files that the CLI applies, and a proxy that follows.
 
 The release build. The control plane shares the clients' core; it is not on the request path.
 """
 
 import subprocess
+import sys
+from pathlib import Path
 
 from .. import places
 from .peer import Launch, Peer, Settings
@@ -11,7 +13,38 @@ from .peer import Launch, Peer, Settings
 BINARY = places.WEIR / "weir-data-plane"
 # High and odd, so that they meet nobody's.
 CONTROL_PORT, CONTROL_ADMIN_PORT, PROXY_ADMIN_PORT = 17401, 17403, 19901
-CONTROL_PLANE = f"http://127.0.0.1:{CONTROL_PORT}"
+CONTROL = f"127.0.0.1:{CONTROL_PORT}"
+
+PLAIN = f"""
+listeners:
+  - name: bench
+    address: {places.HTTP}
+services:
+  - name: bench
+    backends: {places.quoted(places.BACKENDS)}
+  - name: bench-many
+    backends: {places.quoted(places.MANY_BACKENDS)}
+routes:
+  - match: {{ path_prefix: / }}
+    service: bench
+  - match: {{ path_prefix: {places.MANY_PATH} }}
+    service: bench-many
+"""
+TLS = f"""
+listeners:
+  - name: bench-tls
+    address: {places.TLS}
+    tls: {{ certificates: [ {{ certificate: {places.CERTIFICATE}, private_key: {places.KEY} }} ] }}
+"""
+GRPC = f"""
+services:
+  - name: bench-grpc
+    protocol: http2
+    backends: {places.quoted(places.BACKENDS)}
+routes:
+  - match: {{ path_prefix: {places.GRPC_PATH} }}
+    service: bench-grpc
+"""
 
 
 def prepare(settings: Settings) -> Launch:
@@ -22,33 +55,24 @@ def prepare(settings: Settings) -> Launch:
             "--data-dir",
             own / "control-plane",
             "--listen",
-            f"127.0.0.1:{CONTROL_PORT}",
+            CONTROL,
             "--admin",
             f"127.0.0.1:{CONTROL_ADMIN_PORT}",
         ],
         CONTROL_PORT,
     )
-    file = settings.write(
-        "weir.yaml",
-        f"""
-listeners:
-  - name: bench
-    address: {places.HTTP}
-services:
-  - name: bench
-    backends: [ {", ".join(f'"{backend}"' for backend in places.BACKENDS)} ]
-routes:
-  - match: {{ path_prefix: / }}
-    service: bench
-""",
-    )
-    apply = [str(places.WEIR / "weir"), "--control-plane", CONTROL_PLANE, "apply", "-f", str(file)]
-    subprocess.run(apply, check=True, capture_output=True, timeout=30)
+    apply(settings.write("plain.yaml", PLAIN))
+    for name, text in (("tls", TLS), ("grpc", GRPC)):
+        try:
+            apply(settings.write(f"{name}.yaml", text))
+        except RuntimeError as refused:
+            # Of a build that lacks it, the rest can be measured all the same.
+            print(f"weir runs without {name}: {refused}", file=sys.stderr)
     return Launch(
         [
             BINARY,
             "--control-plane",
-            CONTROL_PLANE,
+            f"http://{CONTROL}",
             "--data-dir",
             own / "proxy",
             "--listen",
@@ -67,5 +91,12 @@ routes:
     )
 
 
-# TLS and HTTP/2 wait for listeners that speak them.
-PEER = Peer("weir", BINARY, prepare, tls=False)
+def apply(file: Path, *options: str) -> None:
+    """As an operator does it."""
+    command = [places.WEIR / "weir", "--control-plane", f"http://{CONTROL}", "apply", "-f", file, *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    if done.returncode != 0:
+        raise RuntimeError(" ".join(done.stderr.split())[-200:])
+
+
+PEER = Peer("weir", BINARY, prepare)

@@ -2,16 +2,22 @@
 
 import re
 
+from .. import places
 from ..find import figure
 from ..measure import Row
 from .target import Target
 
 # Not counted: connections are made, caches filled.
 WARM_SECONDS = 0.5
+CHUNKED_BYTES = 4 << 10
+FRAME_BYTES = 64
 
 
-def closed(target: Target, connections: int, body: int = 0, path: str = "/") -> Row:
-    """Each connection asks again as soon as it is answered. Posts `body` bytes if there are any."""
+def closed(target: Target, connections: int, body: int | str = 0, path: str = "/") -> Row:
+    """Each connection asks again as soon as it is answered. Posts `body` bytes if there are any.
+
+    `chunked:1024` are bytes too.
+    """
     target.generate("closed", path, connections, WARM_SECONDS, 0, body)
     return target.cost(lambda: target.generate("closed", path, connections, target.seconds, 0, body))
 
@@ -24,11 +30,31 @@ def bulk(target: Target, connections: int, size: int) -> Row:
     return {**row, "gib_s": gib / target.seconds, "cpu_ms_gib": milliseconds / gib if gib else 0}
 
 
-def rate(target: Target) -> Row:
+def chunked(target: Target) -> Row:
+    """Bodies without a length, both ways."""
+    return closed(target, 64, f"chunked:{CHUNKED_BYTES}", f"/c/{CHUNKED_BYTES}")
+
+
+def websocket(target: Target) -> Row:
+    """Each connection says more as soon as it has its echo; an echo counts as a request."""
+
+    def load(seconds: float) -> Row:
+        return target.generate("websocket", places.WEBSOCKET_PATH, 64, seconds, 0, FRAME_BYTES)
+
+    load(WARM_SECONDS)
+    return target.cost(lambda: load(target.seconds))
+
+
+def slow(target: Target) -> Row:
+    """Whether the few who are slow hold up the others."""
+    return rate(target, places.MANY_PATH)
+
+
+def rate(target: Target, path: str = "/") -> Row:
     """A constant rate; latency counts from the moment at which a request was meant to be sent."""
     requests = round(target.rate * (target.seconds + WARM_SECONDS))
     return target.cost(
-        lambda: target.generate("rate", "/", target.rate, 64, target.seconds, WARM_SECONDS),
+        lambda: target.generate("rate", path, target.rate, 64, target.seconds, WARM_SECONDS),
         lambda _: requests,
     )
 
