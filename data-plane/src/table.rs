@@ -3,6 +3,8 @@
 mod apply;
 mod compile;
 mod forms;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, HashMap},

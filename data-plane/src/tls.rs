@@ -15,6 +15,8 @@ mod server;
 mod stamp;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod validity;
 mod verifier;
 

@@ -260,6 +260,24 @@ async fn a_listener_whose_address_is_taken_is_refused() {
 }
 
 #[tokio::test]
+async fn files_that_cannot_be_used_are_refused_by_object_and_field() {
+    let (_plane, mut peer, proxy, first) = started(&web(2)).await;
+    let tls = Some(v1::ServiceTls { ca_file: "/nowhere/ca.pem".into(), ..Default::default() });
+    let wire = v1::Service { name: "shop".into(), tls, ..Default::default() };
+    let shop = raw(ObjectKind::Service, "shop", &prost::Message::encode_to_vec(&wire), 2);
+    let second = state(1, 2, &[service("web"), shop, backend("web", "10.0.0.2:80")]);
+    peer.delta(&first, &second).await;
+    let ack = peer.ack().await;
+    let refused = v1::Refused {
+        object: Some(v1::ObjectRef { kind: ObjectKind::Service as i32, name: "shop".into() }),
+        field: "tls.ca_file".into(),
+        reason: "/nowhere/ca.pem: no such file".into(),
+    };
+    assert_eq!((ack.position, ack.refused), (Some(second.position.into()), vec![refused]));
+    assert_eq!(proxy.backends(), ["web/10.0.0.2:80"], "the rest applies");
+}
+
+#[tokio::test]
 async fn reports_tell_of_backends_that_drain_and_of_the_proxys_own_state() {
     let (_plane, mut peer, proxy, first) = started(&web(2)).await;
     let endpoint = {

@@ -10,8 +10,13 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, date_time_ymd,
 };
-use rustls::{ClientConnection, ServerConfig, ServerConnection};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion,
+};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 use weir_proto::CertificateFiles;
+
+use super::provider;
 
 /// A folder that goes with the test.
 pub(crate) struct Folder(tempfile::TempDir);
@@ -87,6 +92,20 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Issued { certificate: certificate.pem(), key: key.serialize_pem() }
     }
+}
+
+/// A client that trusts one authority, and speaks what it is told to.
+pub(crate) fn client(
+    authority: &Authority,
+    versions: &[&'static SupportedProtocolVersion],
+    alpn: &[&[u8]],
+) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.certificate().as_bytes()).unwrap()).unwrap();
+    let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(versions).unwrap();
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    Arc::new(config)
 }
 
 /// Lets a client and a server talk without a network until the handshake is over, and a little longer: session tickets

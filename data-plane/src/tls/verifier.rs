@@ -45,10 +45,14 @@ impl ServerCertVerifier for OneOf {
         let certificate = ParsedCertificate::try_from(certificate)?;
         let algorithms = provider().signature_verification_algorithms.all;
         verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, algorithms)?;
-        if self.names.iter().any(|name| verify_server_name(&certificate, name).is_ok()) {
-            return Ok(ServerCertVerified::assertion());
+        let mut refusal = Error::from(CertificateError::NotValidForName);
+        for name in &self.names {
+            match verify_server_name(&certificate, name) {
+                Ok(()) => return Ok(ServerCertVerified::assertion()),
+                Err(e) => refusal = e,
+            }
         }
-        Err(CertificateError::NotValidForName.into())
+        Err(refusal)
     }
 
     fn verify_tls12_signature(
