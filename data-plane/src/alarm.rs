@@ -1,41 +1,59 @@
 //! A timer for deadlines that mostly move away: it is set when it must be, and looked at again when it rings.
 //!
-//! Setting a timer costs more than most of what a request needs. So a deadline that moves into the future leaves the
-//! timer as it is; when it rings too early, it is set again.
+//! Setting a timer costs more than most of what a request needs. So a deadline that moves leaves the timer as it is, if
+//! it rings early enough; when it rings too early, it is set again. It never rings later than after a `TICK`, so that
+//! of the deadlines that follow each other on a connection (an hour between two requests, seconds for an answer) few
+//! ever have to set it.
 
 use std::{
     pin::Pin,
     task::{Context, Poll},
 };
 
-use tokio::time::{self, Instant, Sleep};
+use tokio::time::{self, Duration, Instant, Sleep};
 
+/// At least this often an alarm that is waited for looks at its deadline.
+const TICK: Duration = Duration::from_secs(8);
+
+/// Belongs to one task for ever: it wakes the task that asked it first.
 #[derive(Debug, Default)]
-pub(crate) struct Alarm(Option<Pin<Box<Sleep>>>);
+pub(crate) struct Alarm {
+    sleep: Option<Pin<Box<Sleep>>>,
+    /// Whether the timer knows whom to wake.
+    waits: bool,
+}
 
 impl Alarm {
     /// Ready once `deadline` has passed. May be asked with another deadline each time.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        let sleep = self.0.get_or_insert_with(|| Box::pin(time::sleep_until(deadline)));
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(time::sleep_until(ring(deadline))));
         if sleep.deadline() > deadline {
             sleep.as_mut().reset(deadline);
+            self.waits = false;
         }
-        while sleep.as_mut().poll(cx).is_ready() {
+        loop {
+            if self.waits && !sleep.is_elapsed() {
+                return Poll::Pending;
+            }
+            self.waits = sleep.as_mut().poll(cx).is_pending();
+            if self.waits {
+                return Poll::Pending;
+            }
             if Instant::now() >= deadline {
-                self.0 = None;
                 return Poll::Ready(());
             }
-            sleep.as_mut().reset(deadline);
+            sleep.as_mut().reset(ring(deadline));
         }
-        Poll::Pending
     }
+}
+
+fn ring(deadline: Instant) -> Instant {
+    deadline.min(Instant::now() + TICK)
 }
 
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-
-    use tokio::time::Duration;
 
     use super::*;
 
@@ -44,10 +62,14 @@ mod tests {
         let start = Instant::now();
         let mut alarm = Alarm::default();
         let at = |seconds| start + Duration::from_secs(seconds);
-        for first in [10, 1, 5] {
+        for first in [100, 10, 1, 5] {
             assert!(poll_fn(|cx| Poll::Ready(alarm.poll(cx, at(first)))).await.is_pending());
         }
         poll_fn(|cx| alarm.poll(cx, at(5))).await;
         assert_eq!(start.elapsed(), Duration::from_secs(5));
+        poll_fn(|cx| alarm.poll(cx, at(100))).await;
+        assert_eq!(start.elapsed(), Duration::from_secs(100));
+        poll_fn(|cx| alarm.poll(cx, at(101))).await;
+        assert_eq!(start.elapsed(), Duration::from_secs(101));
     }
 }

@@ -1,15 +1,152 @@
-//! Bodies on their way through: streamed frame by frame, never gathered.
+//! The bodies of requests and responses, whatever protocol they come by: pulled piece by piece by whoever sends them on.
 
-mod request;
-mod response;
+mod pace;
 
-pub(crate) use self::{
-    request::{ClientBody, Flow, RequestBody},
-    response::{Idle, Relayed, ResponseBody},
-};
-use crate::reason::Reason;
+use std::task::{Context, Poll, Waker};
 
-/// A body that will not come to its end; the message that it belongs to is cut short.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.sentence())]
-pub(crate) struct BodyError(pub(crate) Reason);
+use bytes::Bytes;
+
+pub(crate) use self::pace::Pace;
+use crate::{downstream, message::Fields, reason::Reason, upstream};
+
+/// What is known of a body's length before it comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// There is no body.
+    Empty,
+    Sized(u64),
+    Unknown,
+}
+
+/// What a client sends with a request.
+#[derive(Debug)]
+pub(crate) enum RequestBody<'a> {
+    Http1(downstream::http1::Body<'a>),
+    Http2(Box<downstream::http2::Body>),
+}
+
+/// What a backend answers, or we do.
+#[derive(Debug)]
+pub(crate) enum ResponseBody {
+    /// Our own words; none after they were taken.
+    Text(Bytes),
+    Http1(upstream::http1::Body),
+    Http2(Box<upstream::http2::Body>),
+}
+
+impl RequestBody<'_> {
+    pub(crate) fn length(&self) -> Length {
+        match self {
+            Self::Http1(body) => body.length(),
+            Self::Http2(body) => body.length(),
+        }
+    }
+
+    /// The next bytes, at least one; none when the body has ended. They stay until they are consumed.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Reason>> {
+        match self {
+            Self::Http1(body) => body.poll_fill(cx),
+            Self::Http2(body) => body.poll_fill(cx),
+        }
+    }
+
+    pub(crate) fn consume(&mut self, n: usize) {
+        match self {
+            Self::Http1(body) => body.consume(n),
+            Self::Http2(body) => body.consume(n),
+        }
+    }
+
+    /// What followed the body, once it has ended.
+    pub(crate) fn take_trailers(&mut self) -> Option<Fields> {
+        match self {
+            Self::Http1(body) => body.take_trailers(),
+            Self::Http2(body) => body.take_trailers(),
+        }
+    }
+
+    /// Whether nothing more will come, as far as that is known without asking.
+    pub(crate) fn is_ended(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_ended(),
+            Self::Http2(body) => body.is_ended(),
+        }
+    }
+
+    /// Bytes consumed so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Http1(body) => body.bytes(),
+            Self::Http2(body) => body.bytes(),
+        }
+    }
+
+    /// Takes what is left if it is there already. Whether that is all: if not, what comes next on the client's
+    /// connection cannot be told from it.
+    pub(crate) fn skip(&mut self) -> bool {
+        let Self::Http1(body) = self else { return true };
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            match body.poll_fill(&mut cx) {
+                Poll::Ready(Ok([])) => return true,
+                Poll::Ready(Ok(bytes)) => {
+                    let n = bytes.len();
+                    body.consume(n);
+                }
+                _ => return false,
+            }
+        }
+    }
+
+    /// Ready when the client has gone. For the time after the end of the body.
+    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Http1(body) => body.poll_gone(cx),
+            Self::Http2(body) => body.poll_gone(cx),
+        }
+    }
+}
+
+impl ResponseBody {
+    pub(crate) fn length(&self) -> Length {
+        match self {
+            Self::Text(text) if text.is_empty() => Length::Empty,
+            Self::Text(text) => Length::Sized(text.len() as u64),
+            Self::Http1(body) => body.length(),
+            Self::Http2(body) => body.length(),
+        }
+    }
+
+    /// As of a request's body.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Reason>> {
+        match self {
+            Self::Text(text) => Poll::Ready(Ok(text)),
+            Self::Http1(body) => body.poll_fill(cx),
+            Self::Http2(body) => body.poll_fill(cx),
+        }
+    }
+
+    pub(crate) fn consume(&mut self, n: usize) {
+        match self {
+            Self::Text(text) => *text = text.slice(n.min(text.len())..),
+            Self::Http1(body) => body.consume(n),
+            Self::Http2(body) => body.consume(n),
+        }
+    }
+
+    pub(crate) fn take_trailers(&mut self) -> Option<Fields> {
+        match self {
+            Self::Text(_) => None,
+            Self::Http1(body) => body.take_trailers(),
+            Self::Http2(body) => body.take_trailers(),
+        }
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_empty(),
+            Self::Http1(body) => body.is_ended(),
+            Self::Http2(body) => body.is_ended(),
+        }
+    }
+}

@@ -35,8 +35,9 @@ pub(crate) const DURATION_BUCKETS: [Duration; 14] = [
 pub(crate) struct Count(AtomicU64);
 
 impl Count {
+    /// By the thread that it belongs to, and no other: what is read stays true until it is written.
     pub(crate) fn add(&self, n: u64) {
-        self.0.fetch_add(n, Relaxed);
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {
@@ -66,6 +67,8 @@ pub(crate) struct WorkerCounters {
     /// Bytes read from and written to clients, heads included.
     pub(crate) bytes_received: Count,
     pub(crate) bytes_sent: Count,
+    /// Handshakes of clients that failed.
+    pub(crate) tls_failures: Count,
     /// Requests that ended in a panic.
     pub(crate) panics: Count,
     /// Lines of the access log that found no room.

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 
 use crate::{
     access_log::{Record, Request},
-    body::ClientBody,
     downstream::Client,
     endpoint::Endpoint,
     reason::Reason,
@@ -19,36 +18,37 @@ use crate::{
 pub(crate) struct Exchange {
     client: Rc<Client>,
     started: Instant,
-    request: Option<Request>,
-    request_body: Option<Rc<ClientBody>>,
+    request: Option<Box<Request>>,
     service: Option<Arc<ServiceEntry>>,
     backend: Option<Arc<Endpoint>>,
     attempts: u32,
     first_attempt: Option<Instant>,
     answered: Option<Instant>,
+    /// When it was complete.
+    ended: Option<Instant>,
     status: u16,
     reason: Reason,
-    complete: bool,
+    bytes_in: u64,
     bytes_out: u64,
 }
 
 impl Exchange {
     /// `request` is for the access log, and only where there is one.
-    pub(crate) fn begin(client: &Rc<Client>, request: Option<Request>, body: Option<Rc<ClientBody>>) -> Self {
+    pub(crate) fn begin(client: &Rc<Client>, request: Option<Box<Request>>) -> Self {
         client.local.counters().requests_started.add(1);
         Self {
             client: Rc::clone(client),
             started: Instant::now(),
             request,
-            request_body: body,
             service: None,
             backend: None,
             attempts: 0,
             first_attempt: None,
             answered: None,
+            ended: None,
             status: Reason::ClientGone.status().as_u16(),
             reason: Reason::ClientGone,
-            complete: false,
+            bytes_in: 0,
             bytes_out: 0,
         }
     }
@@ -63,7 +63,9 @@ impl Exchange {
     }
 
     pub(crate) fn attempt(&mut self, backend: &Arc<Endpoint>) {
-        self.first_attempt.get_or_insert_with(Instant::now);
+        if self.request.is_some() && self.first_attempt.is_none() {
+            self.first_attempt = Some(Instant::now());
+        }
         self.attempts += 1;
         self.backend = Some(Arc::clone(backend));
     }
@@ -85,36 +87,45 @@ impl Exchange {
         (self.reason, self.status) = (reason, status.as_u16());
     }
 
+    /// When the response began.
+    pub(crate) fn answered_at(&self) -> Instant {
+        self.answered.unwrap_or(self.started)
+    }
+
+    /// Bytes of the request's body came.
+    pub(crate) fn received(&mut self, bytes: u64) {
+        self.bytes_in = bytes;
+    }
+
     /// Bytes of the response's body went out.
     pub(crate) fn sent(&mut self, bytes: usize) {
         self.bytes_out += bytes as u64;
     }
 
-    /// The response was handed on to its end.
-    pub(crate) fn complete(&mut self) {
-        self.complete = true;
+    /// The response was handed on to its end: now.
+    pub(crate) fn complete(mut self) -> Instant {
+        *self.ended.insert(Instant::now())
     }
 
     /// The response began, and was cut.
-    pub(crate) fn cut_short(&mut self, reason: Reason) {
+    pub(crate) fn cut_short(mut self, reason: Reason) {
         self.reason = reason;
-        self.complete = true;
-        self.client.state.cut_short();
+        self.ended = Some(Instant::now());
     }
 
     fn outcome(&self) -> Reason {
-        match self.complete {
-            true => self.reason,
-            false if std::thread::panicking() => Reason::Internal,
-            false if self.client.local.is_cut() => Reason::Stopped,
-            false => self.client.state.end().unwrap_or(Reason::ClientGone),
+        match self.ended {
+            Some(_) => self.reason,
+            None if std::thread::panicking() => Reason::Internal,
+            None if self.client.local.is_cut() => Reason::Stopped,
+            None => Reason::ClientGone,
         }
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let (local, now) = (&self.client.local, Instant::now());
+        let (local, now) = (&self.client.local, self.ended.unwrap_or_else(Instant::now));
         let (reason, took) = (self.outcome(), now - self.started);
         let counters = local.counters();
         let outcomes = match &self.service {
@@ -123,23 +134,18 @@ impl Drop for Exchange {
         };
         outcomes.count(reason, self.status, took);
         counters.requests_ended.add(1);
-        self.client.state.idle(now);
-        // What has not come yet of the request's body is wanted by nobody after the response.
-        if let Some(body) = &self.request_body {
-            body.close();
-        }
         let Some(log) = local.log() else { return };
         let backend = self.backend.as_ref().map(|endpoint| endpoint.key().id.as_str());
         log.borrow_mut().push(&Record {
             listener: &self.client.listener.name(),
             client: self.client.peer,
-            request: self.request.as_ref(),
+            request: self.request.as_deref(),
             status: self.status,
             reason: reason.code(),
             service: self.service.as_ref().map(|entry| entry.service.name.as_str()),
             backend,
             attempts: self.attempts,
-            bytes_in: self.request_body.as_ref().map_or(0, |body| body.bytes()),
+            bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             took,
             upstream: self.answered.zip(self.first_attempt).map(|(end, start)| end - start),

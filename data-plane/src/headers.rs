@@ -3,17 +3,14 @@
 mod forwarded;
 mod hop_by_hop;
 mod host;
-mod transfer;
+mod tokens;
 mod via;
 
-use http::{HeaderMap, HeaderValue, header};
+use http::Version;
 
 use self::hop_by_hop::Nominated;
-pub(crate) use self::{
-    host::Host,
-    transfer::{Coding, is_plain_response},
-    via::Pseudonym,
-};
+pub(crate) use self::{host::Host, via::Pseudonym};
+use crate::message::{Fields, Name, RequestHead, ResponseHead};
 
 /// Whether `Upgrade` stays: what follows is an upgrade, or the agreement to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,96 +20,155 @@ pub(crate) enum Upgrade {
 }
 
 /// What the request says about its way here.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin<'a> {
-    pub(crate) peer: &'a HeaderValue,
-    pub(crate) host: HeaderValue,
-    pub(crate) version: http::Version,
+    /// The client's address.
+    pub(crate) peer: &'a str,
+    /// Whether the client came by TLS.
+    pub(crate) secure: bool,
+    /// As it was received.
+    pub(crate) host: &'a str,
 }
 
-/// Makes the fields of a request those of the request to the backend.
-pub(crate) fn request(headers: &mut HeaderMap, upgrade: Upgrade, origin: Origin<'_>, us: &Pseudonym) {
-    let trailers = hop_by_hop::accepts_trailers(headers);
-    let upgrade = (upgrade == Upgrade::Keep).then(|| hop_by_hop::upgrade(headers)).flatten();
-    let nominated = Nominated::by(headers);
-    hop_by_hop::retain(headers, |name| !nominated.removes(name) && !forwarded::is_forwarded(name));
-    headers.insert(header::HOST, origin.host.clone());
-    if let Some(protocol) = upgrade {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(header::UPGRADE, protocol);
-    } else if trailers {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+/// Makes the fields of a request those of the request to the backend. `Content-Length` stays; how else the body ends is
+/// for whoever sends it to say.
+pub(crate) fn request(head: &mut RequestHead, upgrade: Upgrade, origin: &Origin<'_>, us: &Pseudonym) {
+    let fields = &mut head.fields;
+    let trailers = accepts_trailers(fields);
+    let protocols = kept_upgrade(fields, upgrade);
+    let nominated = Nominated::by(fields);
+    fields.retain(|field| !nominated.removes(&field) && !forwarded::is_forwarded(&field));
+    if !fields.all(Name::Host).eq([origin.host.as_bytes()]) {
+        fields.set(Name::Host, origin.host.as_bytes());
+    }
+    if head.version == Version::HTTP_2 {
+        join_cookies(fields);
     }
     if trailers {
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        fields.push(Name::Te, b"trailers");
     }
-    forwarded::add(headers, origin.peer, origin.host);
-    us.add(headers, origin.version);
+    match &protocols {
+        Some(protocols) => keep_upgrade(fields, protocols),
+        None if trailers => fields.push(Name::Connection, b"te"),
+        None => {}
+    }
+    forwarded::add(fields, origin);
+    us.add(fields, head.version);
 }
 
 /// Makes the fields of a backend's response those of the response to the client.
-pub(crate) fn response(headers: &mut HeaderMap, upgrade: Upgrade, version: http::Version, us: &Pseudonym) {
-    let upgrade = (upgrade == Upgrade::Keep).then(|| hop_by_hop::upgrade(headers)).flatten();
-    let nominated = Nominated::by(headers);
-    hop_by_hop::retain(headers, |name| !nominated.removes(name));
-    if let Some(protocol) = upgrade {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(header::UPGRADE, protocol);
+pub(crate) fn response(head: &mut ResponseHead, upgrade: Upgrade, us: &Pseudonym) {
+    let fields = &mut head.fields;
+    let protocols = kept_upgrade(fields, upgrade);
+    let nominated = Nominated::by(fields);
+    fields.retain(|field| !nominated.removes(&field));
+    if let Some(protocols) = &protocols {
+        keep_upgrade(fields, protocols);
     }
-    us.add(headers, version);
+    us.add(fields, head.version);
 }
 
 /// Whether the request asks to go on in another protocol than HTTP: not in its own second version, which a client must
 /// ask the next hop for, not us to ask the backend.
-pub(crate) fn asks_for_upgrade(request: &http::request::Parts) -> bool {
-    request.version == http::Version::HTTP_11
-        && hop_by_hop::names_upgrade(&request.headers)
-        && hop_by_hop::upgrade(&request.headers).is_some()
+pub(crate) fn asks_for_upgrade(head: &RequestHead) -> bool {
+    let names_upgrade = |token: &[u8]| token.eq_ignore_ascii_case(b"upgrade");
+    head.version == Version::HTTP_11
+        && tokens::of(&head.fields, Name::Connection).any(names_upgrade)
+        && hop_by_hop::protocols(&head.fields).is_some()
+}
+
+/// Whether `TE` says that trailers are welcome.
+pub(crate) fn accepts_trailers(fields: &Fields) -> bool {
+    tokens::of(fields, Name::Te).any(|token| {
+        let coding = token.split(|byte| *byte == b';').next().unwrap_or_default();
+        coding.trim_ascii().eq_ignore_ascii_case(b"trailers")
+    })
 }
 
 /// Takes out of trailers what must not come after the body: RFC 9110 section 6.5.1.
-pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
-    let forbidden = [
-        header::CONTENT_LENGTH,
-        header::TRANSFER_ENCODING,
-        header::HOST,
-        header::AUTHORIZATION,
-        header::CONNECTION,
-        header::TRAILER,
-        header::TE,
-        header::CONTENT_TYPE,
-        header::CONTENT_ENCODING,
-        header::CONTENT_RANGE,
-    ];
-    hop_by_hop::retain(trailers, |name| !forbidden.contains(name));
+pub(crate) fn clean_trailers(trailers: &mut Fields) {
+    trailers.retain(|field| {
+        !hop_by_hop::is_hop_by_hop(field.name)
+            && !forwarded::is_forwarded(&field)
+            && !matches!(
+                field.name,
+                Name::Authorization
+                    | Name::CacheControl
+                    | Name::ContentEncoding
+                    | Name::ContentLength
+                    | Name::ContentRange
+                    | Name::ContentType
+                    | Name::Cookie
+                    | Name::Expect
+                    | Name::Host
+                    | Name::MaxForwards
+                    | Name::SetCookie
+                    | Name::Trailer
+            )
+    });
+}
+
+/// The protocols that `Upgrade` goes on with.
+fn kept_upgrade(fields: &Fields, upgrade: Upgrade) -> Option<Vec<u8>> {
+    (upgrade == Upgrade::Keep).then(|| hop_by_hop::protocols(fields)).flatten()
+}
+
+fn keep_upgrade(fields: &mut Fields, protocols: &[u8]) {
+    fields.push(Name::Connection, b"upgrade");
+    fields.push(Name::Upgrade, protocols);
+}
+
+/// One field of what HTTP/2 may have cut into pieces: RFC 9113 section 8.2.3.
+fn join_cookies(fields: &mut Fields) {
+    if fields.all(Name::Cookie).nth(1).is_some() {
+        let cookies = fields.all(Name::Cookie).collect::<Vec<_>>().join(&b"; "[..]);
+        fields.set(Name::Cookie, &cookies);
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, Request, Version};
-
     use super::*;
 
-    fn map(fields: &[(&str, &str)]) -> HeaderMap {
+    fn fields(lines: &[(&str, &str)]) -> Fields {
+        let mut fields = Fields::default();
+        for (name, value) in lines {
+            fields.push_spelled(name.as_bytes(), value.as_bytes());
+        }
         fields
-            .iter()
-            .map(|(name, value)| {
-                (HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap())
-            })
-            .collect()
     }
 
-    fn lines(headers: &HeaderMap) -> Vec<String> {
-        headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
+    fn lines(fields: &Fields) -> Vec<String> {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        fields.iter().map(|field| format!("{}: {}", text(field.spelling), text(field.value))).collect()
     }
 
-    fn relayed(fields: &[(&str, &str)], upgrade: Upgrade) -> Vec<String> {
-        let mut headers = map(fields);
-        let peer = HeaderValue::from_static("192.0.2.1");
-        let host = HeaderValue::from_static("shop.example");
-        let us = Pseudonym::of(&weir_proto::ProxyId::try_from("edge-1").unwrap());
-        request(&mut headers, upgrade, Origin { peer: &peer, host, version: Version::HTTP_11 }, &us);
-        lines(&headers)
+    fn us() -> Pseudonym {
+        Pseudonym::of(&weir_proto::ProxyId::try_from("edge-1").unwrap())
+    }
+
+    fn request_head(version: Version, lines: &[(&str, &str)]) -> RequestHead {
+        let mut head = RequestHead::default();
+        head.version = version;
+        head.fields = fields(lines);
+        head
+    }
+
+    fn relayed_in(version: Version, lines_of_it: &[(&str, &str)], upgrade: Upgrade) -> Vec<String> {
+        let mut head = request_head(version, lines_of_it);
+        let origin = Origin { peer: "192.0.2.1", secure: false, host: "shop.example" };
+        request(&mut head, upgrade, &origin, &us());
+        lines(&head.fields)
+    }
+
+    fn relayed(lines: &[(&str, &str)], upgrade: Upgrade) -> Vec<String> {
+        relayed_in(Version::HTTP_11, lines, upgrade)
+    }
+
+    fn answered(lines_of_it: &[(&str, &str)], upgrade: Upgrade) -> Vec<String> {
+        let mut head = ResponseHead { fields: fields(lines_of_it), ..ResponseHead::default() };
+        response(&mut head, upgrade, &us());
+        lines(&head.fields)
     }
 
     const ADDED: [&str; 5] = [
@@ -127,23 +183,46 @@ mod tests {
     fn what_belongs_to_the_hop_is_removed_and_the_rest_keeps_its_order() {
         let fields = relayed(
             &[
-                ("host", "shop.example"),
-                ("accept", "a"),
-                ("connection", "close, X-A, host, content-length"),
+                ("Host", "other.example"),
+                ("Accept", "a"),
+                ("Connection", "close, X-A, host, content-length"),
                 ("x-a", "1"),
-                ("keep-alive", "1"),
-                ("proxy-connection", "close"),
-                ("te", "gzip"),
-                ("upgrade", "h2c"),
+                ("Keep-Alive", "1"),
+                ("Proxy-Connection", "close"),
+                ("TE", "gzip"),
+                ("Upgrade", "h2c"),
+                ("HTTP2-Settings", "x"),
+                ("Transfer-Encoding", "chunked"),
                 ("x-b", "1"),
-                ("x-c", "1"),
+                ("X-C", "1"),
                 ("x-b", "2"),
                 ("content-length", "3"),
             ],
             Upgrade::Strip,
         );
-        let expected = ["host: shop.example", "accept: a", "x-b: 1", "x-b: 2", "x-c: 1", "content-length: 3"];
+        let expected = ["host: shop.example", "Accept: a", "x-b: 1", "X-C: 1", "x-b: 2", "content-length: 3"];
         assert_eq!(fields, [&expected[..], &ADDED[1..]].concat());
+    }
+
+    #[test]
+    fn what_a_response_says_to_the_hop_is_removed() {
+        let fields = answered(
+            &[
+                ("Connection", "x-a, Set-Cookie"),
+                ("connection", "keep-alive,X-B"),
+                ("X-A", "1"),
+                ("x-b", "1"),
+                ("Set-Cookie", "a=1"),
+                ("Keep-Alive", "timeout=5"),
+                ("Transfer-Encoding", "chunked"),
+                ("Upgrade", "h2c"),
+                ("X-Forwarded-Proto", "https"),
+                ("Via", "1.1 inner"),
+            ],
+            Upgrade::Strip,
+        );
+        let ours = "via: 1.1 weir-e92714c0274f";
+        assert_eq!(fields, ["Set-Cookie: a=1", "X-Forwarded-Proto: https", "Via: 1.1 inner", ours]);
     }
 
     #[test]
@@ -153,6 +232,7 @@ mod tests {
                 ("x-forwarded-for", "10.0.0.1"),
                 ("X-Forwarded-Anything", "1"),
                 ("x_forwarded_for", "10.0.0.1"),
+                ("X_Forwarded-", "10.0.0.1"),
                 ("forwarded", "for=10.0.0.1"),
                 ("x-real-ip", "10.0.0.1"),
                 ("x_real-ip", "10.0.0.1"),
@@ -160,6 +240,14 @@ mod tests {
             Upgrade::Strip,
         );
         assert_eq!(fields, ADDED);
+        assert!(relayed(&[("x-real-ipx", "1")], Upgrade::Strip).contains(&"x-real-ipx: 1".to_owned()));
+    }
+
+    #[test]
+    fn what_came_by_tls_is_said_to_be_https() {
+        let mut head = RequestHead::default();
+        request(&mut head, Upgrade::Strip, &Origin { peer: "::1", secure: true, host: "a" }, &us());
+        assert_eq!(head.fields.get(Name::XForwardedProto), Some(&b"https"[..]));
     }
 
     #[test]
@@ -170,27 +258,46 @@ mod tests {
 
     #[test]
     fn a_real_upgrade_is_kept_without_h2c() {
-        let fields = relayed(&[("upgrade", "h2c, websocket"), ("connection", "Upgrade")], Upgrade::Keep);
-        assert!(fields.contains(&"upgrade: websocket".to_owned()), "{fields:?}");
-        assert!(fields.contains(&"connection: upgrade".to_owned()), "{fields:?}");
+        let lines = &[("Upgrade", "h2c, websocket"), ("Connection", "Upgrade")];
+        for fields in [relayed(lines, Upgrade::Keep), answered(lines, Upgrade::Keep)] {
+            assert!(fields.contains(&"upgrade: websocket".to_owned()), "{fields:?}");
+            assert!(fields.contains(&"connection: upgrade".to_owned()), "{fields:?}");
+        }
     }
 
     #[test]
     fn only_http_1_1_can_ask_for_an_upgrade() {
         let asks = |version, connection: &str, upgrade: &str| {
-            let builder = Request::builder().version(version).header("connection", connection);
-            asks_for_upgrade(&builder.header("upgrade", upgrade).body(()).unwrap().into_parts().0)
+            asks_for_upgrade(&request_head(version, &[("connection", connection), ("upgrade", upgrade)]))
         };
         assert!(asks(Version::HTTP_11, "keep-alive, Upgrade", "websocket"));
         assert!(!asks(Version::HTTP_10, "upgrade", "websocket"));
         assert!(!asks(Version::HTTP_11, "close", "websocket"));
         assert!(!asks(Version::HTTP_11, "upgrade, http2-settings", "h2c"));
+        assert!(!asks(Version::HTTP_2, "upgrade", "websocket"));
+    }
+
+    #[test]
+    fn the_crumbs_of_a_cookie_are_joined_where_the_first_was() {
+        let crumbs = &[("cookie", "a=1"), ("accept", "x"), ("cookie", "b=2"), ("cookie", "c=3")];
+        let fields = relayed_in(Version::HTTP_2, crumbs, Upgrade::Strip);
+        assert_eq!(fields[..2], ["cookie: a=1; b=2; c=3", "accept: x"]);
+        assert_eq!(fields.last().map(String::as_str), Some("via: 2.0 weir-e92714c0274f"));
     }
 
     #[test]
     fn trailers_cannot_pose_as_headers() {
-        let mut trailers = map(&[("x-sum", "1"), ("host", "evil"), ("content-length", "9")]);
+        let mut trailers = fields(&[
+            ("x-sum", "1"),
+            ("Host", "evil"),
+            ("content-length", "9"),
+            ("transfer-encoding", "chunked"),
+            ("Authorization", "x"),
+            ("X-Forwarded-For", "10.0.0.1"),
+            ("upgrade", "x"),
+            ("grpc-status", "0"),
+        ]);
         clean_trailers(&mut trailers);
-        assert_eq!(lines(&trailers), ["x-sum: 1"]);
+        assert_eq!(lines(&trailers), ["x-sum: 1", "grpc-status: 0"]);
     }
 }

@@ -8,85 +8,99 @@ mod tests;
 use std::{panic::AssertUnwindSafe, rc::Rc, sync::Arc};
 
 use futures_util::FutureExt;
-use http::{Request, Response, StatusCode, Uri, Version, request::Parts};
+use http::StatusCode;
 
 use self::check::Checked;
 use crate::{
-    access_log, answer,
-    body::{Idle, Relayed, RequestBody, ResponseBody},
-    downstream::Client,
+    access_log,
+    alarm::Alarm,
+    answer,
+    body::{Length, RequestBody},
+    downstream::{Client, Interim},
     endpoint::{EndpointId, InFlight},
     exchange::Exchange,
-    headers::{self, Origin, Upgrade},
+    grpc::Call,
+    headers::{self, Host, Origin, Upgrade},
+    message::RequestHead,
     reason::Reason,
+    reply::{Held, Reply},
     retry::{self, Repeatable},
     table::ServiceEntry,
-    upgrade::Tunnel,
-    upstream::{self, Answer, Clock, Failure},
+    upstream::{self, Answer, Attempt, Clock, Failure, Unsent},
 };
 
 /// Answers a request: with a backend's response, or with our own that says why there is none. Never fails; a panic
-/// ends this request only.
-pub(crate) async fn serve(client: &Rc<Client>, request: Request<RequestBody>) -> Response<ResponseBody> {
-    let body = request.body().client().cloned();
-    let logged = client.local.log().is_some().then(|| access_log::Request {
-        method: request.method().clone(),
-        host: check::host_for_log(request.headers()),
-        path: request.uri().path().to_owned(),
-    });
-    let mut exchange = Exchange::begin(client, logged, body);
-    let outcome = AssertUnwindSafe(relay(client, &mut exchange, request)).catch_unwind().await;
-    match outcome {
-        Ok(Ok(relayed)) => respond(client, exchange, relayed),
-        Ok(Err(reason)) => answer::response(reason, exchange),
+/// ends this request only. `head` becomes what goes to the backend.
+pub(crate) async fn serve<'a>(
+    client: &Rc<Client>,
+    head: &mut RequestHead,
+    body: RequestBody<'a>,
+    mut interim: Interim<'_>,
+    alarm: &mut Alarm,
+) -> Reply<'a> {
+    let logged = client.local.log().is_some().then(|| Box::new(access_log::Request::of(head)));
+    let mut exchange = Exchange::begin(client, logged);
+    let call = Call::of(&head.fields);
+    let mut rest = Some(body);
+    let relayed = relay(client, &mut exchange, head, &mut rest, &mut interim, alarm, call);
+    match AssertUnwindSafe(relayed).catch_unwind().await {
+        Ok(Ok(outcome)) => respond(client, exchange, outcome, call),
+        Ok(Err(reason)) => answer::reply(reason, exchange, call, !is_read(rest)),
         Err(_) => {
             client.local.counters().panics.add(1);
-            answer::response(Reason::Internal, exchange)
+            answer::reply(Reason::Internal, exchange, call, true)
         }
     }
 }
 
 /// A backend's answer, and what it is to the request.
-struct Outcome {
-    answer: Answer,
+struct Outcome<'a> {
+    answer: Answer<'a>,
     in_flight: InFlight,
     service: Arc<ServiceEntry>,
     upgrade: Upgrade,
 }
 
-async fn relay(
+/// Leaves in `rest` what was not sent of the body, if that is known.
+async fn relay<'a>(
     client: &Rc<Client>,
     exchange: &mut Exchange,
-    request: Request<RequestBody>,
-) -> Result<Outcome, Reason> {
-    let (mut parts, body) = request.into_parts();
-    let Checked { host, upgrade } = check::check(&mut parts, client.local.pseudonym())?;
+    head: &mut RequestHead,
+    rest: &mut Option<RequestBody<'a>>,
+    interim: &mut Interim<'_>,
+    alarm: &mut Alarm,
+    call: Option<Call>,
+) -> Result<Outcome<'a>, Reason> {
+    let local = &client.local;
+    let Checked { upgrade } = check::check(head, local.pseudonym())?;
+    let length = rest.as_ref().map_or(Length::Empty, RequestBody::length);
+    if let (Length::Sized(n), Some(most)) = (length, client.listener.limits().max_request_body_bytes)
+        && n > most
+    {
+        return Err(Reason::RequestTooLarge);
+    }
 
     // One table from here to the end, unless all that it offers is retired before anything was sent.
-    let mut table = client.local.table().ok_or(Reason::NothingConfigured)?;
-    let mut service = Arc::clone(target::service(&table, &host.name, parts.uri.path())?);
+    let mut table = local.table().ok_or(Reason::NothingConfigured)?;
+    let host = Host::of(head)?;
+    let mut service = Arc::clone(target::service(&table, &host.name, head.path())?);
     exchange.routed(&service);
 
-    let version = parts.version;
-    headers::request(
-        &mut parts.headers,
-        upgrade,
-        Origin { peer: &client.peer_value, host: host.value, version },
-        client.local.pseudonym(),
-    );
-    to_backend(&mut parts, &body);
+    let host = host.value.to_owned();
+    let origin = Origin { peer: &client.peer_text, secure: client.secure, host: &host };
+    headers::request(head, upgrade, &origin, local.pseudonym());
 
-    let idempotent = retry::is_idempotent(&parts.method);
-    let mut clock = Clock::new(service.service.timeouts.request);
+    let idempotent = retry::is_idempotent(&head.method);
+    let timeout = call.and_then(|call| call.timeout).unwrap_or(service.service.timeouts.request);
+    let mut clock = Clock::new(timeout, alarm);
     let mut tried: Vec<EndpointId> = Vec::new();
-    let mut request = Request::from_parts(parts, body.clone());
+    let mut request = Unsent::Body(rest.take().ok_or(Reason::Internal)?);
     loop {
         let in_flight = match pick(&service, &tried) {
             Ok(in_flight) => in_flight,
             Err(reason) => {
-                let newest =
-                    client.local.table().filter(|newest| !Rc::ptr_eq(newest, &table)).ok_or(reason)?;
-                service = Arc::clone(target::service(&newest, &host.name, request.uri().path())?);
+                let newest = local.table().filter(|newest| !Rc::ptr_eq(newest, &table)).ok_or(reason)?;
+                service = Arc::clone(target::service(&newest, &Host::of(head)?.name, head.path())?);
                 exchange.routed(&service);
                 table = newest;
                 continue;
@@ -95,11 +109,9 @@ async fn relay(
         let policy = &service.service.retry_policy;
         let endpoint = in_flight.endpoint();
         exchange.attempt(endpoint);
-        // Once it is on its way it does not come back. A copy is only worth its price where it may be used.
-        let again = (idempotent && body.is_untouched() && exchange.retries() < policy.num_retries)
-            .then(|| copy(&request, &body));
-        let timeouts = &service.service.timeouts;
-        match upstream::send(&client.local, endpoint, timeouts, &mut clock, request).await {
+        let upgrades = upgrade == Upgrade::Keep;
+        let attempt = Attempt { local, service: &service, endpoint, head, upgrade: upgrades };
+        match upstream::send(attempt, request, &mut clock, interim).await {
             Ok(answer) => return Ok(Outcome { answer, in_flight, service, upgrade }),
             Err(Failure::Retired(unsent)) => {
                 exchange.withdraw();
@@ -107,13 +119,17 @@ async fn relay(
             }
             Err(Failure::Failed { reason, progress, request: unsent }) => {
                 tried.push(endpoint.id());
-                let repeatable = Repeatable { idempotent, body_untouched: body.is_untouched() };
-                match unsent.or(again) {
-                    Some(whole) if retry::allowed(policy, exchange.retries(), progress, repeatable) => {
+                let repeatable = Repeatable { idempotent, whole: unsent.is_some() };
+                let again = retry::allowed(policy, exchange.retries(), progress, repeatable);
+                match unsent {
+                    Some(whole) if again => {
                         exchange.retry();
                         request = whole;
                     }
-                    _ => return Err(reason),
+                    unsent => {
+                        *rest = unsent.map(Unsent::into_body);
+                        return Err(reason);
+                    }
                 }
             }
         }
@@ -130,56 +146,28 @@ fn pick(service: &ServiceEntry, tried: &[EndpointId]) -> Result<InFlight, Reason
     }
 }
 
-/// Makes the head of the request the one that goes to the backend: HTTP/1.1 and the target without the authority.
-fn to_backend(parts: &mut Parts, body: &RequestBody) {
-    parts.version = Version::HTTP_11;
-    if parts.uri.authority().is_some() {
-        let path = parts.uri.path_and_query().cloned();
-        parts.uri = path.map_or_else(|| Uri::from_static("/"), Uri::from);
-    }
-    let unknown_length = body.client().is_some() && !parts.headers.contains_key(http::header::CONTENT_LENGTH);
-    if unknown_length {
-        let chunked = http::HeaderValue::from_static("chunked");
-        parts.headers.insert(http::header::TRANSFER_ENCODING, chunked);
-    }
-}
-
-fn copy(request: &Request<RequestBody>, body: &RequestBody) -> Request<RequestBody> {
-    let mut copy = Request::new(body.clone());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    // Where hyper keeps how the names were written.
-    *copy.extensions_mut() = request.extensions().clone();
-    copy
+/// Whether nothing of the request is left on the client's connection, or only what can be skipped without waiting.
+fn is_read(rest: Option<RequestBody<'_>>) -> bool {
+    rest.is_some_and(|mut body| body.skip())
 }
 
 /// Passes the backend's response on, or opens the tunnel that it agrees to.
-fn respond(client: &Rc<Client>, mut exchange: Exchange, outcome: Outcome) -> Response<ResponseBody> {
-    let Outcome { answer: Answer { response, lease }, in_flight, service, upgrade } = outcome;
-    let (mut parts, incoming) = response.into_parts();
-    let switches = parts.status == StatusCode::SWITCHING_PROTOCOLS;
+fn respond<'a>(
+    client: &Rc<Client>,
+    mut exchange: Exchange,
+    outcome: Outcome<'a>,
+    call: Option<Call>,
+) -> Reply<'a> {
+    let Outcome { mut answer, in_flight, service, upgrade } = outcome;
+    let status = answer.head.status;
+    let switches = status == StatusCode::SWITCHING_PROTOCOLS;
     if switches && upgrade == Upgrade::Strip {
-        return answer::response(Reason::UpgradeUnexpected, exchange);
-    }
-    if !headers::is_plain_response(&parts.headers) {
-        return answer::response(Reason::BackendMalformed, exchange);
+        return answer::reply(Reason::UpgradeUnexpected, exchange, call, true);
     }
     let keep = if switches { Upgrade::Keep } else { Upgrade::Strip };
-    headers::response(&mut parts.headers, keep, parts.version, client.local.pseudonym());
-    parts.version = Version::HTTP_11;
-    exchange.answer(Reason::Ok, parts.status);
-    if switches {
-        client.tunnel(Tunnel { lease, in_flight, exchange });
-        return Response::from_parts(parts, ResponseBody::nothing());
-    }
-    let relayed = Relayed {
-        incoming,
-        lease,
-        in_flight,
-        idle_timeout: service.service.timeouts.body_idle,
-        idle: Idle::default(),
-    };
-    Response::from_parts(parts, ResponseBody::relayed(relayed, exchange))
+    headers::response(&mut answer.head, keep, client.local.pseudonym());
+    exchange.answer(Reason::Ok, status);
+    let timeouts = &service.service.timeouts;
+    let held = Held::new(&client.local, in_flight, timeouts.body_idle, timeouts.connection_idle);
+    Reply::relayed(answer, held, exchange, switches)
 }

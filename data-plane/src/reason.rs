@@ -56,6 +56,7 @@ reasons! {
     ConnectRefused = "connect_refused", 502, "connection_refused", "the backend refused the connection";
     ConnectFailed = "connect_failed", 502, "destination_unavailable", "the backend cannot be reached";
     ConnectTimeout = "connect_timeout", 504, "connection_timeout", "the backend did not accept the connection in time";
+    BackendTls = "backend_tls", 502, "tls_protocol_error", "the TLS handshake with the backend failed";
     BackendReset = "backend_reset", 502, "connection_terminated", "the backend closed the connection before it answered";
     BackendMalformed = "backend_malformed", 502, "http_protocol_error", "the backend's answer is not valid HTTP";
     BackendHeaderTooLarge = "backend_header_too_large", 502, "http_response_header_section_size",
@@ -84,6 +85,7 @@ reasons! {
     SchemeUnsupported = "scheme_unsupported", 400, "http_request_error", "only http and https targets are served";
     MethodNotAllowed = "method_not_allowed", 405, "http_request_denied", "CONNECT and TRACE are not served";
     UriTooLong = "uri_too_long", 414, "http_request_error", "the request's target is too long";
+    RequestTooLarge = "request_too_large", 413, "http_request_error", "the request's body is too large";
     HeaderTooLarge = "header_too_large", 431, "http_request_error", "the request's header is too large";
     ExpectationFailed = "expectation_failed", 417, "http_request_error", "only 100-continue can be expected";
     LoopDetected = "loop_detected", 508, "proxy_loop_detected", "the request has passed here before";

@@ -10,6 +10,8 @@ pub(crate) enum Progress {
     NotConnected,
     /// There was one, and it ended before any byte of the request was sent.
     NotSent,
+    /// The backend said that it did not look at the request.
+    Refused,
     /// Bytes of the request may have been sent; the connection ended before a response.
     Sent,
     /// The backend answered, or time ran out: another attempt would not be the same request any more.
@@ -21,18 +23,19 @@ pub(crate) enum Progress {
 pub(crate) struct Repeatable {
     /// By its method: RFC 9110 section 9.2.2.
     pub(crate) idempotent: bool,
-    /// Nothing was taken of its body yet, or it has none.
-    pub(crate) body_untouched: bool,
+    /// All of it is still there, its body too.
+    pub(crate) whole: bool,
 }
 
 /// Whether to try again after `retries` attempts that followed the first.
 pub(crate) fn allowed(policy: &RetryPolicy, retries: u32, progress: Progress, request: Repeatable) -> bool {
     let cause = match progress {
         Progress::NotConnected => RetryOn::ConnectFailure,
+        Progress::Refused => RetryOn::RefusedStream,
         Progress::NotSent | Progress::Sent => RetryOn::ResetBeforeResponse,
         Progress::Answered => return false,
     };
-    let harmless = request.body_untouched && (progress != Progress::Sent || request.idempotent);
+    let harmless = request.whole && (progress != Progress::Sent || request.idempotent);
     harmless && retries < policy.num_retries && policy.retry_on.contains(&cause)
 }
 
@@ -51,13 +54,14 @@ mod tests {
     #[test]
     fn only_harmless_attempts_are_repeated() {
         let policy = RetryPolicy::default();
-        let get = Repeatable { idempotent: true, body_untouched: true };
-        let post = Repeatable { idempotent: false, body_untouched: true };
-        let put_halfway = Repeatable { idempotent: true, body_untouched: false };
+        let get = Repeatable { idempotent: true, whole: true };
+        let post = Repeatable { idempotent: false, whole: true };
+        let put_halfway = Repeatable { idempotent: true, whole: false };
         for (progress, request, expected) in [
             (Progress::NotConnected, get, true),
             (Progress::NotConnected, post, true),
             (Progress::NotSent, post, true),
+            (Progress::Refused, post, true),
             (Progress::Sent, get, true),
             (Progress::Sent, post, false),
             (Progress::Sent, put_halfway, false),
@@ -70,7 +74,7 @@ mod tests {
 
     #[test]
     fn the_policy_decides_what_is_worth_it() {
-        let get = Repeatable { idempotent: true, body_untouched: true };
+        let get = Repeatable { idempotent: true, whole: true };
         let policy = RetryPolicy { num_retries: 3, retry_on: vec![RetryOn::ConnectFailure] };
         assert!(allowed(&policy, 2, Progress::NotConnected, get));
         assert!(!allowed(&policy, 3, Progress::NotConnected, get));

@@ -4,42 +4,48 @@ use std::{
     cell::Cell,
     io,
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
-    net::TcpStream,
-    time::{self, Duration, Instant},
+    time::{self, Instant},
 };
 
 use crate::{
-    downstream::ClientIo,
+    buffer::Buffer,
+    downstream::Client,
     endpoint::InFlight,
     exchange::Exchange,
-    upstream::{Lease, Parts},
+    stream::{Io, Stream},
 };
 
-/// What a `101` leads to, held until the client has been told.
+/// What a `101` leads to, after the client was told.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
-    pub(crate) lease: Lease,
+    pub(crate) backend: Io,
+    /// What the backend sent early.
+    pub(crate) read: Buffer,
     pub(crate) in_flight: InFlight,
     pub(crate) exchange: Exchange,
 }
 
-/// Relays until both ends have closed, one fails, or nothing has moved for `idle_timeout`. `read` is what the client
-/// sent early.
-pub(crate) async fn run(tunnel: Tunnel, client: ClientIo, read: Bytes, idle_timeout: Duration) {
-    let Tunnel { lease, in_flight, mut exchange } = tunnel;
-    let Some(Parts { io, read_buf, .. }) = lease.into_parts().await else { return };
+/// Relays until both ends have closed, one fails, or nothing has moved for the listener's idle timeout. `read` is what
+/// the client sent early.
+pub(crate) async fn run(client: &Rc<Client>, tunnel: Tunnel, io: Io, read: Buffer) {
+    let Tunnel { backend, read: answered, in_flight, mut exchange } = tunnel;
+    let idle_timeout = client.listener.limits().idle_timeout;
     let moved = Cell::new(Instant::now());
-    let mut client = Active { stream: client.into_stream(), moved: &moved };
-    let mut backend = Active { stream: io.into_inner(), moved: &moved };
+    let mut client = Active { stream: io.into_inner(), moved: &moved };
+    let mut backend = Active { stream: backend.into_inner(), moved: &moved };
+    let early = answered.unread().len();
     let relay = async {
-        client.write_all(&read_buf).await?;
-        backend.write_all(&read).await?;
+        client.write_all(answered.unread()).await?;
+        client.flush().await?;
+        backend.write_all(read.unread()).await?;
+        backend.flush().await?;
+        drop((answered, read));
         tokio::io::copy_bidirectional(&mut client, &mut backend).await
     };
     let idle = async {
@@ -49,7 +55,7 @@ pub(crate) async fn run(tunnel: Tunnel, client: ClientIo, read: Bytes, idle_time
     };
     tokio::select! {
         ended = relay => if let Ok((_, to_client)) = ended {
-            exchange.sent(usize::try_from(to_client).unwrap_or(usize::MAX));
+            exchange.sent(usize::try_from(to_client).unwrap_or(usize::MAX).saturating_add(early));
         },
         () = idle => {}
     }
@@ -60,7 +66,7 @@ pub(crate) async fn run(tunnel: Tunnel, client: ClientIo, read: Bytes, idle_time
 
 /// A stream that notes when bytes move.
 struct Active<'a> {
-    stream: TcpStream,
+    stream: Stream,
     moved: &'a Cell<Instant>,
 }
 

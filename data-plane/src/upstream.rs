@@ -1,112 +1,147 @@
-//! The seam to backends: a connection takes a request and yields a response. HTTP/1 by hyper.
+//! The seam to backends: a connection takes a request and yields a response, in the protocol of the service.
 
 mod clock;
 mod connect;
+pub(crate) mod http1;
+pub(crate) mod http2;
 mod pool;
 
-use std::{rc::Rc, sync::Arc};
+use std::{
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
-use http::{Request, Response};
-use hyper::{body::Incoming, client::conn::TrySendError};
-use tokio::time::Instant;
-use weir_proto::Timeouts;
+use weir_proto::ServiceProtocol;
 
 pub(crate) use self::{
-    clock::Clock,
-    connect::Parts,
-    pool::{Lease, Pool},
+    clock::{Clock, Flow},
+    connect::connect,
+    pool::Pool,
 };
-use crate::{body::RequestBody, endpoint::Endpoint, reason::Reason, retry::Progress, worker::Local};
+use crate::{
+    body::{RequestBody, ResponseBody},
+    downstream::Interim,
+    endpoint::Endpoint,
+    message::{RequestHead, ResponseHead},
+    reason::Reason,
+    retry::Progress,
+    table::ServiceEntry,
+    worker::Local,
+};
 
-/// What a backend answered, and the connection that it answered on.
+/// What an attempt is made with.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) response: Response<Incoming>,
-    pub(crate) lease: Lease,
+pub(crate) struct Attempt<'t> {
+    pub(crate) local: &'t Rc<Local>,
+    pub(crate) service: &'t ServiceEntry,
+    pub(crate) endpoint: &'t Arc<Endpoint>,
+    pub(crate) head: &'t RequestHead,
+    /// Whether the request asks to go on in another protocol.
+    pub(crate) upgrade: bool,
+}
+
+/// A request that was not answered yet.
+#[derive(Debug)]
+pub(crate) enum Unsent<'a> {
+    /// As it came from the client.
+    Body(RequestBody<'a>),
+    /// As it was written for another attempt, which is whole.
+    Http1(http1::Upload<'a>),
+}
+
+/// The rest of a request, whose answer has begun.
+#[derive(Debug)]
+pub(crate) enum Upload<'a> {
+    Http1(http1::Upload<'a>),
+    Http2(http2::Upload<'a>),
+}
+
+/// What a backend answered.
+#[derive(Debug)]
+pub(crate) struct Answer<'a> {
+    pub(crate) head: ResponseHead,
+    pub(crate) body: ResponseBody,
+    pub(crate) upload: Upload<'a>,
 }
 
 /// An attempt without an answer.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum Failure<'a> {
     /// The endpoint was retired before anything was sent.
-    Retired(Request<RequestBody>),
+    Retired(Unsent<'a>),
     /// There was an attempt.
     Failed {
         /// What the client is told if nobody tries again.
         reason: Reason,
         /// How far it got.
         progress: Progress,
-        /// The request, if it came back whole.
-        request: Option<Request<RequestBody>>,
+        /// The request, if another attempt would send the same.
+        request: Option<Unsent<'a>>,
     },
 }
 
 /// Sends a request to an endpoint, on an idle connection or a new one, and waits for the head of the response.
-pub(crate) async fn send(
-    local: &Rc<Local>,
-    endpoint: &Arc<Endpoint>,
-    timeouts: &Timeouts,
-    clock: &mut Clock,
-    mut request: Request<RequestBody>,
-) -> Result<Answer, Failure> {
-    let body = request.body().clone();
-    loop {
-        let idle = local.pool().take(endpoint);
-        let reused = idle.is_some();
-        let mut backend = match idle {
-            Some(backend) => backend,
-            None => match connect::connect(local, endpoint, clock.cap(timeouts.connect)).await {
-                Ok(backend) => backend,
-                Err(reason) => {
-                    return Err(Failure::Failed {
-                        reason,
-                        progress: Progress::NotConnected,
-                        request: Some(request),
-                    });
-                }
-            },
-        };
-        if endpoint.is_retired() {
-            return Err(Failure::Retired(request));
+pub(crate) async fn send<'a>(
+    attempt: Attempt<'_>,
+    request: Unsent<'a>,
+    clock: &mut Clock<'_>,
+    interim: &mut Interim<'_>,
+) -> Result<Answer<'a>, Failure<'a>> {
+    match (attempt.service.service.protocol, request) {
+        (ServiceProtocol::Http1, request) => http1::send(attempt, request, clock, interim).await,
+        (ServiceProtocol::Http2, Unsent::Body(body)) => {
+            Box::pin(http2::send(attempt, body, clock, interim)).await
         }
-        if reused {
-            local.counters().upstream_reused.add(1);
-        }
-        let sent = Instant::now();
-        match clock
-            .until(backend.sender.try_send_request(request), body.client().map(|body| &**body), sent)
-            .await
-        {
-            Some(Ok(response)) => {
-                let lease = Lease::new(local.pool(), endpoint, backend, timeouts.connection_idle);
-                return Ok(Answer { response, lease });
-            }
-            Some(Err(mut error)) => match error.take_message() {
-                // An idle connection that the backend has closed meanwhile: as if it had not been there.
-                Some(unsent) if reused => request = unsent,
-                unsent => return Err(failed(&error, unsent, &body)),
-            },
-            None => {
-                let reason = body.client().and_then(|body| body.failure()).unwrap_or(Reason::ResponseTimeout);
-                return Err(Failure::Failed { reason, progress: Progress::Answered, request: None });
-            }
+        // The service's protocol has changed between two attempts.
+        (ServiceProtocol::Http2, Unsent::Http1(_)) => {
+            let (reason, progress) = (Reason::BackendReset, Progress::Answered);
+            Err(Failure::Failed { reason, progress, request: None })
         }
     }
 }
 
-fn failed(
-    error: &TrySendError<Request<RequestBody>>,
-    unsent: Option<Request<RequestBody>>,
-    body: &RequestBody,
-) -> Failure {
-    let error = error.error();
-    let client_failed = body.client().and_then(|body| body.failure());
-    let (reason, progress) = match client_failed {
-        Some(reason) => (reason, Progress::Answered),
-        None if error.is_parse_too_large() => (Reason::BackendHeaderTooLarge, Progress::Answered),
-        None if error.is_parse() => (Reason::BackendMalformed, Progress::Answered),
-        None if unsent.is_some() => (Reason::BackendReset, Progress::NotSent),
-        None => (Reason::BackendReset, Progress::Sent),
-    };
-    Failure::Failed { reason, progress, request: unsent }
+impl<'a> Unsent<'a> {
+    /// What is left of the client's body.
+    pub(crate) fn into_body(self) -> RequestBody<'a> {
+        match self {
+            Self::Body(body) => body,
+            Self::Http1(upload) => upload.into_body(),
+        }
+    }
+}
+
+impl Upload<'_> {
+    /// Goes on. Never says how it ended: whoever reads the response finds out.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, body: &ResponseBody) {
+        match (self, body) {
+            (Self::Http1(upload), ResponseBody::Http1(body)) => upload.poll_rest(cx, body.io()),
+            (Self::Http2(upload), _) => upload.poll_rest(cx),
+            (Self::Http1(_), _) => {}
+        }
+    }
+
+    /// Whether all of the request is with the backend.
+    pub(crate) fn is_done(&self) -> bool {
+        match self {
+            Self::Http1(upload) => upload.is_done(),
+            Self::Http2(upload) => upload.is_done(),
+        }
+    }
+
+    /// Ready when the client has gone. For the time after the request.
+    pub(crate) fn poll_client_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Http1(upload) => upload.body().poll_gone(cx),
+            Self::Http2(upload) => upload.body().poll_gone(cx),
+        }
+    }
+
+    /// Bytes of the request's body so far.
+    pub(crate) fn bytes(&mut self) -> u64 {
+        match self {
+            Self::Http1(upload) => upload.body().bytes(),
+            Self::Http2(upload) => upload.body().bytes(),
+        }
+    }
 }

@@ -4,6 +4,7 @@ mod accept;
 mod connections;
 mod local;
 mod run;
+mod spares;
 mod terms;
 
 use std::{
@@ -21,6 +22,7 @@ use weir_proto::ProxyId;
 pub(crate) use self::{
     accept::Listener,
     local::{Local, Shared},
+    spares::Spare,
     terms::Terms,
 };
 use crate::{

@@ -5,6 +5,8 @@ use std::{io::Write, net::SocketAddr};
 use serde::Serialize;
 use tokio::time::Duration;
 
+use crate::message::{Name, RequestHead};
+
 /// What is known of a request when it has ended.
 #[derive(Debug)]
 pub(crate) struct Record<'a> {
@@ -33,6 +35,18 @@ pub(crate) struct Request {
     pub(crate) host: String,
     /// Without the query.
     pub(crate) path: String,
+}
+
+impl Request {
+    /// The host as far as it can be told: a log also has bad requests.
+    pub(crate) fn of(head: &RequestHead) -> Self {
+        let host = head.authority().map(str::as_bytes).or_else(|| head.fields.get(Name::Host));
+        Self {
+            method: head.method.clone(),
+            host: String::from_utf8_lossy(host.unwrap_or_default()).into_owned(),
+            path: head.path().to_owned(),
+        }
+    }
 }
 
 #[derive(Serialize)]

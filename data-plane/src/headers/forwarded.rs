@@ -1,29 +1,32 @@
 //! Where the request came from, in the fields that backends read. Clients are not believed: what they say is replaced.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-
-const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+use super::Origin;
+use crate::message::{Field, Fields, Name};
 
 /// `X-Forwarded-*`, `Forwarded` and `X-Real-IP`, also with `_` for `-`: many servers take both for the same.
-pub(super) fn is_forwarded(name: &HeaderName) -> bool {
-    let name = name.as_str().as_bytes();
-    let same = |name: &[u8], text: &[u8]| {
-        let dashed = |byte: u8| if byte == b'_' { b'-' } else { byte };
-        name.iter().map(|byte| dashed(*byte)).eq(text.iter().copied())
-    };
-    match name.first() {
-        Some(b'f') => same(name, b"forwarded"),
-        Some(b'x') => {
-            same(name, b"x-real-ip") || name.get(..12).is_some_and(|start| same(start, b"x-forwarded-"))
+pub(super) fn is_forwarded(field: &Field<'_>) -> bool {
+    match (field.name, field.spelling.first()) {
+        (Name::Other, Some(b'x' | b'X')) => {
+            let same = |text: &[u8]| {
+                let dashed = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+                field.spelling.iter().take(text.len()).map(dashed).eq(text.iter().copied())
+            };
+            same(b"x-forwarded-") || (field.spelling.len() == 9 && same(b"x-real-ip"))
         }
-        _ => false,
+        (Name::Other, _) => false,
+        (name, _) => matches!(
+            name,
+            Name::Forwarded
+                | Name::XForwardedFor
+                | Name::XForwardedHost
+                | Name::XForwardedProto
+                | Name::XRealIp
+        ),
     }
 }
 
-pub(super) fn add(headers: &mut HeaderMap, peer: &HeaderValue, host: HeaderValue) {
-    headers.insert(FOR, peer.clone());
-    headers.insert(PROTO, HeaderValue::from_static("http"));
-    headers.insert(HOST, host);
+pub(super) fn add(fields: &mut Fields, origin: &Origin<'_>) {
+    fields.push(Name::XForwardedFor, origin.peer.as_bytes());
+    fields.push(Name::XForwardedProto, if origin.secure { b"https" } else { b"http" });
+    fields.push(Name::XForwardedHost, origin.host.as_bytes());
 }

@@ -1,47 +1,60 @@
 //! Whom a request is for: its Host field, or the authority of its target.
 
-use std::net::Ipv6Addr;
+use std::{borrow::Cow, net::Ipv6Addr};
 
-use http::{HeaderValue, Uri, Version, header, request::Parts};
+use http::Version;
 
-use crate::reason::Reason;
+use crate::{
+    message::{Name, RequestHead},
+    reason::Reason,
+};
 
-/// What a `Host` field says.
+/// What a `Host` field says. It borrows from the head: whoever changes that first copies what is still needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Host {
+pub(crate) struct Host<'a> {
     /// As it was received: what the backend is sent.
-    pub(crate) value: HeaderValue,
+    pub(crate) value: &'a str,
     /// In lower case, without the port and without a dot at the end: what routes are compared with.
-    pub(crate) name: String,
+    pub(crate) name: Cow<'a, str>,
 }
 
-impl Host {
-    /// The target's authority replaces the field (RFC 9112 section 3.2.2), but does not excuse its absence.
-    pub(crate) fn of(request: &Parts) -> Result<Self, Reason> {
-        let mut fields = request.headers.get_all(header::HOST).into_iter();
+impl<'a> Host<'a> {
+    /// In HTTP/1, the target's authority replaces the field (RFC 9112 section 3.2.2), but does not excuse its absence.
+    /// In HTTP/2, either is enough, and they must agree (RFC 9113 section 8.3.1).
+    pub(crate) fn of(head: &'a RequestHead) -> Result<Self, Reason> {
+        let mut fields = head.fields.all(Name::Host);
         let field = match (fields.next(), fields.next()) {
-            (Some(field), None) => Self::parse(field)?,
             (Some(_), Some(_)) => return Err(Reason::HostRepeated),
-            // RFC 9110 section 7.2: without an authority, Host is sent empty.
-            (None, _) if request.version == Version::HTTP_10 => {
-                Self { value: HeaderValue::from_static(""), name: String::new() }
-            }
-            (None, _) => return Err(Reason::HostMissing),
+            (field, _) => field.map(Self::parse).transpose()?,
         };
-        Self::of_target(&request.uri).unwrap_or(Ok(field))
+        let authority = head.authority().map(|authority| Self::parse(authority.as_bytes())).transpose()?;
+        match (authority, field) {
+            (Some(authority), Some(field))
+                if head.version == Version::HTTP_2 && !authority.value.eq_ignore_ascii_case(field.value) =>
+            {
+                Err(Reason::HostInvalid)
+            }
+            (Some(authority), Some(_)) => Ok(authority),
+            (None, Some(field)) => Ok(field),
+            (Some(authority), None) if head.version != Version::HTTP_11 => Ok(authority),
+            // RFC 9110 section 7.2: without an authority, Host is sent empty.
+            (None, None) if head.version == Version::HTTP_10 => {
+                Ok(Self { value: "", name: Cow::Borrowed("") })
+            }
+            (_, None) => Err(Reason::HostMissing),
+        }
     }
 
-    fn of_target(uri: &Uri) -> Option<Result<Self, Reason>> {
-        let authority = uri.authority()?;
-        let value = HeaderValue::try_from(authority.as_str()).map_err(|_| Reason::HostInvalid);
-        Some(value.and_then(|value| Self::parse(&value)))
-    }
-
-    fn parse(value: &HeaderValue) -> Result<Self, Reason> {
-        let text = value.to_str().map_err(|_| Reason::HostInvalid)?;
-        let name = name(text).ok_or(Reason::HostInvalid)?;
-        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-        Ok(Self { value: value.clone(), name })
+    fn parse(value: &'a [u8]) -> Result<Self, Reason> {
+        let value = str::from_utf8(value).map_err(|_| Reason::HostInvalid)?;
+        let name = name(value).ok_or(Reason::HostInvalid)?;
+        let name = name.strip_suffix('.').unwrap_or(name);
+        let name = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Cow::Owned(name.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(name)
+        };
+        Ok(Self { value, name })
     }
 }
 
@@ -71,18 +84,24 @@ fn name(text: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
     use proptest::prelude::*;
 
     use super::*;
 
-    fn host(version: Version, target: &str, fields: &[&str]) -> Result<(String, String), Reason> {
-        let mut builder = Request::builder().version(version).uri(target);
-        for field in fields {
-            builder = builder.header("host", *field);
+    fn host(version: Version, authority: Option<&str>, fields: &[&str]) -> Result<(String, String), Reason> {
+        let mut head = RequestHead::default();
+        head.version = version;
+        if let Some(authority) = authority {
+            head.set_authority(authority);
         }
-        let host = Host::of(&builder.body(()).unwrap().into_parts().0)?;
-        Ok((host.value.to_str().unwrap().to_owned(), host.name))
+        for field in fields {
+            head.fields.push_spelled(b"Host", field.as_bytes());
+        }
+        Host::of(&head).map(|host| (host.value.to_owned(), host.name.into_owned()))
+    }
+
+    fn texts(value: &str, name: &str) -> (String, String) {
+        (value.to_owned(), name.to_owned())
     }
 
     #[test]
@@ -96,11 +115,7 @@ mod tests {
             ("[::1]:80", "[::1]"),
             ("a_b", "a_b"),
         ] {
-            assert_eq!(
-                host(Version::HTTP_11, "/", &[field]),
-                Ok((field.to_owned(), name.to_owned())),
-                "{field}"
-            );
+            assert_eq!(host(Version::HTTP_11, None, &[field]), Ok(texts(field, name)), "{field}");
         }
     }
 
@@ -108,22 +123,35 @@ mod tests {
     fn bad_hosts_are_refused() {
         for field in [
             "", "a b", "user@a", "a/b", "a,b", "a:b", "a:99999", "a:80:80", ":80", "[::1", "[::1]x", "[x]",
-            "a#", "a?",
+            "a#", "a?", "a\u{e4}",
         ] {
-            assert_eq!(host(Version::HTTP_11, "/", &[field]), Err(Reason::HostInvalid), "{field}");
+            for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
+                assert_eq!(host(version, None, &[field]), Err(Reason::HostInvalid), "{field}");
+                assert_eq!(host(version, Some("a"), &[field]), Err(Reason::HostInvalid), "{field}");
+                assert_eq!(host(version, Some(field), &["a"]), Err(Reason::HostInvalid), "{field}");
+            }
         }
-        assert_eq!(host(Version::HTTP_11, "/", &["a", "a"]), Err(Reason::HostRepeated));
-        assert_eq!(host(Version::HTTP_11, "/", &[]), Err(Reason::HostMissing));
-        assert_eq!(host(Version::HTTP_10, "/", &[]), Ok((String::new(), String::new())));
+        assert_eq!(host(Version::HTTP_11, None, &["a", "a"]), Err(Reason::HostRepeated));
+        assert_eq!(host(Version::HTTP_11, None, &[]), Err(Reason::HostMissing));
+        assert_eq!(host(Version::HTTP_10, None, &[]), Ok(texts("", "")));
     }
 
     #[test]
     fn the_targets_authority_replaces_the_field() {
-        let target = "http://Shop.Example:81/";
-        let expected = Ok(("Shop.Example:81".to_owned(), "shop.example".to_owned()));
-        assert_eq!(host(Version::HTTP_11, target, &["other"]), expected);
+        let target = Some("Shop.Example:81");
+        assert_eq!(host(Version::HTTP_11, target, &["other"]), Ok(texts("Shop.Example:81", "shop.example")));
         assert_eq!(host(Version::HTTP_11, target, &[]), Err(Reason::HostMissing));
-        assert_eq!(host(Version::HTTP_11, "http://user@a/", &["a"]), Err(Reason::HostInvalid));
+        assert_eq!(host(Version::HTTP_10, target, &[]), Ok(texts("Shop.Example:81", "shop.example")));
+        assert_eq!(host(Version::HTTP_11, Some("user@a"), &["a"]), Err(Reason::HostInvalid));
+    }
+
+    #[test]
+    fn in_http_2_the_authority_and_the_field_agree() {
+        assert_eq!(host(Version::HTTP_2, Some("a"), &[]), Ok(texts("a", "a")));
+        assert_eq!(host(Version::HTTP_2, None, &["a"]), Ok(texts("a", "a")));
+        assert_eq!(host(Version::HTTP_2, Some("a:80"), &["A:80"]), Ok(texts("a:80", "a")));
+        assert_eq!(host(Version::HTTP_2, Some("a"), &["b"]), Err(Reason::HostInvalid));
+        assert_eq!(host(Version::HTTP_2, None, &[]), Err(Reason::HostMissing));
     }
 
     proptest! {

@@ -87,8 +87,9 @@ fn head(text: &[u8], limits: &Limits) -> Option<Head> {
 
 fn field(line: &str) -> Option<(String, String)> {
     let (name, value) = line.split_once(':')?;
-    let value = value.trim_matches([' ', '\t']);
-    (is_token(name) && is_text(value)).then(|| (name.to_owned(), value.to_owned()))
+    let (raw, value) = (value, value.trim_matches([' ', '\t']));
+    let odd = name.eq_ignore_ascii_case("transfer-encoding") && raw.trim_start_matches(' ') != value;
+    (is_token(name) && is_text(value) && !odd).then(|| (name.to_owned(), value.to_owned()))
 }
 
 fn framing(head: &Head, version: &str, without: Framing) -> Option<Framing> {

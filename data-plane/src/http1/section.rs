@@ -5,7 +5,7 @@ use std::ops::Range;
 use memchr::memchr;
 
 use super::{facts::Facts, text};
-use crate::message::Fields;
+use crate::message::{Fields, Name};
 
 /// Why a section was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +35,14 @@ pub(super) fn read(head: &[u8], mut at: usize, max: usize, fields: &mut Fields) 
         if count > max {
             return Err(Fault::TooMany);
         }
-        let name = fields.push_at(line.name, line.value.clone());
-        facts.note(name, &head[line.value]);
+        let (name_end, value) = (line.name.end, line.value.clone());
+        let name = fields.push_at(line.name, line.value);
+        // What two readers trim in two ways.
+        let blanks = [&head[name_end + 1..value.start], &head[value.end..line.next - 2]];
+        if name == Name::TransferEncoding && (blanks[0].contains(&b'\t') || !blanks[1].is_empty()) {
+            return Err(Fault::Malformed);
+        }
+        facts.note(name, &head[value]);
         at = line.next;
     }
     Ok(facts)

@@ -44,6 +44,13 @@ pub(crate) fn number_field(out: &mut Vec<u8>, name: &[u8], number: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// One chunk, of at least one byte.
+pub(crate) fn chunk(out: &mut Vec<u8>, data: &[u8]) {
+    chunk_start(out, data.len());
+    out.extend_from_slice(data);
+    out.extend_from_slice(CHUNK_END);
+}
+
 /// What comes before a chunk's data. `len` is not 0: that would be the end.
 pub(crate) fn chunk_start(out: &mut Vec<u8>, len: usize) {
     debug_assert_ne!(len, 0);

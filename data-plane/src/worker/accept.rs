@@ -16,7 +16,7 @@ use tokio::{
     task::{self, JoinHandle},
     time::{self, Duration, Instant},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use weir_proto::{Limits, ListenerProtocol};
 
 use super::{local::Local, terms::Terms};
@@ -85,6 +85,11 @@ impl Listener {
 
     pub(crate) async fn closing(&self) {
         self.closing.cancelled().await;
+    }
+
+    /// As `closing`, without a hold on the listener.
+    pub(crate) fn closing_owned(&self) -> WaitForCancellationFutureOwned {
+        self.closing.clone().cancelled_owned()
     }
 
     fn place(&self) -> Option<Place> {
@@ -188,11 +193,11 @@ fn take(local: &Rc<Local>, listener: &Rc<Listener>, stream: TcpStream, peer: Soc
         tracing::debug!("{peer}: {e}");
         return;
     }
-    let (local, listener) = (Rc::clone(local), Rc::clone(listener));
-    let (open, room) = (local.connections().begin(local.counters()), local.room().take());
-    task::spawn_local(async move {
-        let _alive = (place, open, room);
-        downstream::serve(&local, &listener, stream, peer).await;
+    let room = local.room().take();
+    let connection = downstream::serve(Rc::clone(local), Rc::clone(listener), stream, peer);
+    local.connections().spawn(local.counters(), async move {
+        let _alive = (place, room);
+        connection.await;
     });
 }
 

@@ -1,61 +1,80 @@
 //! The client connections of one worker: how many there are, and the way to end them all.
 
-use std::{cell::Cell, rc::Rc, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    future::Future,
+    rc::Rc,
+    sync::Arc,
+};
 
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
+use slab::Slab;
+use tokio::{
+    sync::Notify,
+    task::{self, AbortHandle},
+};
 
 use crate::counters::WorkerCounters;
 
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
-    open: Cell<usize>,
+    tasks: RefCell<Slab<AbortHandle>>,
     ended: Notify,
-    cut: CancellationToken,
+    cut: Cell<bool>,
 }
 
 /// One of them, while it lives.
 #[derive(Debug)]
-pub(crate) struct Open {
+struct Open {
     connections: Rc<Connections>,
     counters: Arc<WorkerCounters>,
+    key: usize,
 }
 
 impl Connections {
-    pub(super) fn begin(self: &Rc<Self>, counters: &Arc<WorkerCounters>) -> Open {
-        self.open.set(self.open.get() + 1);
+    /// Serves one in a task of its own. The future is dropped where it stands when all are cut.
+    pub(super) fn spawn(
+        self: &Rc<Self>,
+        counters: &Arc<WorkerCounters>,
+        connection: impl Future<Output = ()> + 'static,
+    ) {
         counters.connections_opened.add(1);
-        Open { connections: Rc::clone(self), counters: Arc::clone(counters) }
+        let mut tasks = self.tasks.borrow_mut();
+        let entry = tasks.vacant_entry();
+        let open = Open { connections: Rc::clone(self), counters: Arc::clone(counters), key: entry.key() };
+        let task = task::spawn_local(async move {
+            let _open = open;
+            connection.await;
+        });
+        entry.insert(task.abort_handle());
     }
 
     /// Waits until there is none.
     pub(super) async fn ended(&self) {
-        while self.open.get() > 0 {
+        while !self.tasks.borrow().is_empty() {
             self.ended.notified().await;
         }
     }
 
     /// Ends all of them in the middle of what they do.
     pub(super) fn cut(&self) {
-        self.cut.cancel();
+        self.cut.set(true);
+        for (_, task) in &*self.tasks.borrow() {
+            task.abort();
+        }
     }
 
     pub(super) fn is_cut(&self) -> bool {
-        self.cut.is_cancelled()
-    }
-
-    /// Ends when they must.
-    pub(super) async fn until_cut(&self) {
-        self.cut.cancelled().await;
+        self.cut.get()
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let Self { connections, counters } = self;
+        let Self { connections, counters, key } = self;
         counters.connections_closed.add(1);
-        connections.open.set(connections.open.get() - 1);
-        if connections.open.get() == 0 {
+        let mut tasks = connections.tasks.borrow_mut();
+        tasks.try_remove(*key);
+        if tasks.is_empty() {
             connections.ended.notify_one();
         }
     }

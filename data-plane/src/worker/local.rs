@@ -4,14 +4,16 @@ use std::{cell::RefCell, ops::Deref, rc::Rc, sync::Arc};
 
 use arc_swap::Cache;
 
-use super::connections::Connections;
+use super::{connections::Connections, spares::Spares};
 use crate::{
     access_log::LogBuffer,
+    buffer::Buffers,
     counters::WorkerCounters,
     descriptors::Room,
+    downstream::http1::Scratch,
     headers::Pseudonym,
     table::{SharedTable, Table},
-    upstream::Pool,
+    upstream::{self, Pool},
 };
 
 #[derive(Debug)]
@@ -19,11 +21,15 @@ pub(crate) struct Local {
     index: usize,
     table: RefCell<CachedTable>,
     pool: Rc<Pool>,
+    http2: upstream::http2::Pool,
     pseudonym: Pseudonym,
     room: Arc<Room>,
     counters: Arc<WorkerCounters>,
     connections: Rc<Connections>,
     log: Option<RefCell<LogBuffer>>,
+    buffers: Buffers,
+    texts: Spares<Vec<u8>>,
+    scratches: Spares<Box<Scratch>>,
 }
 
 /// What a worker has from outside its thread.
@@ -67,11 +73,15 @@ impl Local {
             index,
             table,
             pool,
+            http2: upstream::http2::Pool::default(),
             pseudonym,
             room,
             counters,
             connections: Rc::default(),
             log: log.map(RefCell::new),
+            buffers: Buffers::default(),
+            texts: Spares::default(),
+            scratches: Spares::default(),
         }
     }
 
@@ -94,6 +104,11 @@ impl Local {
         &self.pool
     }
 
+    /// The connections to backends that speak HTTP/2.
+    pub(crate) fn http2(&self) -> &upstream::http2::Pool {
+        &self.http2
+    }
+
     /// For clients, at all workers.
     pub(super) fn room(&self) -> &Arc<Room> {
         &self.room
@@ -108,9 +123,18 @@ impl Local {
         &self.counters
     }
 
-    /// Ends when what is left of this worker's connections must end.
-    pub(crate) async fn until_cut(&self) {
-        self.connections.until_cut().await;
+    /// Room for what is read.
+    pub(crate) fn buffers(&self) -> &Buffers {
+        &self.buffers
+    }
+
+    /// Room for what is written.
+    pub(crate) fn texts(&self) -> &Spares<Vec<u8>> {
+        &self.texts
+    }
+
+    pub(crate) fn scratches(&self) -> &Spares<Box<Scratch>> {
+        &self.scratches
     }
 
     pub(crate) fn is_cut(&self) -> bool {

@@ -3,9 +3,9 @@
 use std::{collections::HashMap, io, net::SocketAddr, rc::Rc, thread};
 
 use tokio::{
-    runtime,
+    runtime::{self, LocalOptions},
     sync::mpsc,
-    task::{self, LocalSet},
+    task,
     time::{self, Duration, MissedTickBehavior},
 };
 
@@ -20,13 +20,22 @@ const UPKEEP: Duration = Duration::from_millis(250);
 
 /// Starts the thread; it ends when the sender of `commands` is dropped.
 pub(super) fn spawn(shared: Shared, commands: mpsc::Receiver<Command>) -> io::Result<()> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let (started, outcome) = std::sync::mpsc::sync_channel(1);
     thread::Builder::new().name(format!("weir-worker-{}", shared.index)).spawn(move || {
+        // It cannot be made elsewhere: tasks of this runtime never leave its thread.
+        let options = LocalOptions::default();
+        let runtime = match runtime::Builder::new_current_thread().enable_all().build_local(options) {
+            Ok(runtime) => runtime,
+            Err(e) => return drop(started.send(Err(e))),
+        };
+        if started.send(Ok(())).is_err() {
+            return;
+        }
         let local = Rc::new(Local::new(shared));
-        LocalSet::new().block_on(&runtime, run(&local, commands));
+        runtime.block_on(run(&local, commands));
         local.flush_log();
     })?;
-    Ok(())
+    outcome.recv().map_err(io::Error::other)?
 }
 
 async fn run(local: &Rc<Local>, mut commands: mpsc::Receiver<Command>) {
@@ -41,6 +50,7 @@ async fn run(local: &Rc<Local>, mut commands: mpsc::Receiver<Command>) {
             },
             _ = upkeep.tick() => {
                 local.pool().sweep();
+                local.http2().sweep();
                 local.flush_log();
             }
         }
@@ -73,6 +83,7 @@ async fn obey(local: &Rc<Local>, open: &mut HashMap<SocketAddr, Accepting>, comm
         Command::Barrier { done } => {
             local.table();
             local.pool().sweep();
+            local.http2().sweep();
             // Tasks run in the order in which they were woken: when this one ends, requests that were handed to a
             // connection's task before have been written, however many there are.
             let _ = task::spawn_local(async {}).await;

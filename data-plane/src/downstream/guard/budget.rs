@@ -120,7 +120,7 @@ mod tests {
             &[Frame::Reset],
             &[Frame::Continuation { ends: false }],
             &[OPEN, Frame::Reset],
-            &[OPEN, Frame::Control, Frame::Control],
+            &[OPEN, Frame::Control, Frame::Control, Frame::Control],
             &[OPEN, Frame::WindowUpdate, Frame::WindowUpdate],
             &[Frame::Trailers { ends: false }, Frame::Continuation { ends: true }],
             &[Frame::Data, Frame::Control],

@@ -97,16 +97,40 @@ async fn what_may_have_been_done_is_repeated_only_if_that_is_harmless() {
 }
 
 #[tokio::test]
-async fn a_body_that_was_touched_is_not_sent_again() {
+async fn a_body_that_is_not_all_there_any_more_is_not_sent_again() {
     let bad = Backend::scripted(|mut served| async move {
         served.head().await;
         served.bytes(1).await;
     })
     .await;
     let proxy = Proxy::of(vec![web(&[bad.address, bad.address])]).await;
-    let response = proxy.ask("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nab").await;
+    let body = "x".repeat(40_000);
+    let put = format!("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let response = proxy.ask(&put).await;
     assert_eq!((response.status(), reason(&response.body)), (502, "backend_reset"));
     assert_eq!(bad.heads().len(), 1);
+}
+
+#[tokio::test]
+async fn a_small_body_is_sent_again_where_that_means_the_same() {
+    let bad = Backend::scripted(|mut served| async move {
+        served.head().await;
+        served.bytes(1).await;
+    })
+    .await;
+    let good = Backend::scripted(|mut served| async move {
+        served.head().await;
+        let body = served.bytes(2).await;
+        served.answer(&body).await;
+    })
+    .await;
+    let ask = |method| format!("{method} / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nab");
+    for (method, expected) in [("PUT", [200, 200]), ("POST", [200, 502])] {
+        let proxy = Proxy::of(vec![web(&[bad.address, good.address])]).await;
+        let mut statuses = [proxy.ask(&ask(method)).await.status(), proxy.ask(&ask(method)).await.status()];
+        statuses.sort_unstable();
+        assert_eq!(statuses, expected, "{method}");
+    }
 }
 
 #[tokio::test]

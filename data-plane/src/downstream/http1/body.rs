@@ -1,0 +1,92 @@
+//! A request's body, as it comes from an HTTP/1 client.
+
+use std::task::{Context, Poll, ready};
+
+use super::{super::Client, input::Input};
+use crate::{
+    body::{Length, Pace},
+    headers,
+    message::Fields,
+    reason::Reason,
+    stream::Io,
+};
+
+#[derive(Debug)]
+pub(crate) struct Body<'a> {
+    client: &'a Client,
+    io: &'a Io,
+    input: &'a mut Input,
+    length: Length,
+    bytes: u64,
+    pace: Pace,
+}
+
+impl<'a> Body<'a> {
+    pub(super) fn new(client: &'a Client, io: &'a Io, input: &'a mut Input) -> Self {
+        let length = input.content.length();
+        let pace = Pace::new(&client.listener.limits());
+        Self { client, io, input, length, bytes: 0, pace }
+    }
+
+    pub(crate) fn length(&self) -> Length {
+        self.length
+    }
+
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Reason>> {
+        let n = ready!(self.poll_available(cx))?;
+        Poll::Ready(Ok(&self.input.buffer.unread()[..n]))
+    }
+
+    pub(crate) fn consume(&mut self, n: usize) {
+        self.input.content.consume(&mut self.input.buffer, n);
+        self.bytes += n as u64;
+    }
+
+    pub(crate) fn take_trailers(&mut self) -> Option<Fields> {
+        let mut trailers = self.input.content.take_trailers()?;
+        headers::clean_trailers(&mut trailers);
+        Some(trailers)
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.input.content.is_ended()
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Reads on, as long as there is room, because only the end of the stream says that the client has gone. What
+    /// else comes is the beginning of the next request.
+    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.input.ended {
+                return Poll::Ready(());
+            }
+            if !self.input.buffer.has_room() {
+                return Poll::Pending;
+            }
+            if ready!(self.input.poll_read(&self.client.local, self.io, cx)).is_err() {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    fn poll_available(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Reason>> {
+        loop {
+            let n = self.input.content.available(&mut self.input.buffer);
+            let n = n.map_err(|_| Reason::RequestBodyMalformed)?;
+            if n > 0 || self.is_ended() {
+                return Poll::Ready(Ok(n));
+            }
+            if self.input.ended {
+                return Poll::Ready(Err(Reason::ClientGone));
+            }
+            match self.input.poll_read(&self.client.local, self.io, cx) {
+                Poll::Ready(Ok(n)) => self.pace.received(n),
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Reason::ClientGone)),
+                Poll::Pending => return self.pace.poll_waiting(cx).map(Err),
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The requests of a connection, from the first byte to the moment when it waits for more.
+
+use std::{future::poll_fn, rc::Rc};
+
+use http::{Method, Version};
+use tokio::time;
+
+use super::{
+    super::{self as downstream, Client, Ending},
+    Body, Connection, Interim,
+    delivery::Delivery,
+    head::{self, Came},
+};
+use crate::{
+    answer,
+    body::RequestBody,
+    http1::{Content, ParsedRequest},
+    message::RequestHead,
+    proxy,
+    reason::Reason,
+    upgrade::Tunnel,
+    worker::Spare,
+};
+
+/// A head that has grown larger is not kept.
+const LARGEST_HEAD: usize = 64 * 1024;
+
+/// How long our own last words may take to go out.
+const LAST_WORDS: time::Duration = time::Duration::from_secs(1);
+
+/// What follows.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// The connection waits for its next request.
+    Idle,
+    End(Ending),
+    Tunnel(Box<Tunnel>),
+    /// It never was HTTP/1.
+    Http2,
+}
+
+/// What a request needs besides its connection. Each worker keeps some for those that come.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    head: RequestHead,
+    out: Vec<u8>,
+}
+
+impl Spare for Box<Scratch> {
+    fn clear(&mut self) -> bool {
+        self.head.clear();
+        self.head.fields.room() <= LARGEST_HEAD && Spare::clear(&mut self.out)
+    }
+}
+
+pub(super) async fn serve(client: &Rc<Client>, connection: &mut Connection) -> Next {
+    let mut scratch = client.local.scratches().take();
+    let next = requests(client, connection, &mut scratch).await;
+    client.local.scratches().give(scratch);
+    next
+}
+
+async fn requests(client: &Rc<Client>, connection: &mut Connection, scratch: &mut Scratch) -> Next {
+    loop {
+        let parsed = match head::read(client, connection, &mut scratch.head).await {
+            Came::Request(parsed) => parsed,
+            Came::Nothing => return Next::Idle,
+            Came::Http2 => return Next::Http2,
+            Came::End => return Next::End(Ending::Plain),
+            Came::Refused(reason, took) => {
+                client.refused(reason, took);
+                return last_words(client, connection, reason).await;
+            }
+        };
+        if let Some(next) = request(client, connection, scratch, &parsed).await {
+            return next;
+        }
+    }
+}
+
+/// One request. None if the connection may bring another.
+async fn request(
+    client: &Rc<Client>,
+    connection: &mut Connection,
+    scratch: &mut Scratch,
+    parsed: &ParsedRequest,
+) -> Option<Next> {
+    let Connection { io: Some(io), input, alarm, reset, idle_since, .. } = connection else {
+        return Some(Next::End(Ending::Plain));
+    };
+    let Scratch { head, out } = scratch;
+    out.clear();
+    let (version, to_head) = (head.version, head.method == Method::HEAD);
+    input.content = Content::new(&parsed.framing);
+    let body = RequestBody::Http1(Body::new(client, io, input));
+    let interim = match version {
+        Version::HTTP_10 => downstream::Interim::None,
+        _ => downstream::Interim::Http1(Interim::new(client, io, out)),
+    };
+    let mut reply = proxy::serve(client, head, body, interim, alarm).await;
+
+    let is_closing = client.listener.is_closing() && !reply.is_tunnel();
+    let persistent = parsed.persistent && !is_closing && !reply.closes();
+    let mut delivery = Delivery::begin(client, io, &mut reply, out, version, to_head, persistent);
+    // Dropped from here on, the connection must not look as if the response had ended well.
+    *reset = delivery.is_until_close();
+    let delivered = poll_fn(|cx| delivery.poll(cx, alarm)).await;
+    let persistent = delivery.is_persistent();
+    if let Err(reason) = delivered {
+        reply.fail(reason);
+        let ending = if *reset { Ending::Reset } else { Ending::Plain };
+        return Some(Next::End(ending));
+    }
+    *reset = false;
+    if reply.is_tunnel() {
+        return Some(reply.into_tunnel().map_or(Next::End(Ending::Plain), |tunnel| Next::Tunnel(Box::new(tunnel))));
+    }
+    *idle_since = reply.complete();
+    if persistent && input.content.is_ended() { None } else { Some(Next::End(Ending::Linger)) }
+}
+
+/// The answer to what is no request.
+async fn last_words(client: &Client, connection: &mut Connection, reason: Reason) -> Next {
+    let Some(io) = connection.io() else { return Next::End(Ending::Plain) };
+    let answer = answer::raw(reason);
+    client.local.counters().bytes_sent.add(answer.len() as u64);
+    let mut left = &answer[..];
+    let write = async {
+        while !left.is_empty() {
+            let n = poll_fn(|cx| io.poll_write(cx, left)).await?;
+            left = &left[n..];
+        }
+        poll_fn(|cx| io.poll_flush(cx)).await
+    };
+    match time::timeout(LAST_WORDS, write).await {
+        Ok(Ok(())) => Next::End(Ending::Linger),
+        _ => Next::End(Ending::Plain),
+    }
+}

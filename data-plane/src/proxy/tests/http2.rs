@@ -1,0 +1,12 @@
+//! HTTP/2 through real sockets: clients that say exactly what they are told, frame by frame, and good ones beside them.
+
+mod backends;
+mod client;
+mod drain;
+mod floods;
+mod frames;
+mod grpc;
+mod holds;
+mod relaying;
+mod rules;
+mod server;

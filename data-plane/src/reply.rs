@@ -1,0 +1,210 @@
+//! A response on its way to the client: what both of their protocols write, and what is held until it is written.
+
+use std::{
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use tokio::time::{Duration, Instant};
+
+use crate::{
+    alarm::Alarm,
+    body::{Length, ResponseBody},
+    endpoint::InFlight,
+    exchange::Exchange,
+    message::{Fields, ResponseHead},
+    reason::Reason,
+    upgrade::Tunnel,
+    upstream::{Answer, Upload},
+    worker::Local,
+};
+
+/// Dropped before it is complete, the client has gone.
+#[derive(Debug)]
+pub(crate) struct Reply<'a> {
+    /// As it goes to the client, but for what says where its body ends.
+    pub(crate) head: ResponseHead,
+    body: ResponseBody,
+    upload: Option<Upload<'a>>,
+    /// None once the backend has done its part, and where there was none.
+    held: Option<Held>,
+    trailers: Option<Fields>,
+    exchange: Exchange,
+    tunnel: bool,
+    closes: bool,
+}
+
+/// The backend's part, and its patience.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) local: Rc<Local>,
+    pub(crate) in_flight: InFlight,
+    /// How long the backend may send nothing.
+    pub(crate) body_idle: Duration,
+    /// How long its connection is kept for later.
+    pub(crate) connection_idle: Duration,
+    silent_since: Option<Instant>,
+    alarm: Alarm,
+}
+
+impl Held {
+    pub(crate) fn new(
+        local: &Rc<Local>,
+        in_flight: InFlight,
+        body_idle: Duration,
+        connection_idle: Duration,
+    ) -> Self {
+        let (local, alarm) = (Rc::clone(local), Alarm::default());
+        Self { local, in_flight, body_idle, connection_idle, silent_since: None, alarm }
+    }
+}
+
+impl<'a> Reply<'a> {
+    /// Our own answer. `closes` where what follows on the connection cannot be trusted.
+    pub(crate) fn own(head: ResponseHead, text: Bytes, exchange: Exchange, closes: bool) -> Self {
+        let body = ResponseBody::Text(text);
+        Self { head, body, upload: None, held: None, trailers: None, exchange, tunnel: false, closes }
+    }
+
+    /// A backend's. With `tunnel`, what follows its head is no longer HTTP.
+    pub(crate) fn relayed(answer: Answer<'a>, held: Held, exchange: Exchange, tunnel: bool) -> Self {
+        let Answer { head, body, upload } = answer;
+        let mut reply = Self {
+            head,
+            body,
+            upload: Some(upload),
+            held: Some(held),
+            trailers: None,
+            exchange,
+            tunnel,
+            closes: false,
+        };
+        reply.release_if_ended();
+        reply
+    }
+
+    pub(crate) fn length(&self) -> Length {
+        self.body.length()
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.body.is_ended()
+    }
+
+    pub(crate) fn is_tunnel(&self) -> bool {
+        self.tunnel
+    }
+
+    /// Whether the connection must not be used again.
+    pub(crate) fn closes(&self) -> bool {
+        self.closes
+    }
+
+    /// Whether a part of the request is still to be sent.
+    pub(crate) fn is_uploading(&self) -> bool {
+        self.upload.as_ref().is_some_and(|upload| !upload.is_done())
+    }
+
+    /// Goes on sending the request while the response is relayed. To be polled with everything that is waited for.
+    pub(crate) fn poll_upload(&mut self, cx: &mut Context<'_>) {
+        if let Some(upload) = self.upload.as_mut().filter(|upload| !upload.is_done()) {
+            upload.poll(cx, &self.body);
+        }
+    }
+
+    /// The next bytes of the body, at least one; none when it has ended.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Reason>> {
+        let ended = match self.body.poll_fill(cx) {
+            Poll::Ready(bytes) => bytes?.is_empty(),
+            Poll::Pending => return self.poll_silent(cx),
+        };
+        if let Some(held) = &mut self.held {
+            held.silent_since = None;
+        }
+        if ended {
+            self.release();
+            return Poll::Ready(Ok(&[]));
+        }
+        self.body.poll_fill(cx)
+    }
+
+    pub(crate) fn consume(&mut self, n: usize) {
+        self.body.consume(n);
+        self.exchange.sent(n);
+        self.release_if_ended();
+    }
+
+    /// What followed the body, once it has ended.
+    pub(crate) fn take_trailers(&mut self) -> Option<Fields> {
+        self.trailers.take()
+    }
+
+    /// Ready when the client has gone: for the time while only the backend is waited for.
+    pub(crate) fn poll_client_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.upload.as_mut().filter(|upload| upload.is_done()) {
+            Some(upload) => upload.poll_client_gone(cx),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The answer to HEAD has no body; what it would have been has been said.
+    pub(crate) fn forget_text(&mut self) {
+        if let ResponseBody::Text(text) = &mut self.body {
+            text.clear();
+        }
+    }
+
+    /// The last byte was handed on. The time of it.
+    pub(crate) fn complete(mut self) -> Instant {
+        self.release();
+        self.count_upload();
+        self.exchange.complete()
+    }
+
+    /// The response began, and was cut.
+    pub(crate) fn fail(mut self, reason: Reason) {
+        self.count_upload();
+        self.exchange.cut_short(reason);
+    }
+
+    /// What follows the head of a `101`.
+    pub(crate) fn into_tunnel(mut self) -> Option<Tunnel> {
+        let ResponseBody::Http1(body) = self.body else { return None };
+        let (backend, read) = body.into_connection().into_parts();
+        Some(Tunnel { backend, read, in_flight: self.held.take()?.in_flight, exchange: self.exchange })
+    }
+
+    fn poll_silent(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Reason>> {
+        let Some(held) = &mut self.held else { return Poll::Pending };
+        let since = *held.silent_since.get_or_insert_with(Instant::now);
+        ready!(held.alarm.poll(cx, since + held.body_idle));
+        Poll::Ready(Err(Reason::BodyTimeout))
+    }
+
+    fn release_if_ended(&mut self) {
+        if self.held.is_some() && !self.tunnel && self.body.is_ended() {
+            self.release();
+        }
+    }
+
+    /// Gives back what was held as soon as the last byte was read.
+    fn release(&mut self) {
+        let Some(held) = self.held.take() else { return };
+        self.trailers = self.body.take_trailers();
+        let body = std::mem::replace(&mut self.body, ResponseBody::Text(Bytes::new()));
+        let sent = !self.is_uploading();
+        if let (ResponseBody::Http1(body), true) = (body, sent)
+            && let Some(connection) = body.into_idle()
+        {
+            let now = self.exchange.answered_at();
+            held.local.pool().give(held.in_flight.endpoint(), connection, held.connection_idle, now);
+        }
+    }
+
+    fn count_upload(&mut self) {
+        if let Some(upload) = &mut self.upload {
+            self.exchange.received(upload.bytes());
+        }
+    }
+}

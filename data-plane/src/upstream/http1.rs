@@ -1,0 +1,131 @@
+//! HTTP/1 with backends, in the task of the request: nothing else knows of a connection while it is used.
+
+mod body;
+mod connection;
+mod upload;
+
+use std::{future::poll_fn, task::Poll};
+
+use http::StatusCode;
+
+pub(crate) use self::{body::Body, connection::Connection, upload::Upload};
+use super::{Answer, Attempt, Clock, Failure, Unsent, Upload as AnyUpload, connect};
+use crate::{
+    body::ResponseBody,
+    downstream::Interim,
+    headers::{self, Upgrade},
+    http1::ParsedResponse,
+    message::ResponseHead,
+    reason::Reason,
+    retry::Progress,
+};
+
+/// More responses before the last one are no response.
+const MAX_INTERIM: usize = 10;
+
+/// See `upstream::send`.
+pub(super) async fn send<'a>(
+    attempt: Attempt<'_>,
+    request: Unsent<'a>,
+    clock: &mut Clock<'_>,
+    interim: &mut Interim<'_>,
+) -> Result<Answer<'a>, Failure<'a>> {
+    let Attempt { local, service, endpoint, head, .. } = attempt;
+    let timeouts = &service.service.timeouts;
+    let mut upload = match request {
+        Unsent::Http1(upload) => upload,
+        Unsent::Body(body) => Upload::new(local, head, body),
+    };
+    loop {
+        let idle = local.pool().take(endpoint);
+        let reused = idle.is_some();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => match connect(service, endpoint, clock.cap(timeouts.connect)).await {
+                Ok(stream) => Box::new(Connection::new(local, stream)),
+                Err(reason) => {
+                    let request = Some(Unsent::Http1(upload));
+                    return Err(Failure::Failed { reason, progress: Progress::NotConnected, request });
+                }
+            },
+        };
+        if endpoint.is_retired() {
+            return Err(Failure::Retired(Unsent::Http1(upload)));
+        }
+        if reused {
+            local.counters().upstream_reused.add(1);
+        }
+        let mut head = ResponseHead::default();
+        match exchange(&attempt, &mut connection, &mut upload, &mut head, clock, interim).await {
+            Ok(parsed) => {
+                let body = ResponseBody::Http1(Body::new(connection, &parsed));
+                return Ok(Answer { head, body, upload: AnyUpload::Http1(upload) });
+            }
+            // An idle connection that the backend has closed meanwhile: as if it had not been there.
+            Err((_, Progress::NotSent)) if reused && upload.rewind() => {}
+            Err((reason, progress)) => {
+                let request = upload.rewind().then_some(Unsent::Http1(upload));
+                return Err(Failure::Failed { reason, progress, request });
+            }
+        }
+    }
+}
+
+/// Writes the request and reads the head of the response, both at once.
+async fn exchange(
+    attempt: &Attempt<'_>,
+    connection: &mut Connection,
+    upload: &mut Upload<'_>,
+    head: &mut ResponseHead,
+    clock: &mut Clock<'_>,
+    interim: &mut Interim<'_>,
+) -> Result<ParsedResponse, (Reason, Progress)> {
+    let method = &attempt.head.method;
+    let mut before = 0;
+    poll_fn(|cx| {
+        if let Poll::Ready(Err(reason)) = upload.poll(cx, connection.io()) {
+            return Poll::Ready(Err((reason, Progress::Answered)));
+        }
+        loop {
+            let parsed = match connection.poll_head(cx, method, head) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(parsed)) => parsed,
+                Poll::Ready(Err((Reason::BackendReset, _))) if !connection.has_answered() => {
+                    let progress = if upload.has_sent() { Progress::Sent } else { Progress::NotSent };
+                    return Poll::Ready(Err((Reason::BackendReset, progress)));
+                }
+                Poll::Ready(Err((reason, progress))) => return Poll::Ready(Err((reason, progress))),
+            };
+            if !is_interim(head) {
+                return Poll::Ready(verdict(parsed, head, attempt.upgrade));
+            }
+            before += 1;
+            if before > MAX_INTERIM {
+                return Poll::Ready(Err((Reason::BackendMalformed, Progress::Answered)));
+            }
+            headers::response(head, Upgrade::Strip, attempt.local.pseudonym());
+            interim.send(head);
+        }
+        interim.poll_write(cx);
+        if upload.is_done() && upload.body().poll_gone(cx).is_ready() {
+            return Poll::Ready(Err((Reason::ClientGone, Progress::Answered)));
+        }
+        clock.poll(cx, upload.flow()).map(|()| Err((Reason::ResponseTimeout, Progress::Answered)))
+    })
+    .await
+}
+
+fn is_interim(head: &ResponseHead) -> bool {
+    head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS
+}
+
+fn verdict(
+    parsed: ParsedResponse,
+    head: &ResponseHead,
+    upgrade: bool,
+) -> Result<ParsedResponse, (Reason, Progress)> {
+    if head.status == StatusCode::SWITCHING_PROTOCOLS && !upgrade {
+        return Err((Reason::UpgradeUnexpected, Progress::Answered));
+    }
+    Ok(parsed)
+}

@@ -1,0 +1,85 @@
+//! A response's body, as it comes from an HTTP/1 backend.
+
+use std::task::{Context, Poll, ready};
+
+use super::Connection;
+use crate::{
+    body::Length,
+    headers,
+    http1::{Content, ParsedResponse},
+    message::Fields,
+    reason::Reason,
+    stream::Io,
+};
+
+/// Holds the connection until it ends.
+#[derive(Debug)]
+pub(crate) struct Body {
+    connection: Box<Connection>,
+    content: Content,
+    length: Length,
+    persistent: bool,
+}
+
+impl Body {
+    pub(super) fn new(connection: Box<Connection>, parsed: &ParsedResponse) -> Self {
+        let content = Content::new(&parsed.framing);
+        Self { connection, length: content.length(), content, persistent: parsed.persistent }
+    }
+
+    pub(crate) fn io(&self) -> &Io {
+        self.connection.io()
+    }
+
+    pub(crate) fn length(&self) -> Length {
+        self.length
+    }
+
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Reason>> {
+        let n = ready!(self.poll_available(cx))?;
+        Poll::Ready(Ok(&self.connection.buffer.unread()[..n]))
+    }
+
+    pub(crate) fn consume(&mut self, n: usize) {
+        self.content.consume(&mut self.connection.buffer, n);
+    }
+
+    pub(crate) fn take_trailers(&mut self) -> Option<Fields> {
+        let mut trailers = self.content.take_trailers()?;
+        headers::clean_trailers(&mut trailers);
+        Some(trailers)
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.content.is_ended()
+    }
+
+    /// The connection, if it may serve another request: after the end of the body.
+    pub(crate) fn into_idle(mut self) -> Option<Box<Connection>> {
+        let whole = self.content.is_ended() && self.connection.rest();
+        (whole && self.persistent).then_some(self.connection)
+    }
+
+    /// After a `101`: the connection, which is no longer HTTP.
+    pub(crate) fn into_connection(self) -> Box<Connection> {
+        self.connection
+    }
+
+    fn poll_available(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Reason>> {
+        loop {
+            let n = self.content.available(&mut self.connection.buffer);
+            let n = n.map_err(|_| Reason::BodyTruncated)?;
+            if n > 0 || self.is_ended() {
+                return Poll::Ready(Ok(n));
+            }
+            match ready!(self.connection.poll_read(cx)) {
+                Ok(n) if n > 0 => {}
+                Ok(_) if self.content.close() => {
+                    self.persistent = false;
+                    return Poll::Ready(Ok(0));
+                }
+                _ => return Poll::Ready(Err(Reason::BodyTruncated)),
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! A connection to a backend that speaks HTTP/1: what was read of it, and how far it got.
+
+use std::{
+    io,
+    rc::Rc,
+    task::{Context, Poll, Waker, ready},
+};
+
+use http::Method;
+use tokio::time::Instant;
+
+use crate::{
+    buffer::Buffer,
+    http1::{ParsedResponse, response},
+    message::ResponseHead,
+    reason::Reason,
+    retry::Progress,
+    stream::{Io, Stream},
+    worker::Local,
+};
+
+/// Bytes of a response's head.
+const MAX_HEAD: usize = 64 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    io: Io,
+    open: Open,
+    pub(super) buffer: Buffer,
+    born: Instant,
+    /// Whether any byte came for the request under way.
+    answered: bool,
+    /// The last read filled all the room there was.
+    full: bool,
+}
+
+/// A connection that is counted while it is open.
+#[derive(Debug)]
+struct Open(Rc<Local>);
+
+impl Connection {
+    pub(super) fn new(local: &Rc<Local>, stream: Stream) -> Self {
+        Self {
+            io: Io::new(stream),
+            open: Open::new(local),
+            buffer: Buffer::none(),
+            born: Instant::now(),
+            answered: false,
+            full: false,
+        }
+    }
+
+    pub(super) fn io(&self) -> &Io {
+        &self.io
+    }
+
+    pub(crate) fn born(&self) -> Instant {
+        self.born
+    }
+
+    /// Whether anything has come since the last request ended.
+    pub(super) fn has_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// Makes it ready for the next request: nothing of the last one may be left. Gives its room back.
+    pub(crate) fn rest(&mut self) -> bool {
+        let clean = self.buffer.is_empty();
+        self.open.0.buffers().take_back(&mut self.buffer);
+        self.answered = false;
+        self.full = false;
+        clean
+    }
+
+    /// Whether the backend has neither closed it nor said anything that nobody asked for. Costs no system call.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.io.poll_read(&mut Context::from_waker(Waker::noop()), &mut [0]).is_pending()
+    }
+
+    pub(super) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        method: &Method,
+        head: &mut ResponseHead,
+    ) -> Poll<Result<ParsedResponse, (Reason, Progress)>> {
+        loop {
+            if !self.buffer.is_empty() {
+                match response::parse(self.buffer.unread(), method, head) {
+                    Ok(Some(parsed)) => {
+                        self.buffer.consume(parsed.bytes);
+                        return Poll::Ready(Ok(parsed));
+                    }
+                    Ok(None) => {}
+                    Err(reason) => return Poll::Ready(Err((reason, Progress::Answered))),
+                }
+                if !self.buffer.has_room() {
+                    self.open.0.buffers().enlarge(&mut self.buffer, MAX_HEAD);
+                }
+            }
+            match ready!(self.poll_read(cx)) {
+                Ok(n) if n > 0 => self.answered = true,
+                _ => return Poll::Ready(Err((Reason::BackendReset, Progress::Answered))),
+            }
+        }
+    }
+
+    /// Reads once; 0 bytes are the end. Takes room only when there is something to read.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.buffer.capacity() == 0 {
+            if self.io.is_plain() {
+                ready!(self.io.poll_readable(cx))?;
+            }
+            self.open.0.buffers().lend(&mut self.buffer);
+        } else if self.full && self.buffer.is_empty() || !self.buffer.has_room() {
+            self.open.0.buffers().enlarge(&mut self.buffer, 0);
+        }
+        let room = self.buffer.room();
+        let size = room.len();
+        let n = ready!(self.io.poll_read(cx, room))?;
+        self.full = n == size;
+        self.buffer.filled(n);
+        Poll::Ready(Ok(n))
+    }
+
+    /// The stream, and what was read of it and not used.
+    pub(crate) fn into_parts(self) -> (Io, Buffer) {
+        (self.io, self.buffer)
+    }
+}
+
+impl Open {
+    fn new(local: &Rc<Local>) -> Self {
+        local.counters().upstream_opened.add(1);
+        Self(Rc::clone(local))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.counters().upstream_closed.add(1);
+    }
+}

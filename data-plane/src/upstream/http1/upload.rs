@@ -1,0 +1,251 @@
+//! Writes a request to an HTTP/1 backend: the head and a small body at once, a large one straight from where it was
+//! read.
+//!
+//! Until more was written than fits into one buffer, all of it is still there, and can be written again to another
+//! backend.
+
+use std::{
+    ops::{Deref, DerefMut},
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    body::{Length, RequestBody},
+    http1::write,
+    message::{Name, RequestHead},
+    reason::Reason,
+    stream::Io,
+    upstream::Flow,
+    worker::Local,
+};
+
+/// So much is gathered before it is written.
+const GATHER: usize = 16 * 1024;
+
+/// From so many bytes on it is cheaper to write twice than to copy.
+const DIRECT: usize = 8 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Upload<'a> {
+    body: RequestBody<'a>,
+    out: Out,
+    written: usize,
+    chunked: bool,
+    /// All that there is has been gathered.
+    gathered: bool,
+    /// Something that was written is not in `out` any more.
+    forgotten: bool,
+    /// The backend takes nothing any more: what it says counts.
+    broken: bool,
+    flow: Flow,
+}
+
+impl<'a> Upload<'a> {
+    /// `head` is the request as it goes to the backend, but for what says where its body ends.
+    pub(super) fn new(local: &Rc<Local>, head: &RequestHead, body: RequestBody<'a>) -> Self {
+        let mut out = Out(Rc::clone(local), local.texts().take());
+        write::request_line(&mut out, &head.method, head.target());
+        write::fields(&mut out, &head.fields);
+        let chunked = body.length() == Length::Unknown && !head.fields.has(Name::ContentLength);
+        if chunked {
+            write::field(&mut out, b"transfer-encoding", b"chunked");
+        }
+        out.extend_from_slice(b"\r\n");
+        let gathered = body.length() == Length::Empty;
+        Self {
+            body,
+            out,
+            written: 0,
+            chunked,
+            gathered,
+            forgotten: false,
+            broken: false,
+            flow: Flow::Client,
+        }
+    }
+
+    /// Ready when all is with the backend, or it takes no more. An error is the client's.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, io: &Io) -> Poll<Result<(), Reason>> {
+        if self.is_done() || self.broken {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            let waits = self.gather(cx, io)?;
+            if self.written < self.out.len() && !ready!(self.poll_write(cx, io)) {
+                return Poll::Ready(Ok(()));
+            }
+            match waits {
+                Waits::Not if self.gathered => {
+                    let _ = io.poll_flush(cx);
+                    self.flow = Flow::Done(Instant::now());
+                    return Poll::Ready(Ok(()));
+                }
+                Waits::Not => {}
+                Waits::ForClient => {
+                    let _ = io.poll_flush(cx);
+                    self.flow = Flow::Client;
+                    return Poll::Pending;
+                }
+                Waits::ForBackend => return self.blocked(),
+                Waits::ForNothing => {
+                    self.broken = true;
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+
+    /// As `poll`, after the response has begun: how it ends is seen in the response.
+    pub(crate) fn poll_rest(&mut self, cx: &mut Context<'_>, io: &Io) {
+        if let Poll::Ready(Err(_)) = self.poll(cx, io) {
+            self.broken = true;
+        }
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.flow, Flow::Done(_))
+    }
+
+    pub(super) fn flow(&self) -> Flow {
+        self.flow
+    }
+
+    pub(super) fn has_sent(&self) -> bool {
+        self.written > 0 || self.forgotten
+    }
+
+    pub(crate) fn body(&mut self) -> &mut RequestBody<'a> {
+        &mut self.body
+    }
+
+    pub(crate) fn into_body(self) -> RequestBody<'a> {
+        self.body
+    }
+
+    /// Whether it can be written once more from the start; if so, it will be.
+    pub(super) fn rewind(&mut self) -> bool {
+        if self.forgotten {
+            return false;
+        }
+        self.written = 0;
+        self.broken = false;
+        self.flow = Flow::Client;
+        true
+    }
+
+    /// Takes what there is of the body: into `out`, or to the socket where it stands.
+    fn gather(&mut self, cx: &mut Context<'_>, io: &Io) -> Result<Waits, Reason> {
+        while !self.gathered {
+            let room = GATHER.saturating_sub(self.out.len());
+            if room == 0 {
+                return Ok(Waits::Not);
+            }
+            let bytes = match self.body.poll_fill(cx) {
+                Poll::Ready(bytes) => bytes?,
+                Poll::Pending => return Ok(Waits::ForClient),
+            };
+            if bytes.is_empty() {
+                self.end();
+                break;
+            }
+            let n = if !self.chunked && bytes.len() >= DIRECT {
+                if self.written < self.out.len() {
+                    return Ok(Waits::Not);
+                }
+                self.forgotten = true;
+                match io.poll_write(cx, bytes) {
+                    Poll::Ready(Ok(n)) if n > 0 => n,
+                    Poll::Ready(_) => return Ok(Waits::ForNothing),
+                    Poll::Pending => return Ok(Waits::ForBackend),
+                }
+            } else {
+                let n = bytes.len().min(room);
+                if self.chunked {
+                    write::chunk(&mut self.out, &bytes[..n]);
+                } else {
+                    self.out.extend_from_slice(&bytes[..n]);
+                }
+                n
+            };
+            self.body.consume(n);
+            if !self.chunked && self.body.is_ended() {
+                self.gathered = true;
+            }
+        }
+        Ok(Waits::Not)
+    }
+
+    fn end(&mut self) {
+        self.gathered = true;
+        if self.chunked {
+            let trailers = self.body.take_trailers();
+            write::last_chunk(&mut self.out, trailers.as_ref());
+        }
+    }
+
+    /// True when all that was gathered is written; false when the backend takes no more.
+    fn poll_write(&mut self, cx: &mut Context<'_>, io: &Io) -> Poll<bool> {
+        while self.written < self.out.len() {
+            match io.poll_write(cx, &self.out[self.written..]) {
+                Poll::Ready(Ok(n)) if n > 0 => self.written += n,
+                Poll::Ready(_) => {
+                    self.broken = true;
+                    return Poll::Ready(false);
+                }
+                Poll::Pending => return self.blocked(),
+            }
+        }
+        if !self.gathered && self.out.len() >= GATHER / 2 {
+            // There is no room to keep it.
+            self.out.clear();
+            self.written = 0;
+            self.forgotten = true;
+        }
+        Poll::Ready(true)
+    }
+
+    fn blocked<T>(&mut self) -> Poll<T> {
+        if !matches!(self.flow, Flow::Backend(_)) {
+            self.flow = Flow::Backend(Instant::now());
+        }
+        Poll::Pending
+    }
+}
+
+/// What `gather` stopped for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    /// There is something to write, or all of it is gathered.
+    Not,
+    ForClient,
+    ForBackend,
+    /// The backend takes no more.
+    ForNothing,
+}
+
+/// Room that goes back to the worker.
+#[derive(Debug)]
+struct Out(Rc<Local>, Vec<u8>);
+
+impl Deref for Out {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.1
+    }
+}
+
+impl DerefMut for Out {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.1
+    }
+}
+
+impl Drop for Out {
+    fn drop(&mut self) {
+        self.0.texts().give(std::mem::take(&mut self.1));
+    }
+}
