@@ -1,7 +1,7 @@
-"""Opens TLS connections, makes one request on each, and holds them. `holder.py PORT http/1.1|h2 CONNECTIONS SECONDS`
+"""Opens TLS connections, makes one request on each, and holds them.
 
-Prints how many are open as a line of JSON. HTTP/2 needs no library for that: the request's fields are literals,
-and of the answer only its end matters.
+`holder.py PORT http/1.1|h2 CONNECTIONS SECONDS` prints how many are open as a line of JSON. HTTP/2 needs no
+library for that: the request's fields are literals, and of the answer only its end matters.
 """
 
 import json

@@ -1,9 +1,9 @@
 """Instructions that Weir's proxy executes for each request: the same on a busy machine as on an idle one, so
 that a regression of 3 % shows anywhere. `tests/bench/run instructions [SCRIPT...]`
 
-Callgrind counts two runs of the release build with one worker and one client that asks one thing after the other
-on one connection. What both have in common, the start, the handshake and the end, falls out of the difference.
-What the system does for them is not counted.
+Callgrind counts two runs of the release build with one worker and one client that asks one thing after the
+other on one connection. What both have in common, the start, the handshake and the end, falls out of the
+difference. What the system does for them is not counted.
 """
 
 import subprocess

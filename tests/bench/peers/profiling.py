@@ -7,12 +7,13 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from . import places
 from .compare import Options, Turn, running
-from .measure import Cost
+from .measure import Cost, Meter
 from .process import tree, wait_until
 from .proxies import Peer
 from .workloads import WORKLOADS
@@ -30,18 +31,17 @@ NOTHING = Cost(user=0, system=0, busy=[], steal=0, foreign=0)
 T = TypeVar("T")
 
 
-class Tool:
+@dataclass(frozen=True)
+class Tool(Meter):
     """Stands in for the meter: runs a tool beside exactly the work that would be measured."""
 
-    def __init__(self, target: Target, command: Callable[[int], list[str]]) -> None:
-        self.proxy, self.backend = target.meter.proxy, target.meter.backend
-        self._command = command
+    command: Callable[[int], list[str]]
 
     def during(self, work: Callable[[], T]) -> tuple[T, Cost]:
         # nginx works in a child; nobody else has one.
         worker = tree(self.proxy)[-1]
         with subprocess.Popen(
-            self._command(worker), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            self.command(worker), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as tool:
             try:
                 # Until it has opened what it writes, it has not begun.
@@ -73,12 +73,12 @@ def profile(peer: Peer, name: str) -> None:
     with running(turn, options) as target:
 
         def under(command: Callable[[int], list[str]]) -> int:
-            meter = Tool(target, command)
+            meter = Tool(target.meter.proxy, target.meter.backend, command)
             return int(workload.run(Target(target.port, meter, target.pinned, SECONDS, target.rate))["n"])
 
         requests = under(lambda pid: [*RECORD, "-p", str(pid), "-o", str(recorded)])
         calls_of = under(lambda pid: ["strace", "-f", "-c", "-p", str(pid), "-o", str(counted)])
-    print(f"{peer.name}, {name}: {requests} requests in {SECONDS} s; the functions that cost most by themselves:")
+    print(f"{peer.name}, {name}: {requests} requests in {SECONDS} s; functions by what they cost themselves:")
     for line in functions(report(recorded))[:SHOWN]:
         print(f"  {line}")
     print("\nby program and library:")

@@ -99,7 +99,7 @@ def cluster(name: str, backends: Iterable[str], http2: bool = False) -> dict[str
         for ip, port in (backend.split(":") for backend in backends)
     ]
     kind = "upstreams.http.v3.HttpProtocolOptions"
-    speaks = {"explicit_http_config": {"http2_protocol_options": {}}}
+    speaks: dict[str, Any] = {"explicit_http_config": {"http2_protocol_options": {}}}
     options = {f"envoy.extensions.{kind}": {"@type": TYPE + kind, **speaks}} if http2 else {}
     return {
         "name": name,

@@ -43,5 +43,13 @@ providers: {{ file: {{ filename: {dynamic} }} }}
 
 
 WITHOUT = ("grpc", "slow")
-PEER = Peer("traefik", BINARY, lambda settings: prepare(settings, fast=False), version=("version",), without=WITHOUT)
-FAST = Peer("traefik-fast", BINARY, lambda settings: prepare(settings, fast=True), version=("version",), without=WITHOUT)
+PEER = Peer(
+    "traefik", BINARY, lambda settings: prepare(settings, fast=False), version=("version",), without=WITHOUT
+)
+FAST = Peer(
+    "traefik-fast",
+    BINARY,
+    lambda settings: prepare(settings, fast=True),
+    version=("version",),
+    without=WITHOUT,
+)

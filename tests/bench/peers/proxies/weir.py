@@ -93,10 +93,14 @@ def prepare(settings: Settings) -> Launch:
 
 def apply(file: Path, *options: str) -> None:
     """As an operator does it."""
-    command = [places.WEIR / "weir", "--control-plane", f"http://{CONTROL}", "apply", "-f", file, *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(cli("apply", "-f", str(file), *options), capture_output=True, text=True, timeout=60)
     if done.returncode != 0:
         raise RuntimeError(" ".join(done.stderr.split())[-200:])
+
+
+def cli(*words: str) -> list[str]:
+    """A command line."""
+    return [str(places.WEIR / "weir"), "--control-plane", f"http://{CONTROL}", *words]
 
 
 PEER = Peer("weir", BINARY, prepare)

@@ -1,4 +1,4 @@
-"""What the size of Weir's configuration and its changes cost the traffic, in relation to a quiet, small one."""
+"""What a large configuration, and one that changes, cost the traffic in relation to a small, quiet one."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -71,9 +71,9 @@ def changing(target: Target) -> Iterator[None]:
                 raise RuntimeError("the changes ended before the load")
         finally:
             process.terminate()
-    deregister = [places.WEIR / "weir", "--control-plane", f"http://{weir.CONTROL}", "backend", "deregister"]
     # It may be registered at that moment, or not.
-    subprocess.run([*deregister, f"bench/{places.SPARE_BACKEND}"], capture_output=True, timeout=30)
+    deregister = weir.cli("backend", "deregister", f"bench/{places.SPARE_BACKEND}")
+    subprocess.run(deregister, capture_output=True, timeout=30)
 
 
 @contextmanager
