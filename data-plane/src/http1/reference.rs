@@ -81,15 +81,22 @@ fn head(text: &[u8], limits: &Limits) -> Option<Head> {
     let lines = latin1(&text[..len - 4]);
     let mut lines = lines.split("\r\n");
     let first = lines.next()?.to_owned();
+    let is_odd = |line: &str| {
+        let coding = line.to_ascii_lowercase();
+        let coding = coding.strip_prefix("transfer-encoding:").unwrap_or_default();
+        coding.trim_start_matches(' ') != coding.trim()
+    };
+    if lines.clone().any(is_odd) {
+        return None;
+    }
     let fields: Vec<_> = lines.map(field).collect::<Option<_>>()?;
     (is_text(&first) && fields.len() <= limits.fields).then_some(Head { first, fields, len })
 }
 
 fn field(line: &str) -> Option<(String, String)> {
     let (name, value) = line.split_once(':')?;
-    let (raw, value) = (value, value.trim_matches([' ', '\t']));
-    let odd = name.eq_ignore_ascii_case("transfer-encoding") && raw.trim_start_matches(' ') != value;
-    (is_token(name) && is_text(value) && !odd).then(|| (name.to_owned(), value.to_owned()))
+    let value = value.trim_matches([' ', '\t']);
+    (is_token(name) && is_text(value)).then(|| (name.to_owned(), value.to_owned()))
 }
 
 fn framing(head: &Head, version: &str, without: Framing) -> Option<Framing> {

@@ -35,14 +35,11 @@ pub(super) fn read(head: &[u8], mut at: usize, max: usize, fields: &mut Fields) 
         if count > max {
             return Err(Fault::TooMany);
         }
-        let (name_end, value) = (line.name.end, line.value.clone());
-        let name = fields.push_at(line.name, line.value);
-        // What two readers trim in two ways.
-        let blanks = [&head[name_end + 1..value.start], &head[value.end..line.next - 2]];
-        if name == Name::TransferEncoding && (blanks[0].contains(&b'\t') || !blanks[1].is_empty()) {
+        let name = fields.push_at(line.name.clone(), line.value.clone());
+        if name == Name::TransferEncoding && has_odd_blanks(head, &line) {
             return Err(Fault::Malformed);
         }
-        facts.note(name, &head[value]);
+        facts.note(name, &head[line.value]);
         at = line.next;
     }
     Ok(facts)
@@ -60,4 +57,10 @@ pub(super) fn line(text: &[u8], at: usize) -> Option<Line> {
     let start = colon + 1 + blanks;
     let trailing = text[start..end].iter().rev().take_while(|byte| is_blank(byte)).count();
     Some(Line { name: at..colon, value: start..end - trailing, next: end + 2 })
+}
+
+/// Whether there is more around the value than spaces before it: not every reader takes the rest for blanks.
+fn has_odd_blanks(head: &[u8], line: &Line) -> bool {
+    let before = &head[line.name.end + 1..line.value.start];
+    before.contains(&b'\t') || line.value.end + 2 != line.next
 }

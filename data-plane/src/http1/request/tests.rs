@@ -246,7 +246,10 @@ fn chunked_is_said_once_and_alone() {
         "gz ip, chunked",
         "gzip;a, chunked",
         "chunked, gzip, chunked",
-        ", gzip, chunked", "chunked ", "chunked\t", "\tchunked",
+        ", gzip, chunked",
+        "chunked ",
+        "chunked\t",
+        "\tchunked",
         "chunk\u{e9}d",
     ] {
         let field = format!("Transfer-Encoding: {value}");
