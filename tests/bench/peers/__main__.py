@@ -96,8 +96,7 @@ def parse(command: str, arguments: list[str]) -> compare.Options:
     parser.add_argument(
         "--publish",
         action="store_true",
-        default=all_goals,
-        help="write the report to tests/bench/RESULTS.md too; `goals` always does",
+        help="write the report to tests/bench/RESULTS.md too",
     )
     found = parser.parse_args(arguments)
     found.rounds = found.rounds or (QUICK_ROUNDS if found.quick else 3)

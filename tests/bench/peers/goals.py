@@ -49,9 +49,13 @@ GOALS = (
 PEERS_OF_GOALS = ("floor", "nginx", "haproxy", "envoy", "weir")
 
 
+# Measured beside the goals, so that the report shows them.
+NO_GOALS = ("chunked", "ws", "slow")
+
+
 def workloads() -> list[str]:
-    """All that goals are about."""
-    return list(dict.fromkeys(goal.workload for goal in GOALS))
+    """All that goals are about, and a few more."""
+    return list(dict.fromkeys([*(goal.workload for goal in GOALS), *NO_GOALS]))
 
 
 def table(runs: Callable[[str], dict[str, list[Row]]]) -> str:

@@ -43,7 +43,7 @@ Real proxies, one at a time, the same work, in rounds whose order alternates; ea
 the rounds. What counts is the CPU that a proxy's processes use, and its ratio to another proxy's in the same
 run, because absolute figures drift with the machine. Ratios drift less; how far they do stands beside them.
 `floor` is no competitor: it shows what a proxy without any feature costs over plain sockets. Written by
-`tests/bench/run peers --publish`, or from several runs by `peers report`; how it measures stands in
+`tests/bench/run goals --publish`, or from several runs by `goals report`; how it measures stands in
 [`peers/__init__.py`](peers/__init__.py).
 """
 
