@@ -1,4 +1,5 @@
-//! SIGTERM and SIGINT: the first asks for a graceful end, the second ends the process at once.
+//! SIGTERM and SIGINT: the first asks for a graceful end, the second ends the process at once. SIGHUP ends nothing: files
+//! are looked at every second anyway, and whoever sends it expects no more than that.
 
 use std::{io, process};
 
@@ -9,6 +10,12 @@ use tokio_util::sync::CancellationToken;
 pub(crate) fn shutdown() -> io::Result<CancellationToken> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::info!("changed certificates and keys are read by themselves, within a second or two");
+        }
+    });
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
     tokio::spawn(async move {

@@ -1,5 +1,7 @@
 //! A whole proxy, started as `main` starts it.
 
+mod tls;
+
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use tokio::{

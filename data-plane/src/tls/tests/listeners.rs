@@ -96,6 +96,8 @@ fn sessions_are_resumed_and_no_data_goes_before_the_handshake() {
 
 #[test]
 fn a_client_certificate_is_asked_for_and_verified() {
+    use ClientCertificateMode::{Optional, Required};
+
     let (folder, root, clients) = (Folder::new(), Authority::new("root"), Authority::new("clients"));
     let ca = folder.write("root.pem", &root.certificate());
     let good = folder.issue("good", &clients, &["someone"]);
@@ -115,7 +117,6 @@ fn a_client_certificate_is_asked_for_and_verified() {
         let (_, server) = shake(&client.config(), "web.example", &server).ok()?;
         Some(server.peer_certificates().map_or(0, <[_]>::len))
     };
-    use ClientCertificateMode::{Optional, Required};
     assert_eq!(attempt(Required, Some(&good)), Some(1));
     assert_eq!(attempt(Required, Some(&strange)), None);
     assert_eq!(attempt(Required, None), None);
