@@ -2,7 +2,7 @@
 
 use super::stage::{Stage, told};
 
-const EXPECT: &str = "Expect: 100-continue\r\nContent-Length: 53\r\n";
+const EXPECT: &str = "Expect: 100-continue\r\nContent-Length: 54\r\n";
 
 /// A body that would be a request if anybody took it for one.
 const BODY: &str = "GET /smuggled HTTP/1.1\r\nHost: web\r\nX: 123456789012\r\n\r\n";
@@ -10,7 +10,7 @@ const BODY: &str = "GET /smuggled HTTP/1.1\r\nHost: web\r\nX: 123456789012\r\n\r
 #[tokio::test(flavor = "multi_thread")]
 async fn the_backend_decides_about_the_body() {
     let mut stage = Stage::start().await;
-    assert_eq!(BODY.len(), 53);
+    assert_eq!(BODY.len(), 54);
     for expect in [EXPECT.to_owned(), EXPECT.replace("100-continue", "100-Continue")] {
         let part = stage.part().await;
         let mut client = stage.client().await;

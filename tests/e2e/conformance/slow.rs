@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, timeout};
 use weir_proto::{duration_to_wire, v1};
-use weir_tests::End;
+use weir_tests::{Client, End, Response};
 
 use super::stage::{Stage, reason, told};
 
@@ -25,17 +25,8 @@ async fn a_head_that_does_not_come() {
     }
     // Bytes that trickle in buy no time.
     let mut client = stage.client().await;
-    let started = Instant::now();
-    let trickle = async || {
-        client.wire.send("GET / HTTP/1.1\r\n").await?;
-        while started.elapsed() < Duration::from_secs(2) {
-            sleep(Duration::from_millis(50)).await;
-            client.wire.send("X: 1\r\n").await?;
-        }
-        std::io::Result::Ok(())
-    };
-    let _ = { trickle }().await;
-    let answer = client.response("GET").await.unwrap_or_default();
+    client.wire.send("GET / HTTP/1.1\r\n").await.unwrap();
+    let answer = trickle(&mut client, "X: 1\r\n", Duration::from_millis(50)).await;
     let holds = answer.status() == 408 && reason(&answer.head) == Some("header_timeout");
     stage.check(holds, || format!("a trickle: {}", told(&answer)));
 
@@ -85,11 +76,7 @@ async fn a_body_that_trickles() {
     let mut backend = part.backend.accept().await.unwrap();
     backend.head().await.unwrap();
 
-    let started = Instant::now();
-    while started.elapsed() < Duration::from_secs(12) && client.wire.send("x").await.is_ok() {
-        sleep(Duration::from_millis(100)).await;
-    }
-    let answer = client.response("POST").await.unwrap_or_default();
+    let answer = trickle(&mut client, "x", Duration::from_millis(100)).await;
     let holds = answer.status() == 408 && reason(&answer.head) == Some("request_body_timeout");
     stage.check(holds, || format!("10 bytes a second: {}", told(&answer)));
     let (came, end) = backend.to_end().await;
@@ -125,6 +112,20 @@ async fn a_client_that_does_not_read() {
     let (came, end) = client.wire.to_end().await;
     stage.check(end == End::Reset, || format!("the client got {} bytes, then {end:?}", came.len()));
     stage.end();
+}
+
+/// Sends a piece again and again, with a pause between two, until there is an answer, but not for ever.
+async fn trickle(client: &mut Client, piece: &str, pause: Duration) -> Response {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(12) {
+        if let Ok(answer) = timeout(pause, client.response("GET")).await {
+            return answer.unwrap_or_default();
+        }
+        if client.wire.send(piece).await.is_err() {
+            break;
+        }
+    }
+    Response::default()
 }
 
 /// A request whose body stops: 408, the end, and the backend's connection is cut.

@@ -77,7 +77,8 @@ impl Stage {
     /// Notes a row that fails.
     pub(super) fn check(&mut self, holds: bool, what: impl FnOnce() -> String) {
         if !holds {
-            self.failures.push(what());
+            // One row, one line.
+            self.failures.push(what().replace('\r', "\\r").replace('\n', "\\n"));
         }
     }
 
