@@ -25,3 +25,4 @@ mod stage;
 mod trailers;
 mod transfer_encoding;
 mod upgrade;
+mod varnishtest;

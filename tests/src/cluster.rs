@@ -89,17 +89,13 @@ impl Cluster {
         self.settled().await;
     }
 
-    /// Opens a listener with these limits on every proxy. Its address.
-    pub async fn listen(&self, name: &str, limits: v1::ListenerLimits) -> SocketAddr {
+    /// Opens this listener on every proxy, at a free port of the loopback. Its address.
+    pub async fn listen(&self, listener: v1::Listener) -> SocketAddr {
         // A port that was free a moment ago; a listener must name its own.
         let address = std::net::TcpListener::bind(ANY_PORT).and_then(|socket| socket.local_addr());
         let address = address.expect("a free port");
-        let listener = v1::Listener {
-            name: name.to_owned(),
-            address: address.to_string(),
-            limits: Some(limits),
-            ..v1::Listener::default()
-        };
+        let name = format!("port-{}", address.port());
+        let listener = v1::Listener { name, address: address.to_string(), ..listener };
         self.apply(v1::Document { listeners: vec![listener], ..v1::Document::default() }).await;
         address
     }

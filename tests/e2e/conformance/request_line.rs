@@ -1,5 +1,8 @@
 //! Methods, targets and versions: RFC 9112 sections 2.3 and 3, RFC 9110 section 9.
 
+use weir_proto::v1;
+use weir_tests::End;
+
 use super::stage::Stage;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,5 +105,23 @@ async fn targets() {
         let text = String::from_utf8_lossy(&seen).into_owned();
         stage.check(text.starts_with(&format!("GET {target} HTTP/1.1\r\n")), || format!("{target}: {text}"));
     }
+    stage.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_that_speaks_http_1_alone() {
+    let mut stage = Stage::start().await;
+    let protocol = v1::ListenerProtocol::Http1.into();
+    stage.traffic = stage.cluster.listen(v1::Listener { protocol, ..v1::Listener::default() }).await;
+    for (what, bytes) in [
+        ("a preface of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".as_slice()),
+        ("a TLS ClientHello", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
+        ("a TLS ClientHello of SSL 2", b"\x80\x2e\x01\x03\x01"),
+    ] {
+        let got = stage.send(bytes).await;
+        let refused = matches!(got.response.status(), 0 | 400 | 505) && got.end != End::Never;
+        stage.check(refused && got.rest.is_empty(), || format!("{what}: {}", got.told()));
+    }
+    stage.relays("HTTP/1.1", "GET / HTTP/1.1\r\nHost: web\r\n\r\n").await;
     stage.end();
 }

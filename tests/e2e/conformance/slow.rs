@@ -16,7 +16,8 @@ async fn a_head_that_does_not_come() {
         idle_timeout: Some(duration_to_wire(Duration::from_secs(1))),
         ..v1::ListenerLimits::default()
     };
-    stage.traffic = stage.cluster.listen("short", limits).await;
+    let listener = v1::Listener { limits: Some(limits), ..v1::Listener::default() };
+    stage.traffic = stage.cluster.listen(listener).await;
 
     for begin in
         ["G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: web\r\n", "GET / HTTP/1.1\r\nHost: web\r\n\r"]
@@ -53,7 +54,8 @@ async fn a_body_that_stops() {
         body_idle_timeout: Some(duration_to_wire(Duration::from_secs(1))),
         ..v1::ListenerLimits::default()
     };
-    stage.traffic = stage.cluster.listen("short", limits).await;
+    let listener = v1::Listener { limits: Some(limits), ..v1::Listener::default() };
+    stage.traffic = stage.cluster.listen(listener).await;
     for (framing, body) in [
         ("Content-Length: 100\r\n", "some"),
         ("Content-Length: 100\r\n", ""),
@@ -91,7 +93,8 @@ async fn a_client_that_does_not_read() {
         send_timeout: Some(duration_to_wire(Duration::from_secs(1))),
         ..v1::ListenerLimits::default()
     };
-    stage.traffic = stage.cluster.listen("short", limits).await;
+    let listener = v1::Listener { limits: Some(limits), ..v1::Listener::default() };
+    stage.traffic = stage.cluster.listen(listener).await;
     let part = stage.part().await;
     let mut client = stage.client().await;
     client.wire.send(part.request("GET /", "", "")).await.unwrap();

@@ -1,0 +1,34 @@
+//! Scripts for varnishtest, a judge of HTTP/1 by others: `tests/conformance/varnishtest`.
+
+use std::{net::TcpListener, path::Path};
+
+use tokio::process::Command;
+
+use super::stage::Stage;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_for_varnishtest() {
+    let mut stage = Stage::start().await;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/varnishtest");
+    let mut scripts: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+    scripts.sort_unstable();
+    assert!(scripts.len() >= 5, "only {scripts:?}");
+    for script in scripts {
+        let name = script.file_stem().unwrap().to_string_lossy().replace('_', "-");
+        // Free a moment ago, and the script's from then on: its server must be registered before it listens.
+        let backend = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        stage.cluster.api.register(&name, backend).await.unwrap();
+        stage.cluster.settled().await;
+        let mut command = Command::new("varnishtest");
+        command.arg("-Dbackend=".to_owned() + &backend.to_string()).arg(format!("-Dproxy={}", stage.traffic));
+        command.arg(format!("-Dhost={name}")).args(["-t", "20"]).arg(&script);
+        let output = command.output().await.unwrap_or_else(|e| {
+            panic!("varnishtest, of Debian's package `varnish`: {e}; ./tests/run installs it")
+        });
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let faults = told.lines().filter(|line| line.starts_with("----") || line.starts_with("#"));
+        let faults = faults.collect::<Vec<_>>().join(" | ");
+        stage.check(output.status.success(), || format!("{name}: {faults}"));
+    }
+    stage.end();
+}
