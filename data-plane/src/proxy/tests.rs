@@ -3,6 +3,7 @@
 mod connections;
 mod failures;
 mod harness;
+mod http2;
 mod refusals;
 mod relaying;
 mod tables;

@@ -49,6 +49,9 @@ pub(super) fn convert(
         head.set_authority(authority.as_str());
     }
     match parts.uri.path_and_query() {
+        Some(target) if target == "*" && parts.method != Method::OPTIONS => {
+            return Err(Refusal::Answer(Reason::TargetInvalid));
+        }
         Some(target) if is_target(target.as_str()) => head.set_target(target.as_str()),
         // It has none, and is refused for its method.
         None if parts.method == Method::CONNECT => head.set_target("*"),

@@ -72,6 +72,16 @@ impl GoodClient {
         answer(response).await
     }
 
+    /// Another of its requests on the same connection.
+    pub(super) fn beside(&self) -> impl Future<Output = Result<Answer, h2::Error>> + use<> {
+        let sender = self.sender.clone();
+        async move {
+            let mut sender = within(sender.ready()).await?;
+            let (response, _) = sender.send_request(request("GET", "/").body(()).unwrap(), true)?;
+            answer(response).await
+        }
+    }
+
     /// How the connection ends.
     pub(super) async fn end(self) -> Result<(), h2::Error> {
         drop(self.sender);

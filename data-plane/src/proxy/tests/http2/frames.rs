@@ -24,10 +24,12 @@ pub(super) const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
 
 pub(super) const PROTOCOL_ERROR: u32 = 1;
-pub(super) const INTERNAL_ERROR: u32 = 2;
 pub(super) const REFUSED_STREAM: u32 = 7;
 pub(super) const CANCEL: u32 = 8;
 pub(super) const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// Bytes of a frame that everybody takes.
+const MAX_FRAME: usize = 16_384;
 
 /// What a good request begins with.
 pub(super) const GET: [(&str, &str); 4] =
@@ -54,7 +56,9 @@ impl Frame {
         let block = &self.rest[self.rest.iter().position(|byte| byte >> 5 != 1).unwrap()..];
         match block[0] {
             index @ 0x88..=0x8e => [200, 204, 206, 304, 400, 404, 500][usize::from(index - 0x88)],
-            0x48 | 0x08 if block[1] & 0x80 == 0 => std::str::from_utf8(&block[2..5]).unwrap().parse().unwrap(),
+            0x48 | 0x08 if block[1] & 0x80 == 0 => {
+                std::str::from_utf8(&block[2..5]).unwrap().parse().unwrap()
+            }
             0x48 | 0x08 => digits(&block[2..2 + usize::from(block[1] & 0x7f)]),
             other => panic!("a status that begins with {other:#x}"),
         }
@@ -135,8 +139,20 @@ impl RawClient {
         self.open(stream, &GET, END_STREAM).await;
     }
 
-    pub(super) async fn open<N: AsRef<[u8]>, V: AsRef<[u8]>>(&mut self, stream: u32, lines: &[(N, V)], flags: u8) {
-        self.send(&frame(HEADERS, flags | END_HEADERS, stream, &block(lines))).await;
+    /// In as many frames as it takes.
+    pub(super) async fn open<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        stream: u32,
+        lines: &[(N, V)],
+        flags: u8,
+    ) {
+        let block = block(lines);
+        let pieces: Vec<_> = block.chunks(MAX_FRAME).collect();
+        for (n, piece) in pieces.iter().enumerate() {
+            let ends = if n + 1 == pieces.len() { END_HEADERS } else { 0 };
+            let (kind, flags) = if n == 0 { (HEADERS, flags | ends) } else { (CONTINUATION, ends) };
+            self.send(&frame(kind, flags, stream, piece)).await;
+        }
     }
 
     /// The next frame; None at the end of the connection.
@@ -171,10 +187,10 @@ impl RawClient {
         }
     }
 
-    /// The code with which the connection ends; None if it just ends.
+    /// The code with which the connection ends; None if it just ends. Says nothing meanwhile.
     pub(super) async fn end(&mut self) -> Option<u32> {
         let mut code = None;
-        while let Some(frame) = self.next().await {
+        while let Some(frame) = self.any().await {
             if frame.kind == GOAWAY {
                 code = Some(frame.code());
             }

@@ -26,7 +26,13 @@ async fn a_request_becomes_one_of_http1() {
     assert!(answer.field("connection").is_none());
     let head = backend.heads().remove(0);
     assert!(head.starts_with("GET /b?c HTTP/1.1\r\n"), "{head}");
-    for line in ["host: a", "cookie: a=1; b=2", "x-a: 1", "x-forwarded-for: 127.0.0.1", &via().replace("1.1", "via: 2.0")] {
+    for line in [
+        "host: a",
+        "cookie: a=1; b=2",
+        "x-a: 1",
+        "x-forwarded-for: 127.0.0.1",
+        &via().replace("1.1", "via: 2.0"),
+    ] {
         assert!(head.contains(&format!("\r\n{line}\r\n")), "{line} in {head}");
     }
     assert_eq!(head.matches("cookie").count(), 1);
@@ -36,13 +42,12 @@ async fn a_request_becomes_one_of_http1() {
 async fn many_requests_share_a_connection() {
     let backend = Backend::named("hello").await;
     let proxy = Proxy::of(vec![web(&[backend.address])]).await;
-    let client = GoodClient::to(&proxy).await;
-    let asked = (0..300).map(|_| {
-        let mut client = GoodClient { sender: client.sender.clone(), connection: tokio::spawn(async { Ok(()) }) };
-        async move { client.get("/").await.unwrap().body }
-    });
-    for body in futures_util::future::join_all(asked).await {
-        assert_eq!(&body[..], b"hello");
+    let mut client = GoodClient::to(&proxy).await;
+    // From now on it knows how many there may be at a time.
+    client.get("/").await.unwrap();
+    let asked = (0..300).map(|_| client.beside());
+    for answer in futures_util::future::join_all(asked).await {
+        assert_eq!(&answer.unwrap().body[..], b"hello");
     }
     assert_eq!(proxy.workers.counters().connections_opened, 1);
 }
@@ -63,7 +68,8 @@ async fn a_body_of_unknown_length_and_its_trailers_are_relayed() {
     let proxy = Proxy::of(vec![web(&[backend.address])]).await;
     let trailers = HeaderMap::from_iter([("x-checksum".parse().unwrap(), HeaderValue::from_static("7"))]);
     let post = request("POST", "/").body(()).unwrap();
-    let answer = GoodClient::to(&proxy).await.upload(post, &[b"hello", b" world"], Some(trailers)).await.unwrap();
+    let answer =
+        GoodClient::to(&proxy).await.upload(post, &[b"hello", b" world"], Some(trailers)).await.unwrap();
     assert_eq!(&answer.body[..], b"abc");
     assert_eq!(answer.trailers.unwrap()["x-sum"], "6");
 }
@@ -79,7 +85,8 @@ async fn a_large_body_is_relayed_whole_both_ways() {
     })
     .await;
     let proxy = Proxy::of(vec![web(&[backend.address])]).await;
-    let text: &'static [u8] = (0..SIZE).map(|n| b'a' + u8::try_from(n % 23).unwrap()).collect::<Vec<_>>().leak();
+    let text: &'static [u8] =
+        (0..SIZE).map(|n| b'a' + u8::try_from(n % 23).unwrap()).collect::<Vec<_>>().leak();
     let post = request("POST", "/").header("content-length", SIZE).body(()).unwrap();
     let answer = GoodClient::to(&proxy).await.upload(post, &[text], None).await.unwrap();
     assert!(answer.body == text);
@@ -107,7 +114,11 @@ async fn responses_before_the_last_one_are_relayed() {
 async fn bodyless_answers_end_with_their_head() {
     let backend = Backend::scripted(|mut served| async move {
         while let Some(head) = served.head().await {
-            let (status, length) = if head.starts_with("HEAD") { ("200 OK", "content-length: 5\r\n") } else { ("204 No Content", "") };
+            let (status, length) = if head.starts_with("HEAD") {
+                ("200 OK", "content-length: 5\r\n")
+            } else {
+                ("204 No Content", "")
+            };
             served.send(&format!("HTTP/1.1 {status}\r\n{length}\r\n")).await;
         }
     })

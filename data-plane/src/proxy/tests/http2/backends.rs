@@ -1,0 +1,233 @@
+//! Backends that speak HTTP/2, well and badly, to clients of both versions.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{
+    super::harness::{Backend, Proxy, endpoint, until, within},
+    client::{GoodClient, request},
+    frames::{END_HEADERS, GOAWAY, HEADERS, REFUSED_STREAM, RST_STREAM, SETTINGS, block, frame},
+    server::{Server, http2},
+};
+
+const GET: &str = "GET /a?b HTTP/1.1\r\nHost: Shop\r\nX-A: 1\r\n\r\n";
+
+#[tokio::test]
+async fn an_http1_client_does_not_notice() {
+    let server = Server::named("hello").await;
+    let proxy = Proxy::of(vec![http2(&[server.address])]).await;
+    let mut client = proxy.client().await;
+    for _ in 0..3 {
+        client.send(GET).await;
+        let head = client.head().await;
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        assert!(head.contains("\r\ntransfer-encoding: chunked\r\n"), "{head}");
+        assert_eq!(client.bytes(15).await, "5\r\nhello\r\n0\r\n\r\n");
+    }
+    let asked = server.requests().remove(0);
+    assert_eq!(asked.uri, "http://Shop/a?b");
+    assert_eq!(asked.headers["x-a"], "1");
+    assert!(asked.headers.get("host").is_none());
+    assert!(asked.headers.get("connection").is_none());
+    assert!(server.connections() <= 2, "one for each worker that served");
+}
+
+#[tokio::test]
+async fn bodies_and_trailers_of_http1_arrive() {
+    let server = Server::scripted(|mut asked| async move {
+        let (body, trailers) = asked.body().await.unwrap();
+        assert_eq!(trailers.unwrap()["x-sum"], "3");
+        let mut out = asked.respond.send_response(Response::new(()), false).unwrap();
+        out.send_data(body, false).unwrap();
+        out.send_trailers(HeaderMap::from_iter([("x-back".parse().unwrap(), HeaderValue::from_static("4"))]))
+            .unwrap();
+    })
+    .await;
+    let proxy = Proxy::of(vec![http2(&[server.address])]).await;
+    let mut client = proxy.client().await;
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    client.send("3\r\nabc\r\n0\r\nx-sum: 3\r\n\r\n").await;
+    client.head().await;
+    assert_eq!(client.bytes(8).await, "3\r\nabc\r\n");
+    assert_eq!(client.bytes(16).await, "0\r\nx-back: 4\r\n\r\n");
+}
+
+#[tokio::test]
+async fn a_large_body_passes_both_ways_at_once() {
+    const SIZE: usize = 4 << 20;
+    let server = Server::scripted(|mut asked| async move {
+        let mut out = asked.respond.send_response(Response::new(()), false).unwrap();
+        while let Some(data) = asked.incoming.data().await {
+            let data = data.unwrap();
+            asked.incoming.flow_control().release_capacity(data.len()).unwrap();
+            out.send_data(data, false).unwrap();
+        }
+        out.send_data(Bytes::new(), true).unwrap();
+    })
+    .await;
+    let proxy = Proxy::of(vec![http2(&[server.address])]).await;
+    let text: &'static [u8] =
+        (0..SIZE).map(|n| b'a' + u8::try_from(n % 23).unwrap()).collect::<Vec<_>>().leak();
+    let post = request("POST", "/").header("content-length", SIZE).body(()).unwrap();
+    let answer = GoodClient::to(&proxy).await.upload(post, &[text], None).await.unwrap();
+    assert!(answer.body == text);
+}
+
+#[tokio::test]
+async fn requests_share_connections_and_wait_for_a_place() {
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(2);
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counts, peak) = (Arc::clone(&now), Arc::clone(&most));
+    let server = Server::built(builder, move |asked| {
+        let (now, most) = (Arc::clone(&counts), Arc::clone(&peak));
+        async move {
+            most.fetch_max(now.fetch_add(1, Relaxed) + 1, Relaxed);
+            tokio::task::yield_now().await;
+            now.fetch_sub(1, Relaxed);
+            asked.answer("ok");
+        }
+    })
+    .await;
+    let proxy = Proxy::of(vec![http2(&[server.address])]).await;
+    let mut first = GoodClient::to(&proxy).await;
+    first.get("/").await.unwrap();
+    let asked = (0..200).map(|_| first.beside());
+    for answer in futures_util::future::join_all(asked).await {
+        assert_eq!(answer.unwrap().status, 200);
+    }
+    assert!(server.connections() <= 8, "{}", server.connections());
+    assert!(most.load(Relaxed) <= 16);
+}
+
+#[tokio::test]
+async fn a_retired_backend_loses_its_connections() {
+    let server = Server::named("hello").await;
+    let service = http2(&[server.address]);
+    let proxy = Proxy::of(vec![Arc::clone(&service)]).await;
+    GoodClient::to(&proxy).await.get("/").await.unwrap();
+    assert_eq!(proxy.workers.counters().upstream_open, 1);
+    endpoint(&service, server.address).set_retired(true);
+    proxy.workers.barrier().await;
+    until(|| proxy.workers.counters().upstream_open == 0).await;
+}
+
+/// A backend that says hello in HTTP/2, and whenever a request has come, what is made of the number of its stream.
+async fn saying(bytes: impl Fn(u32) -> Vec<u8> + Clone + Send + 'static) -> Backend {
+    Backend::scripted(move |mut served| {
+        let bytes = bytes.clone();
+        async move {
+            let hello = [frame(SETTINGS, 0, 0, b""), frame(SETTINGS, 1, 0, b"")].concat();
+            served.send(std::str::from_utf8(&hello).unwrap()).await;
+            served.stream.read_exact(&mut [0; 24]).await.unwrap();
+            loop {
+                let mut head = [0; 9];
+                if served.stream.read_exact(&mut head).await.is_err() {
+                    return;
+                }
+                let [_, l1, l2, kind, _, s0, s1, s2, s3] = head;
+                let mut rest = vec![0; usize::from(u16::from_be_bytes([l1, l2]))];
+                served.stream.read_exact(&mut rest).await.unwrap();
+                if kind == HEADERS {
+                    let _ = served.stream.write_all(&bytes(u32::from_be_bytes([s0, s1, s2, s3]))).await;
+                }
+            }
+        }
+    })
+    .await
+}
+
+fn reset(stream: u32, code: u32) -> Vec<u8> {
+    frame(RST_STREAM, 0, stream, &code.to_be_bytes())
+}
+
+#[tokio::test]
+async fn what_was_not_looked_at_is_repeated_whatever_it_is() {
+    let (refuses, goes): (fn(u32) -> Vec<u8>, fn(u32) -> Vec<u8>) =
+        (|stream| reset(stream, REFUSED_STREAM), |_| frame(GOAWAY, 0, 0, &[0; 8]));
+    for bytes in [refuses, goes] {
+        let (bad, good) = (saying(bytes).await, Server::named("good").await);
+        let proxy = Proxy::of(vec![http2(&[bad.address, good.address])]).await;
+        for _ in 0..4 {
+            let mut client = GoodClient::to(&proxy).await;
+            let post = request("POST", "/").body(()).unwrap();
+            let answer = client.ask(post).await.unwrap();
+            assert_eq!(&answer.body[..], b"good");
+        }
+        assert!(proxy.workers.counters().retries >= 1);
+    }
+}
+
+#[tokio::test]
+async fn a_bad_answer_is_a_bad_gateway() {
+    let status = |lines: &[(&str, &str)]| frame(HEADERS, END_HEADERS, 1, &block(lines));
+    for (bytes, reason) in [
+        (reset(1, 2), "backend_reset"),
+        (status(&[("x", "y")]), "backend_malformed"),
+        (status(&[(":status", "200"), ("connection", "x")]), "backend_malformed"),
+        (status(&[(":status", "200"), ("x", " y")]), "backend_malformed"),
+        (
+            status(&[(":status", "200"), ("content-length", "1"), ("content-length", "1")]),
+            "backend_malformed",
+        ),
+        (status(&[(":status", "101")]), "backend_malformed"),
+        (status(&[(":status", "103")]).repeat(11), "backend_malformed"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), "backend_malformed"),
+    ] {
+        let said = bytes.clone();
+        let backend = saying(move |_| said.clone()).await;
+        let proxy = Proxy::of(vec![http2(&[backend.address])]).await;
+        let post = request("POST", "/").body(()).unwrap();
+        let answer = GoodClient::to(&proxy).await.ask(post).await.unwrap();
+        let shown = String::from_utf8_lossy(&bytes).into_owned();
+        assert_eq!((answer.status.as_u16(), answer.reason()), (502, reason), "{shown:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_reset_never_looks_complete() {
+    let server = Server::scripted(|mut asked| async move {
+        let mut out = asked.respond.send_response(Response::new(()), false).unwrap();
+        out.send_data(Bytes::from_static(b"half"), false).unwrap();
+        tokio::task::yield_now().await;
+        out.send_reset(h2::Reason::INTERNAL_ERROR);
+    })
+    .await;
+    let proxy = Proxy::of(vec![http2(&[server.address])]).await;
+    let error = GoodClient::to(&proxy).await.get("/").await.unwrap_err();
+    assert_eq!(error.reason(), Some(h2::Reason::INTERNAL_ERROR));
+    let mut client = proxy.client().await;
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let rest = client.rest().await;
+    assert!(!rest.ends_with("0\r\n\r\n"), "{rest}");
+}
+
+#[tokio::test]
+async fn a_cancelled_request_is_reset_at_the_backend() {
+    let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+    let server = Server::scripted(move |mut asked| {
+        let told = told.clone();
+        async move {
+            told.send(None).unwrap();
+            let reason = std::future::poll_fn(|cx| asked.respond.poll_reset(cx)).await;
+            told.send(reason.ok()).unwrap();
+        }
+    })
+    .await;
+    let proxy = Proxy::of(vec![http2(&[server.address])]).await;
+    let client = GoodClient::to(&proxy).await;
+    let mut sender = client.sender.clone().ready().await.unwrap();
+    let (response, mut out) = sender.send_request(request("GET", "/").body(()).unwrap(), true).unwrap();
+    assert_eq!(within(tells.recv()).await, Some(None));
+    out.send_reset(h2::Reason::CANCEL);
+    drop(response);
+    assert_eq!(within(tells.recv()).await, Some(Some(h2::Reason::CANCEL)));
+    // The connection is still there for others.
+    assert_eq!(proxy.workers.counters().upstream_open, 1);
+}

@@ -1,0 +1,108 @@
+//! Clients that fall silent in the middle of something, or take nothing.
+
+use tokio::time::Duration;
+use weir_proto::Limits;
+
+use super::{
+    super::harness::{Backend, Proxy, until, web},
+    frames::{
+        CANCEL, END_STREAM, ENHANCE_YOUR_CALM, GET, GOAWAY, HEADERS, PREFACE, RST_STREAM, RawClient,
+        SETTINGS, block, frame,
+    },
+};
+
+const SHORT: Duration = Duration::from_millis(300);
+
+async fn limited(limits: Limits) -> (Backend, Proxy) {
+    let backend = Backend::named("hello").await;
+    let proxy = Proxy::limited(vec![web(&[backend.address])], limits).await;
+    (backend, proxy)
+}
+
+/// Whether the only connection has ended.
+fn has_ended(proxy: &Proxy) -> bool {
+    let counters = proxy.workers.counters();
+    counters.connections_opened == 1 && counters.connections_open == 0
+}
+
+#[tokio::test]
+async fn who_never_begins_is_not_waited_for() {
+    let (_backend, proxy) = limited(Limits { header_timeout: SHORT, ..Limits::default() }).await;
+    let mut client = RawClient::silent(&proxy).await;
+    client.send(PREFACE).await;
+    client.end().await;
+    until(|| has_ended(&proxy)).await;
+}
+
+#[tokio::test]
+async fn a_header_that_does_not_end_is_not_waited_for() {
+    let (_backend, proxy) = limited(Limits { header_timeout: SHORT, ..Limits::default() }).await;
+    let mut client = RawClient::to(&proxy).await;
+    client.send(&frame(HEADERS, END_STREAM, 1, &block(&GET))).await;
+    assert_eq!(client.end().await, Some(ENHANCE_YOUR_CALM));
+    let mut client = RawClient::to(&proxy).await;
+    client.send(&frame(SETTINGS, 0, 0, &[0; 6])[..11]).await;
+    assert_eq!(client.end().await, Some(ENHANCE_YOUR_CALM));
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_told_to_go() {
+    let limits =
+        Limits { idle_timeout: SHORT, header_timeout: Duration::from_secs(600), ..Limits::default() };
+    let (_backend, proxy) = limited(limits).await;
+    let mut client = RawClient::to(&proxy).await;
+    client.get(1).await;
+    assert_eq!(client.outcome().await, Ok(200));
+    let end = client.until(GOAWAY).await;
+    assert_eq!(end.code(), 0);
+    client.end().await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let backend = Backend::scripted(|mut served| async move {
+        served.head().await;
+        served.rest().await;
+    })
+    .await;
+    let limits = Limits { body_idle_timeout: SHORT, ..Limits::default() };
+    let proxy = Proxy::limited(vec![web(&[backend.address])], limits).await;
+    let mut client = RawClient::to(&proxy).await;
+    client.open(1, &[(":method", "POST"), GET[1], GET[2], GET[3], ("content-length", "5")], 0).await;
+    assert_eq!(client.outcome().await, Ok(408));
+}
+
+#[tokio::test]
+async fn windows_that_stay_closed_are_not_waited_for() {
+    let (backend, proxy) = limited(Limits { send_timeout: SHORT, ..Limits::default() }).await;
+    let mut client = RawClient::silent(&proxy).await;
+    client.send(PREFACE).await;
+    // No response may have a byte.
+    client.send(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])).await;
+    client.get(1).await;
+    assert_eq!(client.outcome().await, Ok(200));
+    let reset = client.until(RST_STREAM).await;
+    assert_eq!((reset.stream, reset.code()), (1, CANCEL));
+    assert_eq!(backend.heads().len(), 1);
+    until(|| proxy.workers.in_flight() == 0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_not_waited_for() {
+    let backend = Backend::scripted(|mut served| async move {
+        while served.head().await.is_some() {
+            served.answer(&"x".repeat(64 << 20)).await;
+        }
+    })
+    .await;
+    let limits = Limits { send_timeout: SHORT, ..Limits::default() };
+    let proxy = Proxy::limited(vec![web(&[backend.address])], limits).await;
+    let mut client = RawClient::silent(&proxy).await;
+    client.send(PREFACE).await;
+    // All windows are wide open, but nobody reads.
+    client.send(&frame(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff])).await;
+    client.send(&frame(super::frames::WINDOW_UPDATE, 0, 0, &[0x70, 0, 0, 0])).await;
+    client.get(1).await;
+    until(|| has_ended(&proxy)).await;
+    until(|| proxy.workers.in_flight() == 0).await;
+}
