@@ -24,7 +24,7 @@ daemon off;
 master_process off;
 error_log stderr error;
 pid {folder}/pid;
-events {{}}
+events {{ worker_connections 15000; }}
 http {{
     access_log off;
     client_body_temp_path {folder}/body;
