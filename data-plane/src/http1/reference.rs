@@ -25,6 +25,7 @@ pub(super) fn request(text: &[u8], limits: &Limits) -> Option<(Head, Framing)> {
     head.len += skipped;
     let [method, target, version] = head.first.split(' ').collect::<Vec<_>>()[..] else { return None };
     let fits = is_token(method)
+        && method != "PRI"
         && is_target(method, target)
         && matches!(version, "HTTP/1.0" | "HTTP/1.1")
         && head.first.len() <= limits.line;

@@ -111,6 +111,8 @@ fn method(line: &[u8]) -> Result<Option<&[u8]>, Reason> {
     }
     let (method, rest) = line.split_at(text::token_len(line));
     match rest.first() {
+        // The one method that is none: HTTP/2's preface begins with it (RFC 9113 section 11.6).
+        Some(_) if method == b"PRI" => Err(Reason::RequestMalformed),
         Some(b' ') if !method.is_empty() => Ok(Some(method)),
         None => Ok(None),
         Some(_) => Err(Reason::RequestMalformed),
@@ -120,11 +122,10 @@ fn method(line: &[u8]) -> Result<Option<&[u8]>, Reason> {
 /// Why a line that does not end with a version of HTTP/1 is refused.
 fn other_version(line: &[u8]) -> Reason {
     let last = memrchr(b' ', line).map_or(line, |blank| &line[blank + 1..]);
-    match last {
-        // The preface of HTTP/2 (RFC 9113 section 3.4) is no request.
-        _ if line.starts_with(b"PRI ") => Reason::RequestMalformed,
-        [b'H', b'T', b'T', b'P', b'/', b'1'..=b'9', b'.', b'0'..=b'9'] => Reason::VersionUnsupported,
-        _ => Reason::RequestMalformed,
+    if matches!(last, [b'H', b'T', b'T', b'P', b'/', b'1'..=b'9', b'.', b'0'..=b'9']) {
+        Reason::VersionUnsupported
+    } else {
+        Reason::RequestMalformed
     }
 }
 

@@ -72,6 +72,8 @@ fn one_empty_line_may_come_first() {
 fn what_is_no_request_is_refused_before_its_end() {
     for text in [
         &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
+        b"PRI ",
+        b"PRI / HTTP/1.1\r\n\r\n",
         b"PRI * HTTP/2.0\r",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET /\r\n",
