@@ -29,10 +29,10 @@ use crate::{
     stream::{Io, Stream},
 };
 
-/// What a client may send of one request's body before it is taken.
-const STREAM_WINDOW: u32 = 64 * 1024;
+/// What a client may send of one request's body before it is taken: 5 MB/s where an answer takes 50 ms.
+const STREAM_WINDOW: u32 = 256 * 1024;
 
-/// What a client may send of all bodies before they are taken.
+/// What a client may send of all bodies before they are taken, and so the most that they cost.
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 /// What is kept of one response for the socket to take.

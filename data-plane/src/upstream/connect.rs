@@ -35,6 +35,10 @@ async fn open(service: &ServiceEntry, endpoint: &Endpoint) -> Result<Stream, Rea
     let Some(tls) = &service.tls else { return Ok(Stream::Plain(socket)) };
     let name = tls.server_name(endpoint.address());
     match TlsConnector::from(tls.config()).connect(name, socket).await {
+        Ok(stream) if !tls.accepts(stream.get_ref().1.alpn_protocol()) => {
+            tracing::debug!("{}: it speaks another protocol than the service", endpoint.key());
+            Err(Reason::BackendTls)
+        }
         Ok(stream) => Ok(Stream::Tls(Box::new(TlsStream::Client(stream)))),
         Err(e) => {
             tracing::debug!("{}: {e}", endpoint.key());

@@ -25,6 +25,8 @@ pub(crate) struct Body {
     /// All of it has come, trailers as well.
     ended: bool,
     bytes: u64,
+    /// How many there may be.
+    most: Option<u64>,
     pace: Pace,
 }
 
@@ -37,6 +39,7 @@ impl Body {
             current: Bytes::new(),
             trailers: None,
             bytes: 0,
+            most: limits.max_request_body_bytes,
             pace: Pace::new(limits),
         }
     }
@@ -87,6 +90,10 @@ impl Body {
                 Poll::Ready(Some(Ok(data))) => {
                     self.pace.received(data.len());
                     self.current = data;
+                    let came = self.bytes + self.current.len() as u64;
+                    if self.most.is_some_and(|most| came > most) {
+                        return Poll::Ready(Err(Reason::RequestTooLarge));
+                    }
                 }
                 Poll::Ready(Some(Err(e))) => return Poll::Ready(Err(reason(&e))),
                 Poll::Ready(None) => return self.poll_trailers(cx),

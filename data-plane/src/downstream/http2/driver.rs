@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -94,6 +94,13 @@ impl<'a> Driver<'a> {
     }
 
     pub(super) async fn run(mut self) -> End {
+        poll_fn(|cx| {
+            // The task stays the same: once is enough.
+            self.streams.watched_by(cx.waker());
+            let _ = self.closing.as_mut().poll(cx);
+            Poll::Ready(())
+        })
+        .await;
         poll_fn(|cx| self.poll(cx)).await
     }
 
@@ -108,14 +115,12 @@ impl<'a> Driver<'a> {
                 self.end(h2::Reason::ENHANCE_YOUR_CALM);
                 continue;
             }
-            if matches!(self.phase, Phase::Open) && self.is_closing(cx) {
+            if matches!(self.phase, Phase::Open) && self.client.listener.is_closing() {
                 self.drain();
                 continue;
             }
-            let (deadline, due) = self.deadline();
-            if self.alarm.poll(cx, deadline).is_pending() {
-                return Poll::Pending;
-            }
+            let Some((deadline, due)) = self.deadline() else { return Poll::Pending };
+            ready!(self.alarm.poll(cx, deadline));
             match due {
                 Due::Header => {
                     let timeout = self.client.listener.limits().header_timeout;
@@ -132,7 +137,7 @@ impl<'a> Driver<'a> {
     /// Ready when the connection has ended.
     fn poll_requests(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            match std::task::ready!(self.connection.poll_accept(cx)) {
+            match ready!(self.connection.poll_accept(cx)) {
                 Some(Ok((request, respond))) => {
                     self.requests += 1;
                     let active = self.streams.begin();
@@ -153,10 +158,6 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn is_closing(&mut self, cx: &mut Context<'_>) -> bool {
-        self.client.listener.is_closing() || self.closing.as_mut().poll(cx).is_ready()
-    }
-
     /// Tells the client to begin no more requests; those that it has begun are served.
     fn drain(&mut self) {
         self.connection.graceful_shutdown();
@@ -168,24 +169,17 @@ impl<'a> Driver<'a> {
         self.phase = Phase::Ending(Instant::now());
     }
 
-    /// The first of the times that may run out.
-    fn deadline(&self) -> (Instant, Due) {
+    /// The first of the times that may run out. Whatever changes them wakes the task.
+    fn deadline(&self) -> Option<(Instant, Due)> {
         let limits = self.client.listener.limits();
-        if let Phase::Ending(since) = self.phase {
-            return (since + LAST_WORDS, Due::End);
-        }
         let idle = match (self.streams.idle_since(), self.phase) {
-            // Nothing runs out but what is looked at now and then.
-            (None, _) => (Instant::now() + limits.idle_timeout, None),
-            (Some(since), Phase::Draining(began)) => (since.max(began) + CLOSING_TIMEOUT, Some(Due::End)),
-            (Some(since), _) => (since + limits.idle_timeout, Some(Due::Idle)),
+            (_, Phase::Ending(since)) => return Some((since + LAST_WORDS, Due::End)),
+            (None, _) => None,
+            (Some(since), Phase::Draining(began)) => Some((since.max(began) + CLOSING_TIMEOUT, Due::End)),
+            (Some(since), Phase::Open) => Some((since + limits.idle_timeout, Due::Idle)),
         };
         let header = self.wire.unfinished().map(|since| (since + limits.header_timeout, Due::Header));
         let stuck = self.wire.blocked().map(|since| (since + limits.send_timeout, Due::Stuck));
-        let first = (idle.0, idle.1.unwrap_or(Due::Idle));
-        [header, stuck]
-            .into_iter()
-            .flatten()
-            .fold(first, |first, other| if other.0 < first.0 { other } else { first })
+        [idle, header, stuck].into_iter().flatten().min_by_key(|(deadline, _)| *deadline)
     }
 }

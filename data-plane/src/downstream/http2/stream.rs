@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     pin::pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
@@ -34,6 +34,8 @@ use crate::{
 pub(super) struct Streams {
     active: Cell<usize>,
     idle_since: Cell<Instant>,
+    /// Of the task that wants to know when there is none.
+    driver: RefCell<Option<Waker>>,
 }
 
 /// One of them, while it lives.
@@ -42,7 +44,12 @@ pub(super) struct Active(Rc<Streams>);
 
 impl Streams {
     pub(super) fn new() -> Self {
-        Self { active: Cell::new(0), idle_since: Cell::new(Instant::now()) }
+        Self { active: Cell::new(0), idle_since: Cell::new(Instant::now()), driver: RefCell::default() }
+    }
+
+    /// Wakes this task whenever the last request has ended.
+    pub(super) fn watched_by(&self, driver: &Waker) {
+        self.driver.replace(Some(driver.clone()));
     }
 
     pub(super) fn begin(self: &Rc<Self>) -> Active {
@@ -58,8 +65,14 @@ impl Streams {
 
 impl Drop for Active {
     fn drop(&mut self) {
-        self.0.active.set(self.0.active.get() - 1);
-        self.0.idle_since.set(Instant::now());
+        let Streams { active, idle_since, driver } = &*self.0;
+        active.set(active.get() - 1);
+        if active.get() == 0 {
+            idle_since.set(Instant::now());
+            if let Some(driver) = &*driver.borrow() {
+                driver.wake_by_ref();
+            }
+        }
     }
 }
 

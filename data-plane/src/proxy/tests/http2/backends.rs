@@ -118,6 +118,9 @@ async fn a_retired_backend_loses_its_connections() {
     until(|| proxy.workers.counters().upstream_open == 0).await;
 }
 
+/// What a backend says to the request on a stream.
+type Said = fn(u32) -> Vec<u8>;
+
 /// A backend that says hello in HTTP/2, and whenever a request has come, what is made of the number of its stream.
 async fn saying(bytes: impl Fn(u32) -> Vec<u8> + Clone + Send + 'static) -> Backend {
     Backend::scripted(move |mut served| {
@@ -149,8 +152,8 @@ fn reset(stream: u32, code: u32) -> Vec<u8> {
 
 #[tokio::test]
 async fn what_was_not_looked_at_is_repeated_whatever_it_is() {
-    let (refuses, goes): (fn(u32) -> Vec<u8>, fn(u32) -> Vec<u8>) =
-        (|stream| reset(stream, REFUSED_STREAM), |_| frame(GOAWAY, 0, 0, &[0; 8]));
+    let refuses: Said = |stream| reset(stream, REFUSED_STREAM);
+    let goes: Said = |_| frame(GOAWAY, 0, 0, &[0; 8]);
     for bytes in [refuses, goes] {
         let (bad, good) = (saying(bytes).await, Server::named("good").await);
         let proxy = Proxy::of(vec![http2(&[bad.address, good.address])]).await;

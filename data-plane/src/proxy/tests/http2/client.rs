@@ -39,6 +39,7 @@ pub(super) fn request(method: &str, path: &str) -> http::request::Builder {
 impl GoodClient {
     pub(super) async fn to(proxy: &Proxy) -> Self {
         let stream = TcpStream::connect(proxy.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
         let (sender, connection) = within(h2::client::handshake(stream)).await.unwrap();
         Self { sender, connection: tokio::spawn(connection) }
     }

@@ -47,8 +47,7 @@ async fn a_header_that_does_not_end_is_not_waited_for() {
 
 #[tokio::test]
 async fn an_idle_connection_is_told_to_go() {
-    let limits =
-        Limits { idle_timeout: SHORT, header_timeout: Duration::from_secs(600), ..Limits::default() };
+    let limits = Limits { idle_timeout: SHORT, header_timeout: Duration::from_mins(10), ..Limits::default() };
     let (_backend, proxy) = limited(limits).await;
     let mut client = RawClient::to(&proxy).await;
     client.get(1).await;

@@ -176,3 +176,24 @@ async fn pieces_of_a_header_are_put_together() {
     client.get(3).await;
     assert_eq!(client.outcome().await, Ok(200));
 }
+
+#[tokio::test]
+async fn a_body_that_grows_too_large_is_refused_when_it_does() {
+    let backend = Backend::scripted(|mut served| async move {
+        served.head().await;
+        served.rest().await;
+    })
+    .await;
+    let limits = Limits { max_request_body_bytes: Some(3), ..Limits::default() };
+    let proxy = Proxy::limited(vec![web(&[backend.address])], limits).await;
+    for (length, pieces) in [(None, &[&b"ab"[..], b"cd"][..]), (Some("4"), &[b"abcd"])] {
+        let mut client = RawClient::to(&proxy).await;
+        let mut lines = request(&[(":method", "POST")]);
+        lines.extend(length.map(|length| ("content-length", length)));
+        client.open(1, &lines, 0).await;
+        for piece in pieces {
+            client.send(&frame(DATA, 0, 1, piece)).await;
+        }
+        assert_eq!(client.outcome().await, Ok(413), "{length:?}");
+    }
+}

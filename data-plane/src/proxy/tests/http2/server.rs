@@ -71,6 +71,7 @@ impl Server {
         let (for_task, count) = (Arc::clone(&requests), Arc::clone(&connections));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).unwrap();
                 count.fetch_add(1, Relaxed);
                 let (script, requests, builder) = (script.clone(), Arc::clone(&for_task), builder.clone());
                 tokio::spawn(async move {
