@@ -105,3 +105,69 @@ impl Content {
         self.trailers.take().map(|trailers| *trailers)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{buffer::Buffers, message::Name};
+
+    /// What is read of a body that arrives in pieces, and what is left after it; `None` if it has not ended.
+    fn read(framing: Framing, text: &[u8], piece: usize) -> Option<(Vec<u8>, Vec<u8>, Option<Fields>)> {
+        let mut content = Content::new(&framing);
+        let (mut buffer, mut data) = (Buffer::none(), Vec::new());
+        Buffers::default().lend(&mut buffer);
+        for piece in text.chunks(piece) {
+            buffer.room()[..piece.len()].copy_from_slice(piece);
+            buffer.filled(piece.len());
+            loop {
+                let n = content.available(&mut buffer).unwrap();
+                if n == 0 {
+                    break;
+                }
+                // Not all at once.
+                let n = n.div_ceil(2);
+                data.extend_from_slice(&buffer.unread()[..n]);
+                content.consume(&mut buffer, n);
+            }
+        }
+        content.close().then(|| (data, buffer.unread().to_vec(), content.take_trailers()))
+    }
+
+    #[test]
+    fn a_body_is_read_whole_and_nothing_after_it() {
+        for piece in [1, 2, 3, 5, 8, 100] {
+            for (framing, text, expected, left) in [
+                (Framing::Empty, &b"GET /"[..], &b""[..], &b"GET /"[..]),
+                (Framing::Sized(0), b"GET /", b"", b"GET /"),
+                (Framing::Sized(5), b"helloGET /", b"hello", b"GET /"),
+                (Framing::Chunked, b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\nGET /", b"hello", b"GET /"),
+                (Framing::UntilClose, b"hello", b"hello", b""),
+            ] {
+                let (data, unread, trailers) = read(framing, text, piece).unwrap();
+                assert_eq!((&data[..], &unread[..]), (expected, left), "{framing:?} in pieces of {piece}");
+                assert!(trailers.is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_cut_off_has_not_ended() {
+        assert!(read(Framing::Sized(5), b"hell", 4).is_none());
+        assert!(read(Framing::Chunked, b"5\r\nhello\r\n0\r\n\r", 100).is_none());
+    }
+
+    #[test]
+    fn trailers_come_with_the_end() {
+        let (_, _, trailers) = read(Framing::Chunked, b"0\r\ngrpc-status: 0\r\n\r\n", 1).unwrap();
+        assert_eq!(trailers.unwrap().get(Name::GrpcStatus), Some(&b"0"[..]));
+    }
+
+    #[test]
+    fn what_is_no_chunk_is_refused() {
+        let (mut content, mut buffer) = (Content::new(&Framing::Chunked), Buffer::none());
+        Buffers::default().lend(&mut buffer);
+        buffer.room()[..3].copy_from_slice(b"x\r\n");
+        buffer.filled(3);
+        assert_eq!(content.available(&mut buffer), Err(Malformed));
+    }
+}
