@@ -97,7 +97,7 @@ async fn forwarded_fields_are_set_anew() {
         "X_Real_IP",
         "x-real_ip",
     ];
-    let fields: String = names.iter().map(|name| format!("{name}: 6.6.6.6\r\n")).collect();
+    let fields = names.join(": 6.6.6.6\r\n") + ": 6.6.6.6\r\n";
     let request = format!("GET / HTTP/1.1\r\nHost: web\r\n{fields}X-Forwarded: kept\r\n\r\n");
     let seen = stage.relays("all of them", request).await;
     let head = Head { raw: String::from_utf8_lossy(&seen).into_owned() };

@@ -76,7 +76,7 @@ async fn bare_line_ends_and_control_characters() {
         "GET / HTTP/1.1\r\r\nHost: web\r\n\r\n",
         "GET /\r HTTP/1.1\r\nHost: web\r\n\r\n",
         "GET /\0 HTTP/1.1\r\nHost: web\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: web\r\nX-A: 1\02\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: web\r\nX-A: 1\x002\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: web\r\nX-\0A: 1\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: web\r\nX-A: \x01\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: web\r\nX-A: a\x0bb\r\n\r\n",

@@ -26,7 +26,7 @@ async fn scripts_for_varnishtest() {
             panic!("varnishtest, of Debian's package `varnish`: {e}; ./tests/run installs it")
         });
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
-        let faults = told.lines().filter(|line| line.starts_with("----") || line.starts_with("#"));
+        let faults = told.lines().filter(|line| line.starts_with("----") || line.starts_with('#'));
         let faults = faults.collect::<Vec<_>>().join(" | ");
         stage.check(output.status.success(), || format!("{name}: {faults}"));
     }
