@@ -1,6 +1,7 @@
 //! The heads of requests.
 
 use bolero::check;
+use http::Method;
 
 use super::{
     super::{
@@ -10,7 +11,11 @@ use super::{
     },
     recipe::cook,
 };
-use crate::{http1::Framing, message::RequestHead};
+use crate::{
+    headers::{self, Host, Origin, Pseudonym, Upgrade},
+    http1::Framing,
+    message::{Name, RequestHead},
+};
 
 const MAX_BYTES: usize = 4096;
 const LIMITS: Limits = Limits { line: 8192, fields: 100 };
@@ -23,6 +28,7 @@ pub(super) const SEEDS: &[&[u8]] = &[
     b"\r\nPUT http://a:1/b HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n",
     b"OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n",
     b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nConnection: te, x-a, close\r\nTE: trailers\r\nX-A: b\r\nKeep-Alive: 1\r\nX-Forwarded-For: b\r\nUpgrade: c\r\nVia: 1.0 d\r\n\r\n",
     b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n",
 ];
 
@@ -50,6 +56,7 @@ fn is_read_as_the_reference_reads_it(text: &[u8]) {
     assert_eq!(fields, expected.fields);
     is_known_to_httparse(text, &head, parsed.bytes);
     is_written_as_it_was_read(&head, parsed.framing);
+    is_relayed_as_one_request(&mut head, parsed.framing);
 }
 
 fn is_known_to_httparse(text: &[u8], head: &RequestHead, bytes: usize) {
@@ -74,6 +81,26 @@ fn is_written_as_it_was_read(head: &RequestHead, framing: Framing) {
     assert_eq!((parsed.bytes, parsed.framing), (out.len(), framing));
     assert_eq!((again.method, again.fields.len()), (head.method.clone(), head.fields.len()));
     assert!(again.fields.iter().eq(head.fields.iter()));
+}
+
+/// What the backend gets is as long as what we got, and says nothing but what we say of the hop and the client.
+fn is_relayed_as_one_request(head: &mut RequestHead, framing: Framing) {
+    let Ok(host) = Host::of(head) else { return };
+    let host = host.value.to_owned();
+    let us = Pseudonym::of(&weir_proto::ProxyId::try_from("edge-1").unwrap());
+    headers::request(head, Upgrade::Strip, &Origin { peer: "192.0.2.1", secure: true, host: &host }, &us);
+    let mut out = Vec::new();
+    write::request_line(&mut out, &Method::POST, "/");
+    write::fields(&mut out, &head.fields);
+    out.extend_from_slice(b"\r\n");
+    let mut relayed = RequestHead::default();
+    let parsed = parse(&out, 2 * MAX_BYTES, 2 * LIMITS.fields, &mut relayed).unwrap().unwrap();
+    let expected = if framing == Framing::Chunked { Framing::Empty } else { framing };
+    assert_eq!((parsed.bytes, parsed.framing, parsed.persistent), (out.len(), expected, true));
+    let all = |name| relayed.fields.all(name).collect::<Vec<_>>();
+    assert_eq!(all(Name::Host), [host.as_bytes()]);
+    assert_eq!(all(Name::XForwardedFor), [b"192.0.2.1"]);
+    assert_eq!((all(Name::KeepAlive).len(), all(Name::Upgrade).len()), (0, 0));
 }
 
 /// The beginning of what is read asks for more, and what is refused stays refused whatever follows.
