@@ -4,6 +4,8 @@ mod body;
 mod connection;
 mod outbound;
 mod pool;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use std::{future::poll_fn, task::Poll};

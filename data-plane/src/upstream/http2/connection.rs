@@ -38,10 +38,10 @@ const MAX_HEAD: u32 = 64 * 1024;
 
 /// A backend that owes answers and says nothing for so long is asked whether it is still there. Many end connections
 /// that ask more often than every five minutes.
-const SILENCE: Duration = Duration::from_secs(310);
+pub(super) const SILENCE: Duration = Duration::from_secs(310);
 
 /// How long it may take to say so.
-const PONG_TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) const PONG_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(super) struct Connection {
