@@ -7,7 +7,7 @@ use h2::RecvStream;
 use weir_proto::Limits;
 
 use crate::{
-    body::{Length, Pace},
+    body::{Length, Pace, Patience},
     headers,
     http2::fields,
     message::Fields,
@@ -31,7 +31,7 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    pub(super) fn new(incoming: RecvStream, length: Length, limits: &Limits) -> Self {
+    pub(super) fn new(incoming: RecvStream, length: Length, limits: &Limits, patience: Patience) -> Self {
         Self {
             ended: length == Length::Empty,
             incoming,
@@ -40,7 +40,7 @@ impl Body {
             trailers: None,
             bytes: 0,
             most: limits.max_request_body_bytes,
-            pace: Pace::new(limits),
+            pace: Pace::new(limits, patience),
         }
     }
 

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     alarm::Alarm,
-    body::RequestBody,
+    body::{Patience, RequestBody},
     http2::fields,
     message::{RequestHead, ResponseHead},
     proxy,
@@ -95,7 +95,8 @@ pub(super) async fn serve(
     drop(parts);
     let to_head = head.method == Method::HEAD;
     let mut alarm = Alarm::default();
-    let body = RequestBody::Http2(Box::new(Body::new(incoming, length, &limits)));
+    let body =
+        RequestBody::Http2(Box::new(Body::new(incoming, length, &limits, Patience::with(&head.fields))));
     let reply = {
         let interim = downstream::Interim::Http2(Interim::new(&respond));
         let mut reply = pin!(proxy::serve(&client, &mut head, body, interim, &mut alarm));

@@ -33,7 +33,7 @@ impl<'a> Upload<'a> {
     }
 
     /// Ready when all is with the backend, or it takes no more. An error is the client's.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
         while !self.broken && !self.is_done() {
             let n = match self.body.poll_fill(cx) {
                 Poll::Ready(Ok(bytes)) => bytes.len().min(CHUNK),
@@ -61,12 +61,6 @@ impl<'a> Upload<'a> {
             }
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// As `poll`, after the response has begun: how it ends is seen in the response.
-    pub(crate) fn poll_rest(&mut self, cx: &mut Context<'_>) {
-        // The stream was reset, which the response shows.
-        let _ = self.poll(cx);
     }
 
     pub(crate) fn is_done(&self) -> bool {
