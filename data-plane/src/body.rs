@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-pub(crate) use self::pace::Pace;
+pub(crate) use self::pace::{Pace, Patience};
 use crate::{downstream, message::Fields, reason::Reason, upstream};
 
 /// What is known of a body's length before it comes.

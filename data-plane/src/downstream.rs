@@ -44,10 +44,7 @@ pub(crate) enum Interim<'a> {
 /// Serves one connection to its end. Dropped, it is cut.
 pub(crate) async fn serve(local: Rc<Local>, listener: Rc<Listener>, socket: TcpStream, peer: SocketAddr) {
     let secure = listener.tls().is_some();
-    let stream = match handshake::accept(&local, &listener, socket, peer).await {
-        Some(stream) => stream,
-        None => return,
-    };
+    let Some(stream) = handshake::accept(&local, &listener, socket, peer).await else { return };
     let peer_text = peer.ip().to_canonical().to_string().into_boxed_str();
     let client = Rc::new(Client { local, listener, peer, peer_text, secure });
     let known = detect::beforehand(client.listener.protocol(), &stream);

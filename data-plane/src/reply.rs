@@ -30,6 +30,8 @@ pub(crate) struct Reply<'a> {
     /// None once the backend has done its part, and where there was none.
     held: Option<Held>,
     trailers: Option<Fields>,
+    /// Why the request will not come to its end.
+    client_failed: Option<Reason>,
     exchange: Exchange,
     tunnel: bool,
     closes: bool,
@@ -64,7 +66,17 @@ impl<'a> Reply<'a> {
     /// Our own answer. `closes` where what follows on the connection cannot be trusted.
     pub(crate) fn own(head: ResponseHead, text: Bytes, exchange: Exchange, closes: bool) -> Self {
         let body = ResponseBody::Text(text);
-        Self { head, body, upload: None, held: None, trailers: None, exchange, tunnel: false, closes }
+        Self {
+            head,
+            body,
+            upload: None,
+            held: None,
+            trailers: None,
+            client_failed: None,
+            exchange,
+            tunnel: false,
+            closes,
+        }
     }
 
     /// A backend's. With `tunnel`, what follows its head is no longer HTTP.
@@ -76,6 +88,7 @@ impl<'a> Reply<'a> {
             upload: Some(upload),
             held: Some(held),
             trailers: None,
+            client_failed: None,
             exchange,
             tunnel,
             closes: false,
@@ -108,13 +121,18 @@ impl<'a> Reply<'a> {
 
     /// Goes on sending the request while the response is relayed. To be polled with everything that is waited for.
     pub(crate) fn poll_upload(&mut self, cx: &mut Context<'_>) {
-        if let Some(upload) = self.upload.as_mut().filter(|upload| !upload.is_done()) {
-            upload.poll(cx, &self.body);
+        if let Some(upload) = self.upload.as_mut().filter(|upload| !upload.is_done())
+            && let Poll::Ready(Err(reason)) = upload.poll(cx, &self.body)
+        {
+            self.client_failed.get_or_insert(reason);
         }
     }
 
     /// The next bytes of the body, at least one; none when it has ended.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Reason>> {
+        if let Some(reason) = self.client_failed {
+            return Poll::Ready(Err(reason));
+        }
         let ended = match self.body.poll_fill(cx) {
             Poll::Ready(bytes) => bytes?.is_empty(),
             Poll::Pending => return self.poll_silent(cx),
@@ -142,6 +160,9 @@ impl<'a> Reply<'a> {
 
     /// Ready when the client has gone: for the time while only the backend is waited for.
     pub(crate) fn poll_client_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.client_failed.is_some() {
+            return Poll::Ready(());
+        }
         match self.upload.as_mut().filter(|upload| upload.is_done()) {
             Some(upload) => upload.poll_client_gone(cx),
             None => Poll::Pending,
@@ -171,7 +192,7 @@ impl<'a> Reply<'a> {
     /// What follows the head of a `101`.
     pub(crate) fn into_tunnel(mut self) -> Option<Tunnel> {
         let ResponseBody::Http1(body) = self.body else { return None };
-        let (backend, read) = body.into_connection().into_parts();
+        let (backend, read) = body.into_parts();
         Some(Tunnel { backend, read, in_flight: self.held.take()?.in_flight, exchange: self.exchange })
     }
 

@@ -32,6 +32,17 @@ impl Stream {
             Self::Tls(stream) => stream.get_ref().0,
         }
     }
+
+    /// Whether a read has something without the socket.
+    fn holds_plaintext(&mut self) -> bool {
+        let Self::Tls(stream) = self else { return false };
+        let state = match &mut **stream {
+            TlsStream::Client(stream) => stream.get_mut().1.process_new_packets(),
+            TlsStream::Server(stream) => stream.get_mut().1.process_new_packets(),
+        };
+        // What is wrong is said by the read.
+        state.map_or(true, |state| state.plaintext_bytes_to_read() > 0)
+    }
 }
 
 impl Io {
@@ -57,6 +68,10 @@ impl Io {
 
     /// Whether a read may find something. Under TLS this may be said too often.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // What came in one piece with the end of the handshake is not at the socket any more.
+        if self.0.borrow_mut().holds_plaintext() {
+            return Poll::Ready(Ok(()));
+        }
         self.0.borrow().socket().poll_read_ready(cx)
     }
 
@@ -76,11 +91,7 @@ impl Io {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),

@@ -17,8 +17,7 @@ use weir_proto::{Backend, BackendId, Service, ServiceName};
 
 pub(crate) use self::apply::{Applied, Applier};
 use crate::{
-    balance::Balance, counters::ServiceCounters, endpoint::Endpoint, objects::Position, router::Router,
-    tls,
+    balance::Balance, counters::ServiceCounters, endpoint::Endpoint, objects::Position, router::Router, tls,
 };
 
 /// The table in force. None before the first snapshot.

@@ -112,12 +112,12 @@ impl<'a> Unsent<'a> {
 }
 
 impl Upload<'_> {
-    /// Goes on. Never says how it ended: whoever reads the response finds out.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, body: &ResponseBody) {
+    /// Goes on. An error is the client's; how it ends at the backend is seen in the response.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, body: &ResponseBody) -> Poll<Result<(), Reason>> {
         match (self, body) {
-            (Self::Http1(upload), ResponseBody::Http1(body)) => upload.poll_rest(cx, body.io()),
-            (Self::Http2(upload), _) => upload.poll_rest(cx),
-            (Self::Http1(_), _) => {}
+            (Self::Http1(upload), ResponseBody::Http1(body)) => upload.poll(cx, body.io()),
+            (Self::Http2(upload), _) => upload.poll(cx),
+            (Self::Http1(_), _) => Poll::Pending,
         }
     }
 

@@ -5,14 +5,42 @@ use std::task::{Context, Poll};
 use tokio::time::{Duration, Instant};
 use weir_proto::Limits;
 
-use crate::{alarm::Alarm, reason::Reason};
+use crate::{
+    alarm::Alarm,
+    grpc::Call,
+    message::{Fields, Name},
+    reason::Reason,
+};
 
 /// How long a body may be slower than the least rate before it must keep it.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// What a request leads us to expect of its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    Usual,
+    /// It waits to be asked for the body: until the first byte only silence counts.
+    Asked,
+    /// A stream of messages, between which hours may pass.
+    Endless,
+}
+
+impl Patience {
+    pub(crate) fn with(fields: &Fields) -> Self {
+        if Call::of(fields).is_some() {
+            Self::Endless
+        } else if fields.has(Name::Expect) {
+            Self::Asked
+        } else {
+            Self::Usual
+        }
+    }
+}
+
 /// Only the time that the client is waited for counts: while the backend takes nothing, the client cannot send.
 #[derive(Debug)]
 pub(crate) struct Pace {
+    patience: Patience,
     idle_timeout: Duration,
     /// Bytes a second; 0 is none.
     least_rate: u32,
@@ -25,8 +53,9 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, patience: Patience) -> Self {
         Self {
+            patience,
             idle_timeout: limits.body_idle_timeout,
             least_rate: limits.min_request_body_rate,
             since: None,
@@ -46,6 +75,9 @@ impl Pace {
 
     /// Nothing has come: ready when the client has taken too long.
     pub(crate) fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        if self.patience == Patience::Endless {
+            return Poll::Pending;
+        }
         let since = *self.since.get_or_insert_with(Instant::now);
         let deadline = (since + self.idle_timeout).min(self.rate_deadline(since));
         self.alarm.poll(cx, deadline).map(|()| Reason::RequestBodyTimeout)
@@ -53,7 +85,8 @@ impl Pace {
 
     /// When what has come is too little.
     fn rate_deadline(&self, since: Instant) -> Instant {
-        if self.least_rate == 0 {
+        let unasked = self.patience == Patience::Asked && self.bytes == 0;
+        if self.least_rate == 0 || unasked {
             return since + self.idle_timeout;
         }
         let covered = Duration::from_millis(self.bytes.saturating_mul(1_000) / u64::from(self.least_rate));
@@ -68,7 +101,18 @@ mod tests {
     use super::*;
 
     fn pace() -> Pace {
-        Pace::new(&Limits { body_idle_timeout: Duration::from_secs(30), ..Limits::default() })
+        with(Patience::Usual)
+    }
+
+    fn with(patience: Patience) -> Pace {
+        Pace::new(&Limits { body_idle_timeout: Duration::from_secs(30), ..Limits::default() }, patience)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_to_be_asked_is_not_too_slow_and_a_call_may_be_silent() {
+        assert_eq!(refused(&mut with(Patience::Asked)).await, Duration::from_secs(30));
+        let mut call = with(Patience::Endless);
+        assert!(tokio::time::timeout(Duration::from_hours(9), refused(&mut call)).await.is_err());
     }
 
     async fn refused(pace: &mut Pace) -> Duration {

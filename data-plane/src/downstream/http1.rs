@@ -18,7 +18,12 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 pub(crate) use self::{body::Body, busy::Scratch, interim::Interim};
 use self::{busy::Next, input::Input};
 use super::{Client, close};
-use crate::{alarm::Alarm, buffer::Buffer, stream::{Io, Stream}, upgrade};
+use crate::{
+    alarm::Alarm,
+    buffer::Buffer,
+    stream::{Io, Stream},
+    upgrade,
+};
 
 /// How long a connection that should close waits for one more request: closing at once would meet requests that are
 /// already under way.

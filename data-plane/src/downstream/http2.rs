@@ -51,8 +51,12 @@ const MAX_FAULTS: usize = 1_000;
 pub(crate) async fn serve(client: &Rc<Client>, stream: Stream, read: Buffer) {
     let wire = Wire::new(client, stream, read);
     let streams = Rc::new(Streams::new());
-    let end = match handshake(client, &wire).await {
-        Some(connection) => Driver::new(client, &wire, &streams, connection).run().await,
+    // What only the beginning needs is not kept.
+    let end = match Box::pin(handshake(client, &wire)).await {
+        Some(connection) => {
+            let mut driver = Driver::new(client, &wire, &streams, connection);
+            driver.run().await
+        }
         None => End::Quiet,
     };
     let Some(stream) = wire.take_stream() else { return };

@@ -73,11 +73,6 @@ impl Fields {
         self.lines.iter().any(|line| line.name == name)
     }
 
-    /// The first value of a name that means nothing to us, in lower case.
-    pub(crate) fn get_other(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|field| field.spelling.eq_ignore_ascii_case(name.as_bytes())).map(|field| field.value)
-    }
-
     /// Adds a field that we speak of ourselves.
     pub(crate) fn push(&mut self, name: Name, value: &[u8]) {
         debug_assert_ne!(name, Name::Other);
@@ -129,7 +124,11 @@ impl Fields {
     }
 
     /// Adds a field that stands in the text already: `spelling` and `value` are ranges of it. Says which it is.
-    pub(crate) fn push_at(&mut self, spelling: std::ops::Range<usize>, value: std::ops::Range<usize>) -> Name {
+    pub(crate) fn push_at(
+        &mut self,
+        spelling: std::ops::Range<usize>,
+        value: std::ops::Range<usize>,
+    ) -> Name {
         let name = Name::of(&self.text[spelling.clone()]);
         self.lines.push(Line { name, spelling: spelling.into(), value: value.into() });
         name
@@ -201,7 +200,6 @@ mod tests {
         fields.push(Name::Via, b"1.1 us");
         assert_eq!(lines(&fields), ["X-A: 1", "HOST: a", "x-b: ", "X-A: 2", "via: 1.1 us"]);
         assert_eq!(fields.get(Name::Host), Some(&b"a"[..]));
-        assert_eq!(fields.get_other("x-a"), Some(&b"1"[..]));
         fields.retain(|field| field.spelling != b"X-A");
         assert_eq!(lines(&fields), ["HOST: a", "x-b: ", "via: 1.1 us"]);
     }

@@ -104,7 +104,8 @@ mod tests {
 
     #[test]
     fn any_other_is_other() {
-        for name in ["", "x", "accept", "hosts", "hosu", "x-forwarded-fo", "x-forwarded_for", "content-lengt"] {
+        for name in ["", "x", "accept", "hosts", "hosu", "x-forwarded-fo", "x-forwarded_for", "content-lengt"]
+        {
             assert_eq!(Name::of(name.as_bytes()), Name::Other, "{name}");
         }
     }

@@ -18,11 +18,11 @@ use h2::{
 use http::{Method, Response, StatusCode};
 use tokio::time::{self, Instant};
 
+pub(crate) use self::{body::Body, pool::Pool, upload::Upload};
 use self::{
     connection::Connection,
     pool::{Connecting, Place, Waiting},
 };
-pub(crate) use self::{body::Body, pool::Pool, upload::Upload};
 use super::{Answer, Attempt, Clock, Failure, Unsent, Upload as AnyUpload, connect};
 use crate::{
     body::{RequestBody, ResponseBody},

@@ -4,7 +4,7 @@ use std::task::{Context, Poll, ready};
 
 use super::{super::Client, input::Input};
 use crate::{
-    body::{Length, Pace},
+    body::{Length, Pace, Patience},
     headers,
     message::Fields,
     reason::Reason,
@@ -18,14 +18,16 @@ pub(crate) struct Body<'a> {
     input: &'a mut Input,
     length: Length,
     bytes: u64,
+    most_bytes: u64,
     pace: Pace,
 }
 
 impl<'a> Body<'a> {
-    pub(super) fn new(client: &'a Client, io: &'a Io, input: &'a mut Input) -> Self {
+    pub(super) fn new(client: &'a Client, io: &'a Io, input: &'a mut Input, patience: Patience) -> Self {
         let length = input.content.length();
-        let pace = Pace::new(&client.listener.limits());
-        Self { client, io, input, length, bytes: 0, pace }
+        let limits = client.listener.limits();
+        let most_bytes = limits.max_request_body_bytes.unwrap_or(u64::MAX);
+        Self { client, io, input, length, bytes: 0, most_bytes, pace: Pace::new(&limits, patience) }
     }
 
     pub(crate) fn length(&self) -> Length {
@@ -76,6 +78,9 @@ impl<'a> Body<'a> {
         loop {
             let n = self.input.content.available(&mut self.input.buffer);
             let n = n.map_err(|_| Reason::RequestBodyMalformed)?;
+            if self.bytes + n as u64 > self.most_bytes {
+                return Poll::Ready(Err(Reason::RequestTooLarge));
+            }
             if n > 0 || self.is_ended() {
                 return Poll::Ready(Ok(n));
             }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     answer,
-    body::RequestBody,
+    body::{Patience, RequestBody},
     http1::{Content, ParsedRequest},
     message::RequestHead,
     proxy,
@@ -92,7 +92,7 @@ async fn request(
     out.clear();
     let (version, to_head) = (head.version, head.method == Method::HEAD);
     input.content = Content::new(&parsed.framing);
-    let body = RequestBody::Http1(Body::new(client, io, input));
+    let body = RequestBody::Http1(Body::new(client, io, input, Patience::with(&head.fields)));
     let interim = match version {
         Version::HTTP_10 => downstream::Interim::None,
         _ => downstream::Interim::Http1(Interim::new(client, io, out)),
@@ -108,12 +108,14 @@ async fn request(
     let persistent = delivery.is_persistent();
     if let Err(reason) = delivered {
         reply.fail(reason);
-        let ending = if *reset { Ending::Reset } else { Ending::Plain };
+        let ending = if *reset || reason == Reason::ClientStalled { Ending::Reset } else { Ending::Plain };
         return Some(Next::End(ending));
     }
     *reset = false;
     if reply.is_tunnel() {
-        return Some(reply.into_tunnel().map_or(Next::End(Ending::Plain), |tunnel| Next::Tunnel(Box::new(tunnel))));
+        return Some(
+            reply.into_tunnel().map_or(Next::End(Ending::Plain), |tunnel| Next::Tunnel(Box::new(tunnel))),
+        );
     }
     *idle_since = reply.complete();
     if persistent && input.content.is_ended() { None } else { Some(Next::End(Ending::Linger)) }

@@ -7,13 +7,7 @@ use tokio::time::Instant;
 
 use super::super::Client;
 use crate::{
-    alarm::Alarm,
-    body::Length,
-    http1::write,
-    message::Name,
-    reason::Reason,
-    reply::Reply,
-    stream::Io,
+    alarm::Alarm, body::Length, http1::write, message::Name, reason::Reason, reply::Reply, stream::Io,
 };
 
 /// So much is gathered before it is written.

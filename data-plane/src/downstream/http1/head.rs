@@ -7,7 +7,13 @@ use std::{
 
 use tokio::time::{Duration, Instant};
 
-use super::{Connection, super::{Client, detect::{self, Known}}};
+use super::{
+    super::{
+        Client,
+        detect::{self, Known},
+    },
+    Connection,
+};
 use crate::{
     http1::{ParsedRequest, request},
     message::RequestHead,

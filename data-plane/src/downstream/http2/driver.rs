@@ -93,7 +93,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    pub(super) async fn run(mut self) -> End {
+    pub(super) async fn run(&mut self) -> End {
         poll_fn(|cx| {
             // The task stays the same: once is enough.
             self.streams.watched_by(cx.waker());

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 use super::Connection;
 use crate::{
     body::Length,
+    buffer::Buffer,
     headers,
     http1::{Content, ParsedResponse},
     message::Fields,
@@ -60,9 +61,9 @@ impl Body {
         (whole && self.persistent).then_some(self.connection)
     }
 
-    /// After a `101`: the connection, which is no longer HTTP.
-    pub(crate) fn into_connection(self) -> Box<Connection> {
-        self.connection
+    /// After a `101`: the connection, which is no longer HTTP, and what was read of it.
+    pub(crate) fn into_parts(self) -> (Io, Buffer) {
+        self.connection.into_parts()
     }
 
     fn poll_available(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Reason>> {

@@ -33,7 +33,7 @@ pub(crate) struct Upload<'a> {
     body: RequestBody<'a>,
     out: Out,
     written: usize,
-    chunked: bool,
+    framing: Framing,
     /// All that there is has been gathered.
     gathered: bool,
     /// Something that was written is not in `out` any more.
@@ -43,32 +43,34 @@ pub(crate) struct Upload<'a> {
     flow: Flow,
 }
 
+/// How the backend sees the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    /// There is no body, or its length stands in the head.
+    Known,
+    Chunked,
+}
+
 impl<'a> Upload<'a> {
     /// `head` is the request as it goes to the backend, but for what says where its body ends.
     pub(super) fn new(local: &Rc<Local>, head: &RequestHead, body: RequestBody<'a>) -> Self {
         let mut out = Out(Rc::clone(local), local.texts().take());
         write::request_line(&mut out, &head.method, head.target());
         write::fields(&mut out, &head.fields);
-        let chunked = body.length() == Length::Unknown && !head.fields.has(Name::ContentLength);
-        if chunked {
-            write::field(&mut out, b"transfer-encoding", b"chunked");
-        }
+        let framing = match body.length() {
+            Length::Unknown if !head.fields.has(Name::ContentLength) => {
+                write::field(&mut out, b"transfer-encoding", b"chunked");
+                Framing::Chunked
+            }
+            _ => Framing::Known,
+        };
         out.extend_from_slice(b"\r\n");
         let gathered = body.length() == Length::Empty;
-        Self {
-            body,
-            out,
-            written: 0,
-            chunked,
-            gathered,
-            forgotten: false,
-            broken: false,
-            flow: Flow::Client,
-        }
+        Self { body, out, written: 0, framing, gathered, forgotten: false, broken: false, flow: Flow::Client }
     }
 
     /// Ready when all is with the backend, or it takes no more. An error is the client's.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, io: &Io) -> Poll<Result<(), Reason>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, io: &Io) -> Poll<Result<(), Reason>> {
         if self.is_done() || self.broken {
             return Poll::Ready(Ok(()));
         }
@@ -95,13 +97,6 @@ impl<'a> Upload<'a> {
                     return Poll::Ready(Ok(()));
                 }
             }
-        }
-    }
-
-    /// As `poll`, after the response has begun: how it ends is seen in the response.
-    pub(crate) fn poll_rest(&mut self, cx: &mut Context<'_>, io: &Io) {
-        if let Poll::Ready(Err(_)) = self.poll(cx, io) {
-            self.broken = true;
         }
     }
 
@@ -151,7 +146,7 @@ impl<'a> Upload<'a> {
                 self.end();
                 break;
             }
-            let n = if !self.chunked && bytes.len() >= DIRECT {
+            let n = if self.framing == Framing::Known && bytes.len() >= DIRECT {
                 if self.written < self.out.len() {
                     return Ok(Waits::Not);
                 }
@@ -163,7 +158,7 @@ impl<'a> Upload<'a> {
                 }
             } else {
                 let n = bytes.len().min(room);
-                if self.chunked {
+                if self.framing == Framing::Chunked {
                     write::chunk(&mut self.out, &bytes[..n]);
                 } else {
                     self.out.extend_from_slice(&bytes[..n]);
@@ -171,7 +166,7 @@ impl<'a> Upload<'a> {
                 n
             };
             self.body.consume(n);
-            if !self.chunked && self.body.is_ended() {
+            if self.framing == Framing::Known && self.body.is_ended() {
                 self.gathered = true;
             }
         }
@@ -180,7 +175,7 @@ impl<'a> Upload<'a> {
 
     fn end(&mut self) {
         self.gathered = true;
-        if self.chunked {
+        if self.framing == Framing::Chunked {
             let trailers = self.body.take_trailers();
             write::last_chunk(&mut self.out, trailers.as_ref());
         }
