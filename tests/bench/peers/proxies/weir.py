@@ -1,10 +1,9 @@
-"""Weir, as a user runs it: a control plane, files that the CLI applies, and a proxy that follows.
+"""Weir, as a user runs it: a control plane, a file that the CLI applies, and a proxy that follows.
 
 The release build. The control plane shares the clients' core; it is not on the request path.
 """
 
 import subprocess
-import sys
 from pathlib import Path
 
 from .. import places
@@ -15,33 +14,27 @@ BINARY = places.WEIR / "weir-data-plane"
 CONTROL_PORT, CONTROL_ADMIN_PORT, PROXY_ADMIN_PORT = 17401, 17403, 19901
 CONTROL = f"127.0.0.1:{CONTROL_PORT}"
 
-PLAIN = f"""
+# In one file, so that a proxy that has one listener has them all.
+CONFIGURATION = f"""
 listeners:
   - name: bench
     address: {places.HTTP}
+  - name: bench-tls
+    address: {places.TLS}
+    tls: {{ certificates: [ {{ certificate: {places.CERTIFICATE}, private_key: {places.KEY} }} ] }}
 services:
   - name: bench
     backends: {places.quoted(places.BACKENDS)}
   - name: bench-many
     backends: {places.quoted(places.MANY_BACKENDS)}
+  - name: bench-grpc
+    protocol: http2
+    backends: {places.quoted(places.BACKENDS)}
 routes:
   - match: {{ path_prefix: / }}
     service: bench
   - match: {{ path_prefix: {places.MANY_PATH} }}
     service: bench-many
-"""
-TLS = f"""
-listeners:
-  - name: bench-tls
-    address: {places.TLS}
-    tls: {{ certificates: [ {{ certificate: {places.CERTIFICATE}, private_key: {places.KEY} }} ] }}
-"""
-GRPC = f"""
-services:
-  - name: bench-grpc
-    protocol: http2
-    backends: {places.quoted(places.BACKENDS)}
-routes:
   - match: {{ path_prefix: {places.GRPC_PATH} }}
     service: bench-grpc
 """
@@ -61,13 +54,7 @@ def prepare(settings: Settings) -> Launch:
         ],
         CONTROL_PORT,
     )
-    apply(settings.write("plain.yaml", PLAIN))
-    for name, text in (("tls", TLS), ("grpc", GRPC)):
-        try:
-            apply(settings.write(f"{name}.yaml", text))
-        except RuntimeError as refused:
-            # Of a build that lacks it, the rest can be measured all the same.
-            print(f"weir runs without {name}: {refused}", file=sys.stderr)
+    apply(settings.write("weir.yaml", CONFIGURATION))
     return Launch(
         [
             BINARY,
