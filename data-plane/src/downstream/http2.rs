@@ -52,13 +52,13 @@ pub(crate) async fn serve(client: &Rc<Client>, stream: Stream, read: Buffer) {
     let wire = Wire::new(client, stream, read);
     let streams = Rc::new(Streams::new());
     // What only the beginning needs is not kept.
-    let end = match Box::pin(handshake(client, &wire)).await {
-        Some(connection) => {
-            let mut driver = Driver::new(client, &wire, &streams, connection);
-            driver.run().await
-        }
+    let connection = Box::pin(handshake(client, &wire)).await;
+    let mut driver = connection.map(|connection| Driver::new(client, &wire, &streams, connection));
+    let end = match &mut driver {
+        Some(driver) => driver.run().await,
         None => End::Quiet,
     };
+    drop(driver);
     let Some(stream) = wire.take_stream() else { return };
     let ending = match end {
         End::Quiet => Ending::Linger,
