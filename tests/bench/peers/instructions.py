@@ -14,7 +14,7 @@ from .find import figure
 from .process import unwind_at_signals
 from .proxies import PEERS
 from .running import backends, proxy
-from .workloads.tls import SECURE
+from .workloads.tls import SECURE, unary_call
 
 FEW, MANY = 2_000, 12_000
 GENERATOR = (places.BIN / "generator", "count", places.HTTP)
@@ -26,7 +26,7 @@ SCRIPTS = {
     "chunked": (*GENERATOR, f"/c/{4 << 10}", "N", f"chunked:{4 << 10}"),
     "tls": (*H2LOAD, "--h1", "-n", "N", SECURE),
     "h2": (*H2LOAD, "-n", "N", SECURE),
-    "grpc": (*H2LOAD, "-n", "N", f"http://{places.HTTP}{places.GRPC_PATH}/Unary"),
+    "grpc": (*H2LOAD, "-n", "N", *unary_call()),
 }
 
 

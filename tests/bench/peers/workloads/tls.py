@@ -23,12 +23,17 @@ def http2(target: Target) -> Row:
 
 
 def grpc(target: Target) -> Row:
-    """Unary calls, HTTP/2 on both sides: by prior knowledge, as between services."""
+    """HTTP/2 on both sides, by prior knowledge, as between services."""
+    return h2load(target, "-c16", "-m16", *unary_call())
+
+
+def unary_call() -> tuple[str, ...]:
+    """What h2load has to know of a call."""
     message = places.RUN / "message"
+    message.parent.mkdir(parents=True, exist_ok=True)
     message.write_bytes(MESSAGE)
     fields = ("-H", "content-type: application/grpc", "-H", "te: trailers")
-    url = f"http://{target.address}{places.GRPC_PATH}/Unary"
-    return h2load(target, "-c16", "-m16", "-d", str(message), *fields, url)
+    return "-d", str(message), *fields, f"http://{places.HTTP}{places.GRPC_PATH}/Unary"
 
 
 def h2load(target: Target, *options: str) -> Row:
