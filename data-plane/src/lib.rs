@@ -36,6 +36,7 @@ mod reason;
 mod reply;
 mod retry;
 mod router;
+mod splice;
 mod stream;
 mod table;
 #[cfg(test)]

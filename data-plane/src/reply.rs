@@ -15,6 +15,7 @@ use crate::{
     exchange::Exchange,
     message::{Fields, ResponseHead},
     reason::Reason,
+    splice::Pipe,
     upgrade::Tunnel,
     upstream::{Answer, Upload},
     worker::Local,
@@ -151,6 +152,29 @@ impl<'a> Reply<'a> {
         self.body.consume(n);
         self.exchange.sent(n);
         self.release_if_ended();
+    }
+
+    /// Whether what is to come of the body is much, and could be moved by the kernel.
+    pub(crate) fn is_worth_splicing(&self) -> bool {
+        matches!(&self.body, ResponseBody::Http1(body) if body.is_worth_splicing())
+    }
+
+    /// As `poll_fill` and `consume`, into an empty pipe. Ready with nothing when the body has ended.
+    pub(crate) fn poll_into(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<Result<usize, Reason>> {
+        if let Some(reason) = self.client_failed {
+            return Poll::Ready(Err(reason));
+        }
+        let ResponseBody::Http1(body) = &mut self.body else { return Poll::Ready(Ok(0)) };
+        let Poll::Ready(n) = body.poll_into(cx, pipe) else {
+            return self.poll_silent(cx).map(|outcome| outcome.map(<[u8]>::len));
+        };
+        if let Some(held) = &mut self.held {
+            held.silent_since = None;
+        }
+        let n = n?;
+        self.exchange.sent(n);
+        self.release_if_ended();
+        Poll::Ready(Ok(n))
     }
 
     /// What followed the body, once it has ended.

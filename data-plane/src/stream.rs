@@ -59,6 +59,17 @@ impl Io {
         matches!(*self.0.borrow(), Stream::Plain(_))
     }
 
+    /// Asks the socket itself, if nothing stands between it and HTTP.
+    pub(crate) fn with_socket<T>(
+        &self,
+        ask: impl FnOnce(&TcpStream) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match &*self.0.borrow() {
+            Stream::Plain(socket) => ask(socket),
+            Stream::Tls(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
+    }
+
     /// Bytes read into `room`; 0 at the end.
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buf = ReadBuf::new(room);

@@ -81,14 +81,24 @@ impl Content {
     pub(crate) fn consume(&mut self, buffer: &mut Buffer, n: usize) {
         buffer.consume(n);
         match &mut self.state {
-            State::Sized(left) => {
-                *left = left.saturating_sub(n as u64);
-                if *left == 0 {
-                    self.state = State::Ended;
-                }
-            }
             State::Chunked(_, data) => *data = data.saturating_sub(n),
+            State::Sized(_) => self.passed_by(n),
             State::Ended | State::UntilClose => {}
+        }
+    }
+
+    /// Bytes still to come, where that is known and nothing stands between them.
+    pub(crate) fn left(&self) -> u64 {
+        if let State::Sized(left) = self.state { left } else { 0 }
+    }
+
+    /// Takes bytes that never were in a buffer.
+    pub(crate) fn passed_by(&mut self, n: usize) {
+        if let State::Sized(left) = &mut self.state {
+            *left = left.saturating_sub(n as u64);
+            if *left == 0 {
+                self.state = State::Ended;
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use crate::{
     descriptors::Room,
     downstream::http1::Scratch,
     headers::Pseudonym,
+    splice::Pipes,
     table::{SharedTable, Table},
     upstream::{self, Pool},
 };
@@ -30,6 +31,7 @@ pub(crate) struct Local {
     buffers: Buffers,
     texts: Spares<Vec<u8>>,
     scratches: Spares<Box<Scratch>>,
+    pipes: Pipes,
 }
 
 /// What a worker has from outside its thread.
@@ -82,6 +84,7 @@ impl Local {
             buffers: Buffers::default(),
             texts: Spares::default(),
             scratches: Spares::default(),
+            pipes: Pipes::default(),
         }
     }
 
@@ -131,6 +134,11 @@ impl Local {
     /// Room for what is written.
     pub(crate) fn texts(&self) -> &Spares<Vec<u8>> {
         &self.texts
+    }
+
+    /// For bodies that pass through the kernel only.
+    pub(crate) fn pipes(&self) -> &Pipes {
+        &self.pipes
     }
 
     pub(crate) fn scratches(&self) -> &Spares<Box<Scratch>> {

@@ -8,6 +8,7 @@ use crate::{
     headers,
     message::Fields,
     reason::Reason,
+    splice::{self, Pipe},
     stream::Io,
 };
 
@@ -42,6 +43,28 @@ impl<'a> Body<'a> {
     pub(crate) fn consume(&mut self, n: usize) {
         self.input.content.consume(&mut self.input.buffer, n);
         self.bytes += n as u64;
+    }
+
+    /// As of a response's body.
+    pub(crate) fn is_worth_splicing(&self) -> bool {
+        self.input.content.left() >= splice::WORTH && self.input.buffer.is_empty() && self.io.is_plain()
+    }
+
+    /// As of a response's body.
+    pub(crate) fn poll_into(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<Result<usize, Reason>> {
+        let left = self.input.content.left();
+        if left == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let Poll::Ready(n) = self.io.with_socket(|socket| pipe.poll_fill(cx, socket, left)) else {
+            return self.pace.poll_waiting(cx).map(Err);
+        };
+        let n = n.ok().filter(|n| *n > 0).ok_or(Reason::ClientGone)?;
+        self.client.local.counters().bytes_received.add(n as u64);
+        self.pace.received(n);
+        self.input.content.passed_by(n);
+        self.bytes += n as u64;
+        Poll::Ready(Ok(n))
     }
 
     pub(crate) fn take_trailers(&mut self) -> Option<Fields> {

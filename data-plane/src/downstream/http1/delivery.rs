@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use super::super::Client;
 use crate::{
-    alarm::Alarm, body::Length, http1::write, message::Name, reason::Reason, reply::Reply, stream::Io,
+    alarm::Alarm, body::Length, http1::write, message::Name, reason::Reason, reply::Reply, splice::Pipe,
+    stream::Io,
 };
 
 /// So much is gathered before it is written.
@@ -30,6 +31,8 @@ pub(super) struct Delivery<'d, 'a> {
     blocked: Option<Instant>,
     /// Why the body will not come to its end.
     failed: Option<Reason>,
+    /// What the kernel moves the body with.
+    pipe: Option<Pipe>,
 }
 
 /// How the client sees the end.
@@ -106,7 +109,19 @@ impl<'d, 'a> Delivery<'d, 'a> {
             reply.forget_text();
         }
         let ended = bodyless || reply.is_ended() && framing != Framing::Chunked;
-        Self { client, io, reply, out, written: 0, framing, persistent, ended, blocked: None, failed: None }
+        Self {
+            client,
+            io,
+            reply,
+            out,
+            written: 0,
+            framing,
+            persistent,
+            ended,
+            blocked: None,
+            failed: None,
+            pipe: None,
+        }
     }
 
     pub(super) fn is_until_close(&self) -> bool {
@@ -155,6 +170,15 @@ impl<'d, 'a> Delivery<'d, 'a> {
             if self.out.len() - self.written >= GATHER {
                 return Ok(Gathered::Some);
             }
+            if self.pipe.is_some() || self.may_splice() {
+                if self.written < self.out.len() {
+                    return Ok(Gathered::Some);
+                }
+                if let Some(stop) = self.splice(cx)? {
+                    return Ok(stop);
+                }
+                continue;
+            }
             let bytes = match self.reply.poll_fill(cx) {
                 Poll::Ready(bytes) => bytes?,
                 Poll::Pending => return Ok(Gathered::Waits),
@@ -187,6 +211,46 @@ impl<'d, 'a> Delivery<'d, 'a> {
             self.reply.consume(n);
         }
         Ok(Gathered::All)
+    }
+
+    /// Takes a pipe if the body is worth it.
+    fn may_splice(&mut self) -> bool {
+        if self.framing == Framing::Known && self.reply.is_worth_splicing() && self.io.is_plain() {
+            self.pipe = self.client.local.pipes().take();
+        }
+        self.pipe.is_some()
+    }
+
+    /// Moves the body on without looking at it. None when it has ended.
+    fn splice(&mut self, cx: &mut Context<'_>) -> Result<Option<Gathered>, Reason> {
+        let Some(mut pipe) = self.pipe.take() else { return Ok(None) };
+        loop {
+            if pipe.held() == 0 {
+                match self.reply.poll_into(cx, &mut pipe) {
+                    Poll::Ready(Ok(0)) => {
+                        self.client.local.pipes().give(pipe);
+                        return Ok(None);
+                    }
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Ready(Err(reason)) => return Err(reason),
+                    Poll::Pending => {
+                        self.pipe = Some(pipe);
+                        return Ok(Some(Gathered::Waits));
+                    }
+                }
+            }
+            match self.io.with_socket(|socket| pipe.poll_drain(cx, socket)) {
+                Poll::Ready(n) => {
+                    let n = n.map_err(|_| Reason::ClientGone)?;
+                    self.client.local.counters().bytes_sent.add(n as u64);
+                    self.blocked = None;
+                }
+                Poll::Pending => {
+                    self.pipe = Some(pipe);
+                    return Ok(Some(Gathered::Blocked));
+                }
+            }
+        }
     }
 
     fn end(&mut self) {

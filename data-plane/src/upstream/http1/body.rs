@@ -10,6 +10,7 @@ use crate::{
     http1::{Content, ParsedResponse},
     message::Fields,
     reason::Reason,
+    splice::{self, Pipe},
     stream::Io,
 };
 
@@ -43,6 +44,23 @@ impl Body {
 
     pub(crate) fn consume(&mut self, n: usize) {
         self.content.consume(&mut self.connection.buffer, n);
+    }
+
+    /// Whether what is to come is much, and could be moved by the kernel.
+    pub(crate) fn is_worth_splicing(&self) -> bool {
+        self.content.left() >= splice::WORTH && self.connection.buffer.is_empty() && self.io().is_plain()
+    }
+
+    /// Lets the kernel take what has come into an empty pipe. Ready with nothing when the body has ended.
+    pub(crate) fn poll_into(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<Result<usize, Reason>> {
+        let left = self.content.left();
+        if left == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let n = ready!(self.io().with_socket(|socket| pipe.poll_fill(cx, socket, left)));
+        let n = n.ok().filter(|n| *n > 0).ok_or(Reason::BodyTruncated)?;
+        self.content.passed_by(n);
+        Poll::Ready(Ok(n))
     }
 
     pub(crate) fn take_trailers(&mut self) -> Option<Fields> {

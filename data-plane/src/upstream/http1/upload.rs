@@ -17,6 +17,7 @@ use crate::{
     http1::write,
     message::{Name, RequestHead},
     reason::Reason,
+    splice::Pipe,
     stream::Io,
     upstream::Flow,
     worker::Local,
@@ -41,6 +42,8 @@ pub(crate) struct Upload<'a> {
     /// The backend takes nothing any more: what it says counts.
     broken: bool,
     flow: Flow,
+    /// What the kernel moves the body with.
+    pipe: Option<Pipe>,
 }
 
 /// How the backend sees the end.
@@ -66,7 +69,17 @@ impl<'a> Upload<'a> {
         };
         out.extend_from_slice(b"\r\n");
         let gathered = body.length() == Length::Empty;
-        Self { body, out, written: 0, framing, gathered, forgotten: false, broken: false, flow: Flow::Client }
+        Self {
+            body,
+            out,
+            written: 0,
+            framing,
+            gathered,
+            forgotten: false,
+            broken: false,
+            flow: Flow::Client,
+            pipe: None,
+        }
     }
 
     /// Ready when all is with the backend, or it takes no more. An error is the client's.
@@ -134,6 +147,17 @@ impl<'a> Upload<'a> {
     /// Takes what there is of the body: into `out`, or to the socket where it stands.
     fn gather(&mut self, cx: &mut Context<'_>, io: &Io) -> Result<Waits, Reason> {
         while !self.gathered {
+            if self.pipe.is_some() || self.may_splice(io) {
+                if self.written < self.out.len() {
+                    return Ok(Waits::Not);
+                }
+                self.forgotten = true;
+                match self.splice(cx, io)? {
+                    Some(waits) => return Ok(waits),
+                    None => self.gathered = true,
+                }
+                continue;
+            }
             let room = GATHER.saturating_sub(self.out.len());
             if room == 0 {
                 return Ok(Waits::Not);
@@ -171,6 +195,46 @@ impl<'a> Upload<'a> {
             }
         }
         Ok(Waits::Not)
+    }
+
+    /// Takes a pipe if the body is worth it.
+    fn may_splice(&mut self, io: &Io) -> bool {
+        let RequestBody::Http1(body) = &self.body else { return false };
+        if self.framing == Framing::Known && body.is_worth_splicing() && io.is_plain() {
+            self.pipe = self.out.0.pipes().take();
+        }
+        self.pipe.is_some()
+    }
+
+    /// Moves the body on without looking at it. None when it has ended.
+    fn splice(&mut self, cx: &mut Context<'_>, io: &Io) -> Result<Option<Waits>, Reason> {
+        let (Some(mut pipe), RequestBody::Http1(body)) = (self.pipe.take(), &mut self.body) else {
+            return Ok(None);
+        };
+        loop {
+            if pipe.held() == 0 {
+                match body.poll_into(cx, &mut pipe) {
+                    Poll::Ready(Ok(0)) => {
+                        self.out.0.pipes().give(pipe);
+                        return Ok(None);
+                    }
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Ready(Err(reason)) => return Err(reason),
+                    Poll::Pending => {
+                        self.pipe = Some(pipe);
+                        return Ok(Some(Waits::ForClient));
+                    }
+                }
+            }
+            match io.with_socket(|socket| pipe.poll_drain(cx, socket)) {
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => return Ok(Some(Waits::ForNothing)),
+                Poll::Pending => {
+                    self.pipe = Some(pipe);
+                    return Ok(Some(Waits::ForBackend));
+                }
+            }
+        }
     }
 
     fn end(&mut self) {
