@@ -3,6 +3,7 @@
 
 mod agent;
 mod all_methods;
+mod authority;
 mod backend_gone;
 mod bad_input;
 mod bad_request_isolated;
@@ -13,6 +14,7 @@ mod daemons;
 mod dev;
 mod drain;
 mod epoch;
+mod grpc;
 mod house;
 mod kill_loop;
 mod leaks;
@@ -21,9 +23,11 @@ mod log_gone;
 mod none_registered;
 mod ports;
 mod proxy_restart;
+mod python;
 mod rapid_changes;
 mod rotation;
 mod routes;
+mod tls;
 mod upgrade;
 
 /// Whether the long forms are wanted: `WEIR_SOAK`, as `tests/bench/run soak` sets it.
