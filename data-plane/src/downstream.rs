@@ -17,7 +17,7 @@ use crate::{
     buffer::Buffer,
     message::ResponseHead,
     reason::Reason,
-    worker::{Listener, Local},
+    worker::{Guards, Listener, Local},
 };
 
 /// One client's connection, as its requests see it.
@@ -42,7 +42,13 @@ pub(crate) enum Interim<'a> {
 }
 
 /// Serves one connection to its end. Dropped, it is cut.
-pub(crate) async fn serve(local: Rc<Local>, listener: Rc<Listener>, socket: TcpStream, peer: SocketAddr) {
+pub(crate) async fn serve(
+    local: Rc<Local>,
+    listener: Rc<Listener>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    _guards: Guards,
+) {
     let secure = listener.tls().is_some();
     let Some(stream) = handshake::accept(&local, &listener, socket, peer).await else { return };
     let peer_text = peer.ip().to_canonical().to_string().into_boxed_str();

@@ -90,6 +90,17 @@ impl Io {
         Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, bytes)
     }
 
+    /// Writes two pieces as one.
+    pub(crate) fn poll_write_both(
+        &self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let both = [io::IoSlice::new(first), io::IoSlice::new(second)];
+        Pin::new(&mut *self.0.borrow_mut()).poll_write_vectored(cx, &both)
+    }
+
     /// Ready when nothing that was written waits on our side of the socket.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.0.borrow_mut()).poll_flush(cx)

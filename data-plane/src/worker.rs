@@ -20,7 +20,7 @@ use tokio::{
 use weir_proto::ProxyId;
 
 pub(crate) use self::{
-    accept::Listener,
+    accept::{Guards, Listener},
     local::{Local, Shared},
     spares::Spare,
     terms::Terms,

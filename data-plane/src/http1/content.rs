@@ -1,7 +1,7 @@
 //! A body as it stands in a buffer of bytes that were read: how much of it is there, and whether it has ended.
 
 use super::{Decoder, Framing, Malformed, Step};
-use crate::{body::Length, buffer::Buffer, message::Fields};
+use crate::{body::Length, buffer::Buffer, message::Fields, splice};
 
 #[derive(Debug)]
 pub(crate) struct Content {
@@ -90,6 +90,13 @@ impl Content {
     /// Bytes still to come, where that is known and nothing stands between them.
     pub(crate) fn left(&self) -> u64 {
         if let State::Sized(left) = self.state { left } else { 0 }
+    }
+
+    /// Whether, of a body of which `n` bytes are there, it pays to read the rest before anything is written: it is no
+    /// more than one more read will bring, and less than what the kernel would move by itself.
+    pub(crate) fn is_better_whole(&self, n: usize) -> bool {
+        let rest = self.left().saturating_sub(n as u64);
+        rest > 0 && rest < splice::WORTH
     }
 
     /// Takes bytes that never were in a buffer.

@@ -1,7 +1,7 @@
 //! Takes connections from one socket, within the listener's limit, until it is told to stop.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     io,
     net::SocketAddr,
     rc::Rc,
@@ -19,8 +19,8 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use weir_proto::{Limits, ListenerProtocol};
 
-use super::{local::Local, terms::Terms};
-use crate::{downstream, tls};
+use super::{connections::Open, local::Local, terms::Terms};
+use crate::{descriptors::Taken, downstream, tls};
 
 /// How long to wait when there is no room for clients, or the system has no descriptors left: a full queue must not be
 /// spun on.
@@ -37,6 +37,8 @@ pub(crate) struct Listener {
     /// Connections at all workers.
     open: Arc<AtomicU32>,
     closing: CancellationToken,
+    /// As the token says, without its lock.
+    is_closing: Cell<bool>,
 }
 
 /// A socket and the task that accepts on it.
@@ -50,10 +52,18 @@ pub(super) struct Accepting {
 #[derive(Debug)]
 struct Place(Arc<AtomicU32>);
 
+/// A connection's places: at its worker, its listener and in the process. Given up when it ends.
+#[derive(Debug)]
+pub(crate) struct Guards {
+    _open: Open,
+    _place: Place,
+    _room: Taken,
+}
+
 impl Listener {
     pub(super) fn new(address: SocketAddr, terms: Terms, open: Arc<AtomicU32>) -> Self {
         let closing = CancellationToken::new();
-        Self { address, terms: RefCell::new(terms), open, closing }
+        Self { address, terms: RefCell::new(terms), open, closing, is_closing: Cell::new(false) }
     }
 
     pub(super) fn update(&self, terms: Terms) {
@@ -80,7 +90,7 @@ impl Listener {
 
     /// Whether its connections should end with the request that they have.
     pub(crate) fn is_closing(&self) -> bool {
-        self.closing.is_cancelled()
+        self.is_closing.get()
     }
 
     pub(crate) async fn closing(&self) {
@@ -122,6 +132,7 @@ impl Accepting {
 
     /// Returns when the socket is closed; what waited on it has been accepted.
     pub(super) async fn stop(self) {
+        self.listener.is_closing.set(true);
         self.listener.closing.cancel();
         if let Err(e) = self.task.await {
             tracing::error!("accepting on {} failed: {e}", self.listener.address);
@@ -194,10 +205,9 @@ fn take(local: &Rc<Local>, listener: &Rc<Listener>, stream: TcpStream, peer: Soc
         return;
     }
     let room = local.room().take();
-    let connection = downstream::serve(Rc::clone(local), Rc::clone(listener), stream, peer);
-    local.connections().spawn(local.counters(), async move {
-        let _alive = (place, room);
-        connection.await;
+    local.connections().spawn(local.counters(), |open| {
+        let place = Guards { _open: open, _place: place, _room: room };
+        downstream::serve(Rc::clone(local), Rc::clone(listener), stream, peer, place)
     });
 }
 

@@ -24,28 +24,25 @@ pub(crate) struct Connections {
 
 /// One of them, while it lives.
 #[derive(Debug)]
-struct Open {
+pub(super) struct Open {
     connections: Rc<Connections>,
     counters: Arc<WorkerCounters>,
     key: usize,
 }
 
 impl Connections {
-    /// Serves one in a task of its own. The future is dropped where it stands when all are cut.
-    pub(super) fn spawn(
+    /// Serves one in a task of its own: the future that is made with its place. It is dropped where it stands when all
+    /// are cut. (A future around that future would hold it twice, and there is one for each idle client.)
+    pub(super) fn spawn<F: Future<Output = ()> + 'static>(
         self: &Rc<Self>,
         counters: &Arc<WorkerCounters>,
-        connection: impl Future<Output = ()> + 'static,
+        serve: impl FnOnce(Open) -> F,
     ) {
         counters.connections_opened.add(1);
         let mut tasks = self.tasks.borrow_mut();
         let entry = tasks.vacant_entry();
         let open = Open { connections: Rc::clone(self), counters: Arc::clone(counters), key: entry.key() };
-        let task = task::spawn_local(async move {
-            let _open = open;
-            connection.await;
-        });
-        entry.insert(task.abort_handle());
+        entry.insert(task::spawn_local(serve(open)).abort_handle());
     }
 
     /// Waits until there is none.

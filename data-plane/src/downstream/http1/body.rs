@@ -104,6 +104,16 @@ impl<'a> Body<'a> {
             if self.bytes + n as u64 > self.most_bytes {
                 return Poll::Ready(Err(Reason::RequestTooLarge));
             }
+            if n > 0 && self.input.has_more() && self.input.content.is_better_whole(n) {
+                match self.input.poll_read(&self.client.local, self.io, cx) {
+                    Poll::Ready(Ok(more)) if more > 0 => {
+                        self.pace.received(more);
+                        continue;
+                    }
+                    // What is there comes first.
+                    _ => {}
+                }
+            }
             if n > 0 || self.is_ended() {
                 return Poll::Ready(Ok(n));
             }

@@ -187,15 +187,17 @@ impl<'d, 'a> Delivery<'d, 'a> {
                 self.end();
                 break;
             }
-            let direct = self.framing != Framing::Chunked && bytes.len() >= DIRECT;
-            if direct && self.written < self.out.len() {
-                return Ok(Gathered::Some);
-            }
-            let n = if direct {
-                match self.io.poll_write(cx, bytes) {
-                    Poll::Ready(n) => n.map_err(|_| Reason::ClientGone)?,
-                    Poll::Pending => return Ok(Gathered::Blocked),
-                }
+            let n = if self.framing != Framing::Chunked && bytes.len() >= DIRECT {
+                let waiting = &self.out[self.written..];
+                let Poll::Ready(n) = self.io.poll_write_both(cx, waiting, bytes) else {
+                    return Ok(Gathered::Blocked);
+                };
+                let n = n.map_err(|_| Reason::ClientGone)?;
+                self.client.local.counters().bytes_sent.add(n as u64);
+                self.blocked = None;
+                let ours = n.min(waiting.len());
+                self.written += ours;
+                n - ours
             } else {
                 let n = bytes.len().min(GATHER);
                 match self.framing {
@@ -204,10 +206,6 @@ impl<'d, 'a> Delivery<'d, 'a> {
                 }
                 n
             };
-            if direct {
-                self.client.local.counters().bytes_sent.add(n as u64);
-                self.blocked = None;
-            }
             self.reply.consume(n);
         }
         Ok(Gathered::All)

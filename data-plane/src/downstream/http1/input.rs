@@ -23,6 +23,11 @@ impl Input {
         Self { buffer: Buffer::none(), content: Content::none(), ended: false, full: false }
     }
 
+    /// Whether more waits at the socket, as far as the last read tells.
+    pub(super) fn has_more(&self) -> bool {
+        self.full
+    }
+
     /// Reads once. 0 bytes are the end.
     pub(super) fn poll_read(
         &mut self,

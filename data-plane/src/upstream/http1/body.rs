@@ -88,6 +88,13 @@ impl Body {
         loop {
             let n = self.content.available(&mut self.connection.buffer);
             let n = n.map_err(|_| Reason::BodyTruncated)?;
+            if n > 0 && self.connection.has_more() && self.content.is_better_whole(n) {
+                match self.connection.poll_read(cx) {
+                    Poll::Ready(Ok(more)) if more > 0 => continue,
+                    // What is there comes first.
+                    _ => {}
+                }
+            }
             if n > 0 || self.is_ended() {
                 return Poll::Ready(Ok(n));
             }

@@ -104,6 +104,11 @@ impl Connection {
         }
     }
 
+    /// Whether more waits at the socket, as far as the last read tells.
+    pub(super) fn has_more(&self) -> bool {
+        self.full
+    }
+
     /// Reads once; 0 bytes are the end. Takes room only when there is something to read.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.buffer.capacity() == 0 {

@@ -171,12 +171,14 @@ impl<'a> Upload<'a> {
                 break;
             }
             let n = if self.framing == Framing::Known && bytes.len() >= DIRECT {
-                if self.written < self.out.len() {
-                    return Ok(Waits::Not);
-                }
                 self.forgotten = true;
-                match io.poll_write(cx, bytes) {
-                    Poll::Ready(Ok(n)) if n > 0 => n,
+                let waiting = &self.out[self.written..];
+                match io.poll_write_both(cx, waiting, bytes) {
+                    Poll::Ready(Ok(n)) if n > 0 => {
+                        let ours = n.min(waiting.len());
+                        self.written += ours;
+                        n - ours
+                    }
                     Poll::Ready(_) => return Ok(Waits::ForNothing),
                     Poll::Pending => return Ok(Waits::ForBackend),
                 }
