@@ -98,6 +98,14 @@ impl RequestBody<'_> {
         }
     }
 
+    /// Ready when the client has ended what it sends, or sends what it should not, or has not yet sent what it announced.
+    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Http1(_) => Poll::Ready(()),
+            Self::Http2(body) => body.poll_ended(cx),
+        }
+    }
+
     /// Ready when the client has gone. For the time after the end of the body.
     pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {

@@ -207,6 +207,14 @@ impl<'a> Reply<'a> {
         self.exchange.complete()
     }
 
+    /// The same, while the request may not have ended.
+    pub(crate) fn complete_before_upload(mut self) -> Option<Upload<'a>> {
+        self.release();
+        self.count_upload();
+        self.exchange.complete();
+        self.upload
+    }
+
     /// The response began, and was cut.
     pub(crate) fn fail(mut self, reason: Reason) {
         self.count_upload();

@@ -137,6 +137,14 @@ impl Upload<'_> {
         }
     }
 
+    /// As that of the request's body. For the time after the response.
+    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Http1(upload) => upload.body().poll_ended(cx),
+            Self::Http2(upload) => upload.body().poll_ended(cx),
+        }
+    }
+
     /// Bytes of the request's body so far.
     pub(crate) fn bytes(&mut self) -> u64 {
         match self {

@@ -78,6 +78,19 @@ impl Body {
         self.bytes
     }
 
+    /// As [`RequestBody::poll_ended`](crate::body::RequestBody::poll_ended).
+    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let came = match self.length {
+            Length::Empty => true,
+            Length::Sized(n) => n == self.bytes,
+            Length::Unknown => false,
+        };
+        if !came || self.incoming.is_end_stream() {
+            return Poll::Ready(());
+        }
+        self.incoming.poll_data(cx).map(|_| ())
+    }
+
     /// Never ready: the request's task is dropped when the client resets its stream.
     #[expect(clippy::unused_self, reason = "every body can be asked")]
     pub(crate) fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<()> {

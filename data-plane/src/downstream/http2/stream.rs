@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use h2::{RecvStream, server::SendResponse};
 use http::{Method, Request, StatusCode};
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, timeout};
 
 use super::{
     super::{self as downstream, Client, guard::Wire},
@@ -28,6 +28,11 @@ use crate::{
     reason::Reason,
     reply::Reply,
 };
+
+/// How long a client whose body has come, by its length, may take to say that it has ended. Many say so in a frame of
+/// its own; a response may well be faster. Resetting such a stream is allowed (RFC 9113 section 8.1), and takes clients
+/// by surprise.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// The requests of a connection that have not ended.
 #[derive(Debug)]
@@ -131,7 +136,9 @@ async fn deliver(
     match delivered {
         Ok(()) => {
             wire.answered();
-            reply.complete();
+            if let Some(mut upload) = reply.complete_before_upload() {
+                let _ = timeout(LAST_WORD, poll_fn(|cx| upload.poll_ended(cx))).await;
+            }
         }
         Err(Reason::ClientGone) => drop(reply),
         Err(reason) => {
