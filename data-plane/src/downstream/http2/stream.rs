@@ -29,11 +29,6 @@ use crate::{
     reply::Reply,
 };
 
-/// How long a client whose body has come, by its length, may take to say that it has ended. Many say so in a frame of
-/// its own; a response may well be faster. Resetting such a stream is allowed (RFC 9113 section 8.1), and takes clients
-/// by surprise.
-const LAST_WORD: Duration = Duration::from_secs(1);
-
 /// The requests of a connection that have not ended.
 #[derive(Debug)]
 pub(super) struct Streams {
@@ -85,7 +80,7 @@ impl Drop for Active {
 pub(super) async fn serve(
     client: Rc<Client>,
     wire: Rc<Wire>,
-    _active: Active,
+    active: Active,
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
 ) {
@@ -114,13 +109,14 @@ pub(super) async fn serve(
         .await
     };
     if let Some(reply) = reply {
-        deliver(&client, &wire, respond.into_inner(), reply, to_head).await;
+        deliver(&client, &wire, active, respond.into_inner(), reply, to_head).await;
     }
 }
 
 async fn deliver(
     client: &Client,
     wire: &Wire,
+    active: Active,
     mut respond: SendResponse<Bytes>,
     mut reply: Reply<'_>,
     to_head: bool,
@@ -137,7 +133,11 @@ async fn deliver(
         Ok(()) => {
             wire.answered();
             if let Some(mut upload) = reply.complete_before_upload() {
-                let _ = timeout(LAST_WORD, poll_fn(|cx| upload.poll_ended(cx))).await;
+                drop(active);
+                // Many clients say the end of a body in a frame of its own, and a response may well be faster.
+                // Resetting such a stream is allowed (RFC 9113 section 8.1), and takes clients by surprise.
+                let patience = client.listener.limits().body_idle_timeout;
+                let _ = timeout(patience, poll_fn(|cx| upload.poll_ended(cx))).await;
             }
         }
         Err(Reason::ClientGone) => drop(reply),

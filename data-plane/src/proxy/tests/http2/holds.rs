@@ -6,8 +6,8 @@ use weir_proto::Limits;
 use super::{
     super::harness::{Backend, Proxy, until, web},
     frames::{
-        CANCEL, END_STREAM, ENHANCE_YOUR_CALM, GET, GOAWAY, HEADERS, PREFACE, RST_STREAM, RawClient,
-        SETTINGS, block, frame,
+        CANCEL, DATA, END_STREAM, ENHANCE_YOUR_CALM, GET, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM,
+        RawClient, SETTINGS, block, frame,
     },
 };
 
@@ -104,4 +104,34 @@ async fn a_client_that_reads_nothing_is_not_waited_for() {
     client.get(1).await;
     until(|| has_ended(&proxy)).await;
     until(|| proxy.workers.in_flight() == 0).await;
+}
+
+/// Many clients end a stream by an empty frame after the last byte, and give up if it was reset meanwhile.
+#[tokio::test]
+async fn a_client_has_time_to_say_that_its_body_has_ended() {
+    let backend = Backend::scripted(|mut served| async move {
+        while let Some(head) = served.head().await {
+            served.bytes(if head.contains("content-length: 5") { 5 } else { 0 }).await;
+            served.answer("early").await;
+        }
+    })
+    .await;
+    let limits = Limits { body_idle_timeout: Duration::from_secs(1), ..Limits::default() };
+    let proxy = Proxy::limited(vec![web(&[backend.address])], limits).await;
+    for (length, data) in [("5", &b"hello"[..]), ("0", b"")] {
+        for says in [true, false] {
+            let mut client = RawClient::to(&proxy).await;
+            let post = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/")];
+            client.open(1, &[&post[..], &[("content-length", length)]].concat(), 0).await;
+            client.send(&frame(DATA, 0, 1, data)).await;
+            while client.until(DATA).await.flags & END_STREAM == 0 {}
+            if says {
+                client.send(&frame(DATA, END_STREAM, 1, b"")).await;
+                client.send(&frame(PING, 0, 0, b"whatever")).await;
+            }
+            // Neither a reset before the pong, nor a stream that is never over.
+            let expected = if says { PING } else { RST_STREAM };
+            assert_eq!(client.next().await.map(|frame| frame.kind), Some(expected), "{length} {says}");
+        }
+    }
 }

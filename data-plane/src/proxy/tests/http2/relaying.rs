@@ -5,7 +5,6 @@ use http::{HeaderMap, HeaderValue};
 use super::{
     super::harness::{Backend, Proxy, via, web},
     client::{GoodClient, request},
-    frames::{DATA, END_STREAM, PING, RST_STREAM, RawClient, frame},
 };
 
 #[tokio::test]
@@ -73,36 +72,6 @@ async fn a_body_of_unknown_length_and_its_trailers_are_relayed() {
         GoodClient::to(&proxy).await.upload(post, &[b"hello", b" world"], Some(trailers)).await.unwrap();
     assert_eq!(&answer.body[..], b"abc");
     assert_eq!(answer.trailers.unwrap()["x-sum"], "6");
-}
-
-/// Many clients end a stream by an empty frame after the last byte, and give up if it was reset meanwhile.
-#[tokio::test]
-async fn a_client_has_time_to_say_that_its_body_has_ended() {
-    let backend = Backend::scripted(|mut served| async move {
-        while let Some(head) = served.head().await {
-            let length = if head.contains("content-length: 5") { 5 } else { 0 };
-            served.bytes(length).await;
-            served.answer("early").await;
-        }
-    })
-    .await;
-    let proxy = Proxy::of(vec![web(&[backend.address])]).await;
-    for (length, data) in [("5", &b"hello"[..]), ("0", b"")] {
-        for says in [true, false] {
-            let mut client = RawClient::to(&proxy).await;
-            let post = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/")];
-            client.open(1, &[&post[..], &[("content-length", length)]].concat(), 0).await;
-            client.send(&frame(DATA, 0, 1, data)).await;
-            while client.until(DATA).await.flags & END_STREAM == 0 {}
-            if says {
-                client.send(&frame(DATA, END_STREAM, 1, b"")).await;
-                client.send(&frame(PING, 0, 0, b"whatever")).await;
-            }
-            // Neither a reset before the pong, nor a stream that is never over.
-            let expected = if says { PING } else { RST_STREAM };
-            assert_eq!(client.next().await.map(|frame| frame.kind), Some(expected), "{length} {says}");
-        }
-    }
 }
 
 #[tokio::test]
