@@ -32,6 +32,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(Command { config, logging }: Command) -> anyhow::Result<()> {
+    weir_data_plane::in_small_pages();
     logging.start()?;
     let listeners = Listeners::bind(&config)?;
     listeners.announce(&config)?;

@@ -11,7 +11,7 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 use tokio::{io::Interest, net::TcpStream};
 
 /// A body with less to come is copied: the detour costs two system calls of its own.
-pub(crate) const WORTH: u64 = 64 * 1024;
+pub(crate) const WORTH: u64 = 32 * 1024;
 
 /// Bytes that a pipe may hold, if the system lets us have as many.
 const PIPE_SIZE: usize = 1024 * 1024;
