@@ -45,6 +45,11 @@ impl Buffer {
         self.unread().len() < self.bytes.len()
     }
 
+    /// Whether there is a larger one for bodies.
+    pub(crate) fn may_grow(&self) -> bool {
+        self.bytes.len() < LARGE
+    }
+
     pub(crate) fn capacity(&self) -> usize {
         self.bytes.len()
     }
@@ -142,13 +147,14 @@ mod tests {
         assert!(!buffer.has_room());
         buffers.lend(&mut buffer);
         read(&mut buffer, &[7; SMALL]);
-        assert!(!buffer.has_room());
+        assert!(!buffer.has_room() && buffer.may_grow());
         buffer.consume(SMALL - 2);
         assert!(buffer.has_room());
         assert_eq!(buffer.room().len(), SMALL - 2);
         assert_eq!(buffer.unread(), [7, 7]);
         buffers.enlarge(&mut buffer, 0);
         assert_eq!((buffer.unread(), buffer.capacity()), (&[7, 7][..], LARGE));
+        assert!(!buffer.may_grow());
         buffers.enlarge(&mut buffer, LARGE + 1);
         assert_eq!((buffer.unread(), buffer.capacity()), (&[7, 7][..], LARGE + 1));
     }

@@ -23,9 +23,10 @@ impl Input {
         Self { buffer: Buffer::none(), content: Content::none(), ended: false, full: false }
     }
 
-    /// Whether more waits at the socket, as far as the last read tells.
+    /// Whether more waits at the socket, as far as the last read tells, and could be read now: a read without room looks
+    /// like the end.
     pub(super) fn has_more(&self) -> bool {
-        self.full
+        self.full && (self.buffer.has_room() || self.buffer.may_grow())
     }
 
     /// Reads once. 0 bytes are the end.
