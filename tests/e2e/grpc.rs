@@ -9,7 +9,7 @@ use weir_tests::{Cluster, Process};
 
 use crate::{authority::Authority, python::script};
 
-/// The shortest that may be set: streams are silent for longer.
+/// How long a request's body may be silent, the shortest that may be set. Streams are silent for longer.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// A proxy, a backend of grpcio as the service `calls`, and services that do not work.
@@ -37,12 +37,9 @@ impl Stage {
         let address = cluster
             .listen(v1::Listener { tls: listener, limits: Some(limits), ..v1::Listener::default() })
             .await;
-        let timeouts =
-            v1::Timeouts { body_idle: Some(weir_proto::duration_to_wire(IDLE)), ..v1::Timeouts::default() };
         let services = ["calls", "empty", "gone"].map(|name| v1::Service {
             name: name.to_owned(),
             protocol: v1::ServiceProtocol::Http2.into(),
-            timeouts: Some(timeouts.clone()),
             tls: tls.clone(),
             ..v1::Service::default()
         });

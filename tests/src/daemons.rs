@@ -1,6 +1,6 @@
 //! The three programs as processes of their own, with their state in a directory.
 
-use std::{net::SocketAddr, path::PathBuf, process::Output};
+use std::{net::SocketAddr, path::PathBuf, process::Output, time::Duration};
 
 use tempfile::TempDir;
 
@@ -19,12 +19,18 @@ pub struct Daemons {
     pub traffic: Vec<SocketAddr>,
     grpc: SocketAddr,
     admin: SocketAddr,
+    lame_duck: Duration,
     dir: TempDir,
 }
 
 impl Daemons {
     /// Starts a control plane and this many proxies, and waits until they follow it.
     pub async fn start(proxies: usize) -> Self {
+        Self::with_lame_duck(proxies, Duration::ZERO).await
+    }
+
+    /// The same, with proxies that go on accepting for a while after SIGTERM.
+    pub async fn with_lame_duck(proxies: usize, lame_duck: Duration) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let control_plane = spawn_control_plane(&dir, any, any);
@@ -32,8 +38,16 @@ impl Daemons {
         let admin = control_plane.address("admin").await;
         let api = Api::at(grpc);
         api.answers().await;
-        let mut daemons =
-            Self { api, control_plane, proxies: Vec::new(), traffic: Vec::new(), grpc, admin, dir };
+        let mut daemons = Self {
+            api,
+            control_plane,
+            proxies: Vec::new(),
+            traffic: Vec::new(),
+            grpc,
+            admin,
+            lame_duck,
+            dir,
+        };
         for index in 0..proxies {
             let (proxy, traffic) = daemons.spawn_proxy(index, any).await;
             daemons.proxies.push(proxy);
@@ -107,7 +121,8 @@ impl Daemons {
         command.arg("--control-plane").arg(format!("http://{}", self.grpc));
         command.arg("--data-dir").arg(self.proxy_dir(index));
         command.args(["--listen", &traffic.to_string(), "--admin", "127.0.0.1:0", "--workers", "2"]);
-        command.args(["--lame-duck", "0s", "--id", &format!("proxy-{index}")]);
+        command.args(["--lame-duck", &format!("{}ms", self.lame_duck.as_millis())]);
+        command.args(["--id", &format!("proxy-{index}")]);
         let proxy = Process::spawn(command);
         let traffic = proxy.address("traffic").await;
         (proxy, traffic)

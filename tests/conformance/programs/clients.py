@@ -4,6 +4,7 @@ Prints what differs, and fails if anything does.
 """
 
 import asyncio
+import functools
 import hashlib
 import random
 import subprocess
@@ -46,12 +47,15 @@ def seen(status: int, headers: list[tuple[str, str]], body: bytes) -> tuple:
     return status, kept, len(body), hashlib.sha256(body).hexdigest()
 
 
-async def by_httpx(base: str, host: str, requests: list) -> list:
+async def by_httpx(base: str, host: str, requests: list, *, http2: bool = False) -> list:
     """One connection, in pieces where a body is sent in pieces."""
     results = []
-    async with httpx.AsyncClient(base_url=base, headers={"Host": host}, timeout=20) as client:
+    version = {"http1": not http2, "http2": http2}
+    async with httpx.AsyncClient(base_url=base, headers={"Host": host}, timeout=20, **version) as client:
         for method, path, body in requests:
             response = await client.request(method, path, content=body)
+            if http2 and response.http_version != "HTTP/2":
+                sys.exit(f"{base}: {response.http_version}")
             results.append(seen(response.status_code, response.headers.multi_items(), response.content))
             if body:
 
@@ -77,11 +81,32 @@ async def by_aiohttp(base: str, host: str, requests: list) -> list:
         return list(await asyncio.gather(*(ask(client, *request) for request in requests * 5)))
 
 
-async def by_curl(base: str, host: str, requests: list) -> list:
+async def by_httpx_at_once(base: str, host: str, requests: list, *, http2: bool = False) -> list:
+    """A hundred at a time; over HTTP/2 on one connection."""
+    version = {"http1": not http2, "http2": http2}
+    limits = httpx.Limits(max_connections=1 if http2 else 20)
+    results = []
+    async with httpx.AsyncClient(
+        base_url=base, headers={"Host": host}, timeout=60, limits=limits, **version
+    ) as client:
+
+        async def ask(method: str, path: str, body: bytes | None) -> tuple:
+            response = await client.request(method, path, content=body)
+            return seen(response.status_code, response.headers.multi_items(), response.content)
+
+        small = [(m, path, body) for m, path, body in requests if not path.endswith("000000") and len(body or b"") < 100_000]
+        many = (small * 100)[:100]
+        results += await asyncio.gather(*(ask(*request) for request in many))
+    return results
+
+
+async def by_curl(base: str, host: str, requests: list, *, http2: bool = False) -> list:
     """With `Expect: 100-continue` where there is a body."""
     results = []
     for method, path, body in requests:
         command = ["curl", "-sS", "--max-time", "20", "-i", "-H", f"Host: {host}", base + path]
+        if http2:
+            command.append("--http2-prior-knowledge")
         command += ["-I"] if method == "HEAD" else ["-X", method]
         if body is not None:
             command += ["--data-binary", "@-", "-H", "Expect: 100-continue", "-H", "Content-Type: x/y"]
@@ -89,12 +114,14 @@ async def by_curl(base: str, host: str, requests: list) -> list:
             *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         output, error = await process.communicate(body or b"")
-        while output.startswith(b"HTTP/1.1 1"):
+        while output.startswith((b"HTTP/1.1 1", b"HTTP/2 1")):
             output = output.partition(b"\r\n\r\n")[2]
         head, _, content = output.partition(b"\r\n\r\n")
         lines = head.decode("latin-1").split("\r\n")
         headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines[1:])]
         status = int(lines[0].split()[1]) if lines[0] else 0
+        if http2 and not lines[0].startswith("HTTP/2"):
+            sys.exit(f"curl to {base}{path}: {lines[0]}")
         if process.returncode:
             sys.exit(f"curl to {base}{path}: {error.decode()}")
         results.append(seen(status, headers, content))
@@ -142,7 +169,20 @@ async def by_websockets(base: str, host: str, _: list) -> list:
     return results
 
 
-CLIENTS = {"httpx": by_httpx, "aiohttp": by_aiohttp, "curl": by_curl}
+def over_http2(ask):  # noqa: ANN001, ANN201
+    """To the proxy by HTTP/2, with prior knowledge; the backend itself may know HTTP/1 alone."""
+    return functools.partial(ask, http2=True)
+
+
+# By name: to a backend, and to the proxy.
+CLIENTS = {
+    "httpx": (by_httpx, by_httpx),
+    "aiohttp": (by_aiohttp, by_aiohttp),
+    "curl": (by_curl, by_curl),
+    "httpx by HTTP/2": (by_httpx, over_http2(by_httpx)),
+    "httpx at once by HTTP/2": (by_httpx_at_once, over_http2(by_httpx_at_once)),
+    "curl by HTTP/2": (by_curl, over_http2(by_curl)),
+}
 
 
 async def main() -> None:
@@ -150,11 +190,11 @@ async def main() -> None:
     differences = 0
     for backend in backends:
         name, _, address = backend.partition("=")
-        clients = {"websockets": by_websockets} if name == "websockets" else CLIENTS
+        clients = {"websockets": (by_websockets, by_websockets)} if name == "websockets" else CLIENTS
         requests = REQUESTS if name == "nginx" else REQUESTS + WITH_CODE
-        for client, ask in clients.items():
+        for client, (ask, ask_proxy) in clients.items():
             direct = await ask(f"http://{address}", name, requests)
-            through = await ask(f"http://{proxy}", name, requests)
+            through = await ask_proxy(f"http://{proxy}", name, requests)
             print(f"{client} to {name}: {len(direct)} compared")  # noqa: T201
             for number, (expected, got) in enumerate(zip(direct, through, strict=True)):
                 if expected != got:

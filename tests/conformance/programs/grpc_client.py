@@ -100,7 +100,7 @@ def many(channel: grpc.Channel) -> None:
 
 
 def silent(channel: grpc.Channel) -> None:
-    """For longer than the listener waits for bodies, and the service for those of backends."""
+    """For longer than the listener waits for the bodies of requests."""
     heard, done = [], threading.Event()
 
     def words() -> Iterator[bytes]:

@@ -1,12 +1,14 @@
 //! Programs of others as clients and as backends: what differs from a direct connection? `tests/conformance/programs`.
 
+use weir_proto::v1;
 use weir_tests::{Cluster, Process};
 
 use crate::python::script;
 
 const BACKENDS: [&str; 4] = ["aiohttp", "hypercorn", "nginx", "websockets"];
 
-/// curl, httpx, aiohttp and websockets, each to aiohttp, hypercorn, nginx and websockets, with and without the proxy.
+/// curl, httpx, aiohttp and websockets, each to aiohttp, hypercorn, nginx and websockets, with and without the proxy:
+/// by HTTP/1, by HTTP/2 to the proxy, and by HTTP/2 to the backend.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_differs_from_a_direct_connection() {
     let cluster = Cluster::start().await;
@@ -20,6 +22,14 @@ async fn nothing_differs_from_a_direct_connection() {
         cluster.api.register(name, address).await.unwrap();
         arguments.push(format!("{name}={address}"));
     }
+    // The same program once more, spoken to by HTTP/2.
+    let name = "hypercorn-by-http2";
+    let address = backends.address("hypercorn").await;
+    let protocol = v1::ServiceProtocol::Http2.into();
+    let service = v1::Service { name: name.to_owned(), protocol, ..v1::Service::default() };
+    cluster.api.apply(v1::Document { services: vec![service], ..v1::Document::default() }).await.unwrap();
+    cluster.api.register(name, address).await.unwrap();
+    arguments.push(format!("{name}={address}"));
     cluster.settled().await;
 
     let output = script("clients.py").args(arguments).output().await.unwrap();

@@ -1,0 +1,98 @@
+//! Clients of others that speak HTTP/2: nghttp and h2load of nghttp2, and curl.
+
+use std::process::Output;
+
+use tokio::process::Command;
+use weir_tests::{Backend, Behaviour, Cluster, Scripted, until};
+
+/// What comes before and after a response, and what a request becomes on its way to HTTP/1.
+#[tokio::test(flavor = "multi_thread")]
+async fn interim_responses_and_trailers_arrive_and_cookies_are_joined() {
+    let (cluster, backend) = (Cluster::start().await, Scripted::start().await);
+    cluster.api.register("web", backend.address()).await.unwrap();
+    cluster.settled().await;
+    let answer = async {
+        let mut wire = backend.accept().await.unwrap();
+        let head = wire.head().await.unwrap();
+        wire.send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n").await.unwrap();
+        wire.send(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n\
+             5\r\nhello\r\n0\r\nX-Sum: 42\r\n\r\n",
+        )
+        .await
+        .unwrap();
+        head
+    };
+    let cookies = ["-H", "cookie: a=1", "-H", "cookie: b=2", "-H", "te: trailers"];
+    let url = format!("http://{}/hello", cluster.traffic());
+    let mut nghttp = Command::new("nghttp");
+    nghttp.args(["-nv", "--no-dep", "--timeout=20", "-H", ":authority: web"]).args(cookies).arg(url);
+    let (head, output) = tokio::join!(answer, ran(nghttp));
+
+    let text = told(&output);
+    let lines =
+        |wanted: &str| text.lines().filter(|line| line.contains(") ") && line.ends_with(wanted)).count();
+    for (line, count) in [
+        (":status: 103", 1),
+        ("link: </a.css>; rel=preload", 1),
+        (":status: 200", 1),
+        ("set-cookie: a=1", 1),
+        ("set-cookie: b=2", 1),
+        ("x-sum: 42", 1),
+    ] {
+        assert_eq!(lines(line), count, "{line}: {text}");
+    }
+    assert!(!text.contains("transfer-encoding"), "{text}");
+    assert_eq!(head.start(), "GET /hello HTTP/1.1");
+    assert_eq!(head.all("host"), ["web"], "{head:?}");
+    assert_eq!(head.all("cookie"), ["a=1; b=2"], "{head:?}");
+    assert!(!head.raw.contains("\r\n:"), "{head:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_request_is_given_up_at_the_backend() {
+    let backend = Backend::with("a", Behaviour::Hang).await;
+    let cluster = Cluster::start().await;
+    cluster.serve("web", &[&backend]).await;
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "--http2-prior-knowledge", "--max-time", "0.5"])
+        .arg(format!("http://{}/", cluster.traffic()));
+    let output = ran(curl).await;
+    assert_eq!(output.status.code(), Some(28), "{}", told(&output));
+    until("the backend to see it", async || (backend.given_up() == 1).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h2load_sees_no_failure() {
+    let (a, b) = (Backend::start("a").await, Backend::start("b").await);
+    let cluster = Cluster::start().await;
+    cluster.serve("web", &[&a, &b]).await;
+    let url = format!("http://{}/", cluster.traffic());
+    let body = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(body.path(), [b'x'; 20_000]).unwrap();
+    let body = body.path().to_str().unwrap();
+    for (options, requests) in [
+        (&["-c", "1", "-m", "100"][..], 5_000),
+        (&["-c", "20", "-m", "10"], 5_000),
+        (&["-c", "5", "-m", "10", "-d", body], 1_000),
+        (&["-c", "20", "-m", "1", "--h1"], 2_000),
+    ] {
+        let mut h2load = Command::new("h2load");
+        h2load.args(["-n", &requests.to_string(), "-T", "20"]).args(options).arg(&url);
+        let text = told(&ran(h2load).await);
+        assert!(text.contains(&format!(" {requests} succeeded, 0 failed, 0 errored, 0 timeout")), "{text}");
+        assert!(text.contains(&format!("status codes: {requests} 2xx")), "{text}");
+    }
+    assert_eq!(a.requests() + b.requests(), 13_000);
+}
+
+async fn ran(mut command: Command) -> Output {
+    let name = command.as_std().get_program().to_owned();
+    command.kill_on_drop(true);
+    command.output().await.unwrap_or_else(|e| panic!("{}: {e}; ./tests/run installs it", name.display()))
+}
+
+fn told(output: &Output) -> String {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    format!("{}: {out} {err}", output.status)
+}
