@@ -4,6 +4,7 @@
 //! writer cannot keep up, whole buffers are dropped, and their lines counted.
 
 mod record;
+mod stamp;
 
 use std::{
     fs::OpenOptions,
@@ -16,12 +17,14 @@ use std::{
     thread,
 };
 
+use jiff::Timestamp;
 use tokio::{
     sync::oneshot,
     time::{Duration, timeout},
 };
 
 pub(crate) use self::record::{Record, Request};
+use self::stamp::Stamp;
 use crate::counters::WorkerCounters;
 
 /// A buffer is handed over from this size on.
@@ -46,6 +49,7 @@ pub(crate) struct AccessLog {
 pub(crate) struct LogBuffer {
     full: SyncSender<Vec<u8>>,
     lines: Vec<u8>,
+    stamp: Stamp,
     count: u64,
     /// Where dropped lines are counted.
     counters: Arc<WorkerCounters>,
@@ -64,7 +68,13 @@ impl AccessLog {
 
     /// A buffer for one worker.
     pub(crate) fn buffer(&self, counters: &Arc<WorkerCounters>) -> LogBuffer {
-        LogBuffer { full: self.full.clone(), lines: Vec::new(), count: 0, counters: Arc::clone(counters) }
+        LogBuffer {
+            full: self.full.clone(),
+            lines: Vec::new(),
+            stamp: Stamp::default(),
+            count: 0,
+            counters: Arc::clone(counters),
+        }
     }
 
     /// Returns when every line is written, or after two seconds: a disk that hangs keeps no proxy from ending. Call it
@@ -90,7 +100,7 @@ impl AccessLog {
 impl LogBuffer {
     /// Takes a line.
     pub(crate) fn push(&mut self, record: &Record<'_>) {
-        record.write(&mut self.lines);
+        record.write(self.stamp.of(Timestamp::now()), &mut self.lines);
         self.lines.push(b'\n');
         self.count += 1;
         if self.lines.len() >= BUFFER {

@@ -51,7 +51,7 @@ impl Request {
 
 #[derive(Serialize)]
 struct Line<'a> {
-    time: String,
+    time: &'a str,
     listener: &'a str,
     client: SocketAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,10 +76,10 @@ struct Line<'a> {
 
 impl Record<'_> {
     /// As JSON, without the end of the line. The time is that of the writing.
-    pub(super) fn write(&self, line: &mut Vec<u8>) {
+    pub(super) fn write(&self, time: &str, line: &mut Vec<u8>) {
         let request = self.request;
         let json = Line {
-            time: jiff::Timestamp::now().to_string(),
+            time,
             listener: self.listener,
             client: self.client,
             method: request.map(|r| r.method.as_str()),
