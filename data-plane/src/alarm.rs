@@ -12,15 +12,25 @@ use std::{
 
 use tokio::time::{self, Duration, Instant, Sleep};
 
+use crate::worker::Spare;
+
 /// At least this often an alarm that is waited for looks at its deadline.
 const TICK: Duration = Duration::from_secs(8);
 
-/// Belongs to one task for ever: it wakes the task that asked it first.
+/// Belongs to one task until it is given to the next: it wakes the task that asked it first.
 #[derive(Debug, Default)]
 pub(crate) struct Alarm {
     sleep: Option<Pin<Box<Sleep>>>,
     /// Whether the timer knows whom to wake.
     waits: bool,
+}
+
+impl Spare for Alarm {
+    /// The timer stays set: if it rings for nobody, that costs less than to set it for everybody.
+    fn clear(&mut self) -> bool {
+        self.waits = false;
+        true
+    }
 }
 
 impl Alarm {

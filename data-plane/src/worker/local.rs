@@ -7,6 +7,7 @@ use arc_swap::Cache;
 use super::{connections::Connections, spares::Spares};
 use crate::{
     access_log::LogBuffer,
+    alarm::Alarm,
     buffer::Buffers,
     counters::WorkerCounters,
     descriptors::Room,
@@ -31,6 +32,7 @@ pub(crate) struct Local {
     buffers: Buffers,
     texts: Spares<Vec<u8>>,
     scratches: Spares<Box<Scratch>>,
+    alarms: Spares<Alarm>,
     pipes: Pipes,
 }
 
@@ -84,6 +86,7 @@ impl Local {
             buffers: Buffers::default(),
             texts: Spares::default(),
             scratches: Spares::default(),
+            alarms: Spares::default(),
             pipes: Pipes::default(),
         }
     }
@@ -139,6 +142,11 @@ impl Local {
     /// For bodies that pass through the kernel only.
     pub(crate) fn pipes(&self) -> &Pipes {
         &self.pipes
+    }
+
+    /// For tasks that live no longer than a request.
+    pub(crate) fn alarms(&self) -> &Spares<Alarm> {
+        &self.alarms
     }
 
     pub(crate) fn scratches(&self) -> &Spares<Box<Scratch>> {

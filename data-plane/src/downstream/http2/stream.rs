@@ -94,7 +94,7 @@ pub(super) async fn serve(
     };
     drop(parts);
     let to_head = head.method == Method::HEAD;
-    let mut alarm = Alarm::default();
+    let mut alarm = client.local.alarms().take();
     let body =
         RequestBody::Http2(Box::new(Body::new(incoming, length, &limits, Patience::with(&head.fields))));
     let reply = {
@@ -108,6 +108,7 @@ pub(super) async fn serve(
         })
         .await
     };
+    client.local.alarms().give(alarm);
     if let Some(reply) = reply {
         deliver(&client, &wire, active, respond.into_inner(), reply, to_head).await;
     }
