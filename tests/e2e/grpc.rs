@@ -65,7 +65,6 @@ impl Stage {
         let output = client.output().await.unwrap();
         let (told, errors) =
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        println!("{told}");
         assert!(output.status.success(), "{told}\n{errors}\n{}", self.backend.output());
         assert!(told.matches("ok: ").count() > 35, "{told}");
         self.cancelled().await;

@@ -69,7 +69,7 @@ async fn h2load_sees_no_failure() {
     cluster.serve("web", &[&a, &b]).await;
     let url = format!("http://{}/", cluster.traffic());
     let body = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(body.path(), [b'x'; 20_000]).unwrap();
+    std::fs::write(body.path(), vec![b'x'; 20_000]).unwrap();
     let body = body.path().to_str().unwrap();
     for (options, requests) in [
         (&["-c", "1", "-m", "100"][..], 5_000),
