@@ -99,9 +99,11 @@ impl<'a> Upload<'a> {
 
     fn send(&mut self, data: Bytes) {
         let last = self.body.is_ended();
-        self.broken = self.out.send_data(data, last).is_err();
-        if last {
-            self.flow = Flow::Done(Instant::now());
+        if self.out.send_data(data, last).is_err() {
+            self.give_up();
+        } else {
+            // The backend takes it: its time begins anew when it stops.
+            self.flow = if last { Flow::Done(Instant::now()) } else { Flow::Client };
         }
     }
 
@@ -114,11 +116,17 @@ impl<'a> Upload<'a> {
         self.flow = Flow::Done(Instant::now());
     }
 
+    /// Only its response is waited for, which has its time.
+    fn give_up(&mut self) {
+        self.broken = true;
+        self.flow = Flow::Backend(Instant::now());
+    }
+
     /// Ready when the backend allows more, or will never do so.
     fn poll_allowed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self.out.poll_capacity(cx) {
             Poll::Ready(Some(Ok(_))) => {}
-            Poll::Ready(_) => self.broken = true,
+            Poll::Ready(_) => self.give_up(),
             Poll::Pending => {
                 if !matches!(self.flow, Flow::Backend(_)) {
                     self.flow = Flow::Backend(Instant::now());

@@ -7,12 +7,18 @@ use std::sync::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{self, Duration, Instant},
+};
+use weir_proto::ServiceProtocol;
 
 use super::{
-    super::harness::{Backend, Proxy, endpoint, until, within},
+    super::harness::{Backend, Proxy, endpoint, service, until, within},
     client::{GoodClient, request},
-    frames::{END_HEADERS, GOAWAY, HEADERS, REFUSED_STREAM, RST_STREAM, SETTINGS, block, frame},
+    frames::{
+        DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, REFUSED_STREAM, RST_STREAM, SETTINGS, block, frame,
+    },
     server::{Server, http2},
 };
 
@@ -209,6 +215,56 @@ async fn an_answer_that_is_reset_never_looks_complete() {
     client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     let rest = client.rest().await;
     assert!(!rest.ends_with("0\r\n\r\n"), "{rest}");
+}
+
+#[tokio::test]
+async fn an_answer_that_needs_no_more_of_the_request_is_whole() {
+    for (length, answer) in [(None, Some("early")), (Some("5"), Some("early")), (Some("6"), None)] {
+        let backend = saying(move |stream| {
+            let lines = [Some((":status", "413")), length.map(|length| ("content-length", length))];
+            let head = block(&lines.into_iter().flatten().collect::<Vec<_>>());
+            let ends = if answer.is_some() { END_STREAM } else { 0 };
+            let body = frame(DATA, ends, stream, b"early");
+            [frame(HEADERS, END_HEADERS, stream, &head), body, reset(stream, 0)].concat()
+        })
+        .await;
+        let proxy = Proxy::of(vec![http2(&[backend.address])]).await;
+        let mut client = proxy.client().await;
+        client.send("POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 9\r\n\r\nab").await;
+        let head = client.head().await;
+        assert!(head.starts_with("HTTP/1.1 413 "), "{head}");
+        let rest = client.rest().await;
+        let whole = if length.is_some() { "early" } else { "5\r\nearly\r\n0\r\n\r\n" };
+        assert_eq!(rest, whole, "{length:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_backend_has_its_time_anew_with_each_piece_that_it_takes() {
+    const TIMEOUT: Duration = Duration::from_secs(2);
+    const SIZE: usize = 4 << 20;
+    let server = Server::scripted(|mut asked| async move {
+        let start = Instant::now();
+        while let Some(Ok(data)) = asked.incoming.data().await {
+            asked.incoming.flow_control().release_capacity(data.len()).unwrap();
+            if start.elapsed() < TIMEOUT * 3 / 2 {
+                time::sleep(TIMEOUT / 20).await;
+            }
+        }
+        asked.answer("all");
+    })
+    .await;
+    let service = service("web", &[server.address], |service| {
+        service.protocol = ServiceProtocol::Http2;
+        service.timeouts.request = TIMEOUT;
+    });
+    let proxy = Proxy::of(vec![service]).await;
+    let mut client = proxy.client().await;
+    client.send(&format!("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: {SIZE}\r\n\r\n")).await;
+    // An early answer is noticed below.
+    let _ = client.0.write_all(&vec![0; SIZE]).await;
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
 }
 
 #[tokio::test]
