@@ -1,13 +1,15 @@
 //! A connection to a backend that speaks HTTP/1: what was read of it, and how far it got.
 
 use std::{
+    future::poll_fn,
     io,
+    pin::pin,
     rc::Rc,
     task::{Context, Poll, Waker, ready},
 };
 
 use http::Method;
-use tokio::time::Instant;
+use tokio::{task::unconstrained, time::Instant};
 
 use crate::{
     buffer::Buffer,
@@ -74,7 +76,7 @@ impl Connection {
 
     /// Whether the backend has neither closed it nor said anything that nobody asked for. Costs no system call.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.io.poll_read(&mut Context::from_waker(Waker::noop()), &mut [0]).is_pending()
+        is_quiet(&self.io)
     }
 
     pub(super) fn poll_head(
@@ -140,8 +142,43 @@ impl Open {
     }
 }
 
+/// Looks even where the task has used up its turn: then any socket that is asked pretends to have nothing.
+fn is_quiet(io: &Io) -> bool {
+    let read = poll_fn(|cx| io.poll_read(cx, &mut [0]));
+    pin!(unconstrained(read)).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+}
+
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.counters().upstream_closed.add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::AsyncWriteExt,
+        net::{TcpListener, TcpStream},
+        task::coop,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_has_come_is_noticed_at_the_end_of_a_turn_too() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut backend = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        let io = Io::new(Stream::Plain(socket));
+        assert!(is_quiet(&io));
+        backend.write_all(b"unasked").await.unwrap();
+        poll_fn(|cx| io.poll_readable(cx)).await.unwrap();
+        poll_fn(|cx| {
+            while pin!(coop::consume_budget()).poll(cx).is_ready() {}
+            assert!(io.poll_read(cx, &mut [0]).is_pending(), "the turn is used up");
+            assert!(!is_quiet(&io));
+            Poll::Ready(())
+        })
+        .await;
     }
 }
