@@ -97,7 +97,7 @@ async fn exchange(
                 Poll::Ready(Err((reason, progress))) => return Poll::Ready(Err((reason, progress))),
             };
             if !is_interim(head) {
-                return Poll::Ready(verdict(parsed, head, attempt.upgrade));
+                return Poll::Ready(verdict(parsed, head, attempt.upgrade && upload.is_done()));
             }
             before += 1;
             if before > MAX_INTERIM {
@@ -119,6 +119,8 @@ fn is_interim(head: &ResponseHead) -> bool {
     head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS
 }
 
+/// `upgrade` is whether the request asks to go on in another protocol, and has ended: what is left of its body would
+/// follow as it came.
 fn verdict(
     parsed: ParsedResponse,
     head: &ResponseHead,

@@ -69,3 +69,18 @@ async fn h2c_is_not_passed_on() {
     let head = &backend.heads()[0];
     assert!(!head.contains("h2c") && !head.contains("http2-settings"), "{head}");
 }
+
+#[tokio::test]
+async fn nothing_of_a_body_gets_into_the_tunnel() {
+    let backend = Backend::scripted(|mut served| async move {
+        served.head().await;
+        served.send("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n").await;
+        served.rest().await;
+    })
+    .await;
+    let proxy = Proxy::of(vec![web(&[backend.address])]).await;
+    let mut client = proxy.client().await;
+    client.send(&UPGRADE.replace("connection:", "content-length: 5\r\nconnection:")).await;
+    let response = client.ask("ab").await;
+    assert_eq!(response.status(), 502, "the backend did not wait for the end of the request");
+}
