@@ -9,3 +9,4 @@ mod relaying;
 mod tables;
 mod tiers;
 mod upgrades;
+mod uploads;

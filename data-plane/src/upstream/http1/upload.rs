@@ -94,8 +94,12 @@ impl<'a> Upload<'a> {
             }
             match waits {
                 Waits::Not if self.gathered => {
-                    let _ = io.poll_flush(cx);
-                    self.flow = Flow::Done(Instant::now());
+                    // What TLS holds back would never leave.
+                    match io.poll_flush(cx) {
+                        Poll::Ready(Ok(())) => self.flow = Flow::Done(Instant::now()),
+                        Poll::Ready(Err(_)) => self.give_up(),
+                        Poll::Pending => return self.blocked(),
+                    }
                     return Poll::Ready(Ok(()));
                 }
                 Waits::Not => {}
@@ -106,7 +110,7 @@ impl<'a> Upload<'a> {
                 }
                 Waits::ForBackend => return self.blocked(),
                 Waits::ForNothing => {
-                    self.broken = true;
+                    self.give_up();
                     return Poll::Ready(Ok(()));
                 }
             }
@@ -151,7 +155,6 @@ impl<'a> Upload<'a> {
                 if self.written < self.out.len() {
                     return Ok(Waits::Not);
                 }
-                self.forgotten = true;
                 match self.splice(cx, io)? {
                     Some(waits) => return Ok(waits),
                     None => self.gathered = true,
@@ -171,12 +174,13 @@ impl<'a> Upload<'a> {
                 break;
             }
             let n = if self.framing == Framing::Known && bytes.len() >= DIRECT {
-                self.forgotten = true;
                 let waiting = &self.out[self.written..];
                 match io.poll_write_both(cx, waiting, bytes) {
                     Poll::Ready(Ok(n)) if n > 0 => {
                         let ours = n.min(waiting.len());
                         self.written += ours;
+                        self.forgotten |= n > ours;
+                        self.flow = Flow::Client;
                         n - ours
                     }
                     Poll::Ready(_) => return Ok(Waits::ForNothing),
@@ -220,7 +224,7 @@ impl<'a> Upload<'a> {
                         self.out.0.pipes().give(pipe);
                         return Ok(None);
                     }
-                    Poll::Ready(Ok(_)) => {}
+                    Poll::Ready(Ok(_)) => self.forgotten = true,
                     Poll::Ready(Err(reason)) => return Err(reason),
                     Poll::Pending => {
                         self.pipe = Some(pipe);
@@ -229,7 +233,7 @@ impl<'a> Upload<'a> {
                 }
             }
             match io.with_socket(|socket| pipe.poll_drain(cx, socket)) {
-                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Ok(_)) => self.flow = Flow::Client,
                 Poll::Ready(Err(_)) => return Ok(Some(Waits::ForNothing)),
                 Poll::Pending => {
                     self.pipe = Some(pipe);
@@ -251,9 +255,12 @@ impl<'a> Upload<'a> {
     fn poll_write(&mut self, cx: &mut Context<'_>, io: &Io) -> Poll<bool> {
         while self.written < self.out.len() {
             match io.poll_write(cx, &self.out[self.written..]) {
-                Poll::Ready(Ok(n)) if n > 0 => self.written += n,
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    self.written += n;
+                    self.flow = Flow::Client;
+                }
                 Poll::Ready(_) => {
-                    self.broken = true;
+                    self.give_up();
                     return Poll::Ready(false);
                 }
                 Poll::Pending => return self.blocked(),
@@ -268,6 +275,13 @@ impl<'a> Upload<'a> {
         Poll::Ready(true)
     }
 
+    /// Only its response is waited for, which has its time.
+    fn give_up(&mut self) {
+        self.broken = true;
+        self.flow = Flow::Backend(Instant::now());
+    }
+
+    /// Since the backend took something last.
     fn blocked<T>(&mut self) -> Poll<T> {
         if !matches!(self.flow, Flow::Backend(_)) {
             self.flow = Flow::Backend(Instant::now());
