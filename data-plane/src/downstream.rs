@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 pub(crate) use self::close::Ending;
 use self::detect::Known;
 use crate::{
+    access_log::Record,
     buffer::Buffer,
     message::ResponseHead,
     reason::Reason,
@@ -65,9 +66,25 @@ pub(crate) async fn serve(
 }
 
 impl Client {
-    /// Counts what ended before it was a request.
+    /// Counts and logs what ended before it was a request.
     pub(crate) fn refused(&self, reason: Reason, took: tokio::time::Duration) {
-        self.local.counters().unrouted.count(reason, reason.status().as_u16(), took);
+        let status = reason.status().as_u16();
+        self.local.counters().unrouted.count(reason, status, took);
+        let Some(log) = self.local.log() else { return };
+        log.borrow_mut().push(&Record {
+            listener: &self.listener.name(),
+            client: self.peer,
+            request: None,
+            status,
+            reason: reason.code(),
+            service: None,
+            backend: None,
+            attempts: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            took,
+            upstream: None,
+        });
     }
 }
 

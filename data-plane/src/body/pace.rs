@@ -27,13 +27,12 @@ pub(crate) enum Patience {
 
 impl Patience {
     pub(crate) fn with(fields: &Fields) -> Self {
-        if Call::of(fields).is_some() {
-            Self::Endless
-        } else if fields.has(Name::Expect) {
-            Self::Asked
-        } else {
-            Self::Usual
-        }
+        if Call::of(fields).is_some() { Self::Endless } else { Self::without_calls(fields) }
+    }
+
+    /// As `with`, for HTTP/1: there are no calls in it, and its clients cannot excuse their silence by a content type.
+    pub(crate) fn without_calls(fields: &Fields) -> Self {
+        if fields.has(Name::Expect) { Self::Asked } else { Self::Usual }
     }
 }
 

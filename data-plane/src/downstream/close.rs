@@ -13,7 +13,8 @@ use crate::{
 /// How long, and for how many bytes, a client's rest is read so that it can read the answer: a socket that is closed
 /// with bytes unread is reset, and takes the answer along.
 const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 256 * 1024;
+/// Many clients write all of a request before they read, and give up on the answer when they cannot.
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Requests through real sockets: raw clients, two workers, raw backends.
 
+mod attacks;
 mod connections;
 mod failures;
 mod harness;

@@ -92,7 +92,7 @@ async fn request(
     out.clear();
     let (version, to_head) = (head.version, head.method == Method::HEAD);
     input.content = Content::new(&parsed.framing);
-    let body = RequestBody::Http1(Body::new(client, io, input, Patience::with(&head.fields)));
+    let body = RequestBody::Http1(Body::new(client, io, input, Patience::without_calls(&head.fields)));
     let interim = match version {
         Version::HTTP_10 => downstream::Interim::None,
         _ => downstream::Interim::Http1(Interim::new(client, io, out)),

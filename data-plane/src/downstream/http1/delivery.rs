@@ -152,7 +152,7 @@ impl<'d, 'a> Delivery<'d, 'a> {
                     let _ = self.io.poll_flush(cx);
                     return Poll::Ready(Err(reason));
                 }
-                Gathered::All => return self.io.poll_flush(cx).map_err(|_| Reason::ClientGone),
+                Gathered::All => return self.poll_flush(cx, alarm),
                 Gathered::Some => {}
                 Gathered::Blocked => return self.poll_blocked(cx, alarm),
                 Gathered::Waits => {
@@ -274,6 +274,14 @@ impl<'d, 'a> Delivery<'d, 'a> {
         self.out.clear();
         self.written = 0;
         Poll::Ready(Ok(()))
+    }
+
+    /// Under TLS, what was written may still wait on our side.
+    fn poll_flush(&mut self, cx: &mut Context<'_>, alarm: &mut Alarm) -> Poll<Result<(), Reason>> {
+        match self.io.poll_flush(cx) {
+            Poll::Ready(flushed) => Poll::Ready(flushed.map_err(|_| Reason::ClientGone)),
+            Poll::Pending => self.poll_blocked(cx, alarm),
+        }
     }
 
     /// Never ready but with the end of patience.

@@ -20,6 +20,10 @@ use crate::{
     reason::Reason,
 };
 
+/// What some clients end a body with, although it belongs to nothing: RFC 9112 section 2.2. Alone, it is no beginning
+/// of a request that would have to go on in time.
+const LINE_END: &[u8] = b"\r\n";
+
 /// What came.
 #[derive(Debug)]
 pub(super) enum Came {
@@ -61,7 +65,9 @@ fn poll(
                 Known::Not => {}
             }
         }
-        if !*undecided && !unread.is_empty() {
+        if !*undecided && unread == LINE_END {
+            input.buffer.consume(LINE_END.len());
+        } else if !*undecided && !unread.is_empty() {
             match request::parse(unread, most_bytes, most_fields, head) {
                 Ok(Some(parsed)) => {
                     input.buffer.consume(parsed.bytes);
@@ -74,7 +80,7 @@ fn poll(
                 }
             }
             if !input.buffer.has_room() {
-                client.local.buffers().enlarge(&mut input.buffer, most_bytes);
+                client.local.buffers().enlarge(&mut input.buffer, LINE_END.len() + most_bytes);
             }
         }
         match input.poll_read(&client.local, io, cx) {

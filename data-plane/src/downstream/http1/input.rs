@@ -29,7 +29,7 @@ impl Input {
         self.full && (self.buffer.has_room() || self.buffer.may_grow())
     }
 
-    /// Reads once. 0 bytes are the end.
+    /// Reads once. 0 bytes are the end, unless there is no room and none to get.
     pub(super) fn poll_read(
         &mut self,
         local: &Local,
@@ -44,9 +44,54 @@ impl Input {
         let size = room.len();
         let n = std::task::ready!(io.poll_read(cx, room))?;
         self.full = n == size;
-        self.ended |= n == 0;
+        self.ended |= n == 0 && size > 0;
         self.buffer.filled(n);
         local.counters().bytes_received.add(n as u64);
         Poll::Ready(Ok(n))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, sync::Arc};
+
+    use tokio::{
+        io::AsyncWriteExt,
+        net::{TcpListener, TcpStream},
+    };
+    use weir_proto::ProxyId;
+
+    use super::*;
+    use crate::{descriptors::Room, headers::Pseudonym, stream::Stream, worker::Shared};
+
+    #[tokio::test]
+    async fn a_full_buffer_is_not_the_end() {
+        let local = Local::new(Shared {
+            index: 0,
+            table: Arc::default(),
+            counters: Arc::default(),
+            log: None,
+            pseudonym: Pseudonym::of(&ProxyId::try_from("proxy-1").unwrap()),
+            room: Arc::new(Room::within(0)),
+            idle_limit: 1,
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let io = Io::new(Stream::Plain(listener.accept().await.unwrap().0));
+        let mut input = Input::new();
+        // As large as it gets.
+        local.buffers().enlarge(&mut input.buffer, 0);
+        let room = input.buffer.room().len();
+        input.buffer.filled(room);
+        client.write_all(b"more").await.unwrap();
+        poll_fn(|cx| io.poll_readable(cx)).await.unwrap();
+        assert_eq!(poll_fn(|cx| input.poll_read(&local, &io, cx)).await.unwrap(), 0);
+        assert!(!input.ended, "the client has sent more");
+        input.buffer.consume(room);
+        assert_eq!(poll_fn(|cx| input.poll_read(&local, &io, cx)).await.unwrap(), 4);
+        drop(client);
+        input.buffer.consume(4);
+        assert_eq!(poll_fn(|cx| input.poll_read(&local, &io, cx)).await.unwrap(), 0);
+        assert!(input.ended);
     }
 }
