@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice};
 use tokio::{io::Interest, net::TcpStream};
 
 /// A body with less to come is copied: the detour costs two system calls of its own.
@@ -15,6 +15,9 @@ pub(crate) const WORTH: u64 = 32 * 1024;
 
 /// Bytes that a pipe may hold, if the system lets us have as many.
 const PIPE_SIZE: usize = 1024 * 1024;
+
+/// Bytes that a pipe must be able to hold: what one has if nothing is asked for.
+const LEAST_SIZE: usize = 64 * 1024;
 
 /// Pipes that a worker keeps for the next body.
 const KEPT: usize = 16;
@@ -33,8 +36,10 @@ pub(crate) struct Pipes(RefCell<Vec<Pipe>>);
 impl Pipe {
     fn open() -> io::Result<Self> {
         let (exit, entrance) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        // With less it works as well, in more steps.
-        let _ = fcntl_setpipe_size(&entrance, PIPE_SIZE);
+        // With less it works as well, in more steps. A user who has many pipes gets them so small that copying is faster.
+        if fcntl_setpipe_size(&entrance, PIPE_SIZE).is_err() && fcntl_getpipe_size(&entrance)? < LEAST_SIZE {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
         Ok(Self { entrance, exit, held: 0 })
     }
 
@@ -82,7 +87,7 @@ impl Pipe {
 }
 
 impl Pipes {
-    /// None if the process has no descriptors left: then bodies are copied.
+    /// None if there are no descriptors left, or too many pipes: then bodies are copied.
     pub(crate) fn take(&self) -> Option<Pipe> {
         self.0.borrow_mut().pop().or_else(|| Pipe::open().ok())
     }

@@ -34,14 +34,14 @@ impl Stream {
     }
 
     /// Whether a read has something without the socket.
-    fn holds_plaintext(&mut self) -> bool {
-        let Self::Tls(stream) = self else { return false };
+    fn holds_plaintext(&mut self) -> io::Result<bool> {
+        let Self::Tls(stream) = self else { return Ok(false) };
         let state = match &mut **stream {
             TlsStream::Client(stream) => stream.get_mut().1.process_new_packets(),
             TlsStream::Server(stream) => stream.get_mut().1.process_new_packets(),
         };
-        // What is wrong is said by the read.
-        state.map_or(true, |state| state.plaintext_bytes_to_read() > 0)
+        // A read need not say what is wrong: it may wait for the socket instead, and be asked again and again.
+        state.map(|state| state.plaintext_bytes_to_read() > 0).map_err(io::Error::other)
     }
 }
 
@@ -80,7 +80,7 @@ impl Io {
     /// Whether a read may find something. Under TLS this may be said too often.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // What came in one piece with the end of the handshake is not at the socket any more.
-        if self.0.borrow_mut().holds_plaintext() {
+        if self.0.borrow_mut().holds_plaintext()? {
             return Poll::Ready(Ok(()));
         }
         self.0.borrow().socket().poll_read_ready(cx)
