@@ -22,6 +22,16 @@ fn name(text: &str) -> PeerName {
     PeerName::try_from(text).unwrap()
 }
 
+/// A backend, and the settings of a service that takes it, with the folder that their files are in.
+fn trusted() -> (Folder, ServiceTls, Arc<Server>) {
+    let (folder, root) = (Folder::new(), Authority::new("root"));
+    let files = vec![folder.issue("web", &root, &["web.example"])];
+    let server = Server::load(&super::settings(files), ListenerProtocol::Auto).unwrap();
+    let ca = Some(folder.write("ca.pem", &root.certificate()));
+    let settings = ServiceTls { ca, server_name: Some(name("web.example")), ..Default::default() };
+    (folder, settings, server)
+}
+
 /// Whether a service with these settings takes a backend that presents a certificate for `names`.
 fn takes(settings: ServiceTls, names: &[&str]) -> Result<ServerConnection, String> {
     let (folder, root) = (Folder::new(), Authority::new("root"));
@@ -86,14 +96,7 @@ fn a_stranger_is_refused_whatever_it_calls_itself() {
 
 #[test]
 fn http_2_is_asked_for_and_required() {
-    let (folder, root) = (Folder::new(), Authority::new("root"));
-    let settings = ServiceTls {
-        ca: Some(folder.write("ca.pem", &root.certificate())),
-        server_name: Some(name("web.example")),
-        ..Default::default()
-    };
-    let files = vec![folder.issue("web", &root, &["web.example"])];
-    let server = Server::load(&super::settings(files), ListenerProtocol::Auto).unwrap();
+    let (_folder, settings, server) = trusted();
     for (protocol, chosen) in [(ServiceProtocol::Http1, &b"http/1.1"[..]), (ServiceProtocol::Http2, b"h2")] {
         let client = Client::load(&settings, protocol).unwrap();
         let (connection, _) = shake(&client.config(), "web.example", &server).unwrap();
@@ -106,14 +109,7 @@ fn http_2_is_asked_for_and_required() {
 
 #[test]
 fn sessions_are_resumed_with_whatever_version_a_backend_speaks() {
-    let (folder, root) = (Folder::new(), Authority::new("root"));
-    let settings = ServiceTls {
-        ca: Some(folder.write("ca.pem", &root.certificate())),
-        server_name: Some(name("web.example")),
-        ..Default::default()
-    };
-    let files = vec![folder.issue("web", &root, &["web.example"])];
-    let server = Server::load(&super::settings(files), ListenerProtocol::Auto).unwrap();
+    let (_folder, settings, server) = trusted();
     let client = Client::load(&settings, ServiceProtocol::Http1).unwrap();
     for version in [&TLS12, &TLS13] {
         let mut config = (*client.config()).clone();

@@ -73,6 +73,14 @@ impl GoodClient {
         answer(response).await
     }
 
+    /// Whether a body of this size comes back as it was sent.
+    pub(super) async fn gets_back(&mut self, size: usize) -> bool {
+        let text: &'static [u8] =
+            (0..size).map(|n| b'a' + u8::try_from(n % 23).unwrap()).collect::<Vec<_>>().leak();
+        let post = request("POST", "/").header("content-length", size).body(()).unwrap();
+        self.upload(post, &[text], None).await.unwrap().body == text
+    }
+
     /// Another of its requests on the same connection.
     pub(super) fn beside(&self) -> impl Future<Output = Result<Answer, h2::Error>> + use<> {
         let sender = self.sender.clone();

@@ -57,12 +57,7 @@ async fn an_answer_that_is_nothing_but_trailers_passes() {
 #[tokio::test]
 async fn messages_go_both_ways_as_they_come() {
     let server = Server::scripted(|mut asked| async move {
-        let mut out = asked.respond.send_response(Response::new(()), false).unwrap();
-        while let Some(data) = asked.incoming.data().await {
-            let data = data.unwrap();
-            asked.incoming.flow_control().release_capacity(data.len()).unwrap();
-            out.send_data(data, false).unwrap();
-        }
+        let mut out = asked.echo().await;
         out.send_trailers(trailers("0")).unwrap();
     })
     .await;

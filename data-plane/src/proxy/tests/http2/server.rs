@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use h2::{RecvStream, server::SendResponse};
+use h2::{RecvStream, SendStream, server::SendResponse};
 use http::{HeaderMap, Request, Response, request::Parts};
 use tokio::net::TcpListener;
 use weir_proto::ServiceProtocol;
@@ -41,6 +41,17 @@ impl Asked {
             body.extend_from_slice(&data);
         }
         Ok((body.freeze(), self.incoming.trailers().await?))
+    }
+
+    /// Sends each piece of the body back as it comes. What is left to say is for the caller.
+    pub(super) async fn echo(&mut self) -> SendStream<Bytes> {
+        let mut out = self.respond.send_response(Response::new(()), false).unwrap();
+        while let Some(data) = self.incoming.data().await {
+            let data = data.unwrap();
+            self.incoming.flow_control().release_capacity(data.len()).unwrap();
+            out.send_data(data, false).unwrap();
+        }
+        out
     }
 
     /// Answers with a body.
