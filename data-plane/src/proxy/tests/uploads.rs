@@ -44,7 +44,7 @@ async fn a_backend_that_takes_a_body_slowly_has_its_time_anew_with_each_piece() 
 }
 
 #[tokio::test]
-async fn what_tls_holds_back_at_the_end_of_a_body_arrives() {
+async fn a_large_body_arrives_whole_by_tls() {
     const SIZE: usize = 8 << 20;
     let (folder, root) = (Folder::new(), Authority::new("root"));
     let settings = ListenerTls {
@@ -63,7 +63,7 @@ async fn what_tls_holds_back_at_the_end_of_a_body_arrives() {
         while !head.ends_with(b"\r\n\r\n") {
             head.push(stream.read_u8().await.unwrap());
         }
-        // So slowly that the proxy's last piece does not fit into the socket.
+        // So slowly that the proxy has to wait.
         let mut piece = vec![0; 256 << 10];
         for _ in 0..SIZE / piece.len() {
             stream.read_exact(&mut piece).await.unwrap();

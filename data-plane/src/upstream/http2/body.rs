@@ -21,8 +21,6 @@ pub(crate) struct Body {
     /// None where there is no body: what comes nevertheless is refused.
     incoming: Option<RecvStream>,
     length: Length,
-    /// Bytes that came.
-    came: u64,
     /// What came and was not consumed.
     current: Bytes,
     trailers: Option<Fields>,
@@ -45,7 +43,7 @@ impl Body {
         };
         let ended = length == Length::Empty;
         let incoming = (!ended).then_some(incoming);
-        Ok(Self { incoming, length, came: 0, current: Bytes::new(), trailers: None, ended, _place: place })
+        Ok(Self { incoming, length, current: Bytes::new(), trailers: None, ended, _place: place })
     }
 
     pub(crate) fn length(&self) -> Length {
@@ -79,11 +77,7 @@ impl Body {
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(Ok(())) };
         while self.current.is_empty() && !self.ended {
             match ready!(incoming.poll_data(cx)) {
-                Some(Ok(data)) => {
-                    self.came += data.len() as u64;
-                    self.current = data;
-                }
-                Some(Err(e)) if is_enough(&e) && is_whole(self.length, self.came) => self.ended = true,
+                Some(Ok(data)) => self.current = data,
                 Some(Err(_)) => return Poll::Ready(Err(Reason::BodyTruncated)),
                 None => {
                     let trailers = ready!(incoming.poll_trailers(cx)).map_err(|_| Reason::BodyTruncated)?;
@@ -94,16 +88,6 @@ impl Body {
         }
         Poll::Ready(Ok(()))
     }
-}
-
-/// Whether the backend has answered in full, and wants no more of the request: RFC 9113 section 8.1.
-fn is_enough(error: &h2::Error) -> bool {
-    error.is_remote() && error.is_reset() && error.reason() == Some(h2::Reason::NO_ERROR)
-}
-
-/// Whether as much has come as was announced, if anything was.
-fn is_whole(length: Length, came: u64) -> bool {
-    !matches!(length, Length::Sized(n) if n != came)
 }
 
 fn checked(map: &http::HeaderMap) -> Result<Fields, Reason> {
