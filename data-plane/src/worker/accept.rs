@@ -235,10 +235,9 @@ mod tests {
         io::{AsyncReadExt, AsyncWriteExt},
         task::LocalSet,
     };
-    use weir_proto::ProxyId;
 
-    use super::{super::Shared, *};
-    use crate::{descriptors::Room, headers::Pseudonym, listener};
+    use super::*;
+    use crate::listener;
 
     /// The first bytes of the answer, if there is one in time.
     async fn asked(client: &mut TcpStream, patience: Duration) -> Option<[u8; 8]> {
@@ -251,15 +250,7 @@ mod tests {
     #[tokio::test]
     async fn who_finds_no_room_waits_for_it() {
         let test = async {
-            let local = Rc::new(Local::new(Shared {
-                index: 0,
-                table: Arc::default(),
-                counters: Arc::default(),
-                log: None,
-                pseudonym: Pseudonym::of(&ProxyId::try_from("proxy-1").unwrap()),
-                room: Arc::new(Room::within(0)),
-                idle_limit: 1,
-            }));
+            let local = Rc::new(Local::alone());
             let socket = listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1).unwrap().remove(0);
             let address = socket.local_addr().unwrap();
             let listener = Listener::new(address, Terms::plain("test", Limits::default()), Arc::default());

@@ -91,6 +91,20 @@ impl Local {
         }
     }
 
+    /// One that serves by no table, and has room for one client at a time.
+    #[cfg(test)]
+    pub(crate) fn alone() -> Self {
+        Self::new(Shared {
+            index: 0,
+            table: Arc::default(),
+            counters: Arc::default(),
+            log: None,
+            pseudonym: Pseudonym::of(&weir_proto::ProxyId::try_from("proxy-1").expect("an id")),
+            room: Arc::new(Room::within(0)),
+            idle_limit: 1,
+        })
+    }
+
     /// The worker's number.
     pub(crate) fn index(&self) -> usize {
         self.index

@@ -53,28 +53,19 @@ impl Input {
 
 #[cfg(test)]
 mod tests {
-    use std::{future::poll_fn, sync::Arc};
+    use std::future::poll_fn;
 
     use tokio::{
         io::AsyncWriteExt,
         net::{TcpListener, TcpStream},
     };
-    use weir_proto::ProxyId;
 
     use super::*;
-    use crate::{descriptors::Room, headers::Pseudonym, stream::Stream, worker::Shared};
+    use crate::stream::Stream;
 
     #[tokio::test]
     async fn a_full_buffer_is_not_the_end() {
-        let local = Local::new(Shared {
-            index: 0,
-            table: Arc::default(),
-            counters: Arc::default(),
-            log: None,
-            pseudonym: Pseudonym::of(&ProxyId::try_from("proxy-1").unwrap()),
-            room: Arc::new(Room::within(0)),
-            idle_limit: 1,
-        });
+        let local = Local::alone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let io = Io::new(Stream::Plain(listener.accept().await.unwrap().0));

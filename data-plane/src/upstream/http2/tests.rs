@@ -1,39 +1,24 @@
 //! Connections and the places on them, with backends that are sockets and no more, and a stopped clock.
 
-use std::{net::Ipv4Addr, rc::Rc, sync::Arc};
+use std::{net::Ipv4Addr, rc::Rc};
 
 use tokio::{
     net::{TcpListener, TcpStream},
     task::LocalSet,
     time::{self, Duration, Instant},
 };
-use weir_proto::ProxyId;
 
 use super::{
     connection::{Connection, PONG_TIMEOUT, SILENCE},
     pool::{Connecting, Pool, Slot},
 };
-use crate::{
-    descriptors::Room,
-    endpoint::tests::endpoint,
-    headers::Pseudonym,
-    stream::Stream,
-    worker::{Local, Shared},
-};
+use crate::{endpoint::tests::endpoint, stream::Stream, worker::Local};
 
 /// How long connections are kept without a request.
 const IDLE: Duration = Duration::from_mins(1);
 
 fn local() -> Rc<Local> {
-    Rc::new(Local::new(Shared {
-        index: 0,
-        table: Arc::default(),
-        counters: Arc::default(),
-        log: None,
-        pseudonym: Pseudonym::of(&ProxyId::try_from("proxy-1").unwrap()),
-        room: Arc::new(Room::within(0)),
-        idle_limit: 1,
-    }))
+    Rc::new(Local::alone())
 }
 
 /// A connection, and the backend's end of it, which says nothing.
