@@ -5,7 +5,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-use std::{panic::AssertUnwindSafe, rc::Rc, sync::Arc};
+use std::{panic::AssertUnwindSafe, pin::pin, rc::Rc, sync::Arc};
 
 use futures_util::FutureExt;
 use http::StatusCode;
@@ -42,8 +42,12 @@ pub(crate) async fn serve<'a>(
     let mut exchange = Exchange::begin(client, logged);
     let call = Call::of(&head.fields);
     let mut rest = Some(body);
-    let relayed = relay(client, &mut exchange, head, &mut rest, &mut interim, alarm, call);
-    match AssertUnwindSafe(relayed).catch_unwind().await {
+    let outcome = {
+        // In its place from the start: it is large, and moving it would show.
+        let relayed = pin!(relay(client, &mut exchange, head, &mut rest, &mut interim, alarm, call));
+        AssertUnwindSafe(relayed).catch_unwind().await
+    };
+    match outcome {
         Ok(Ok(outcome)) => respond(client, exchange, outcome, call),
         Ok(Err(reason)) => answer::reply(reason, exchange, call, !is_read(rest)),
         Err(_) => {

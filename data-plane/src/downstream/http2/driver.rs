@@ -141,13 +141,11 @@ impl<'a> Driver<'a> {
                 Some(Ok((request, respond))) => {
                     self.requests += 1;
                     let active = self.streams.begin();
-                    task::spawn_local(stream::serve(
-                        Rc::clone(self.client),
-                        Rc::clone(self.wire),
-                        active,
-                        request,
-                        respond,
-                    ));
+                    let (client, wire) = (Rc::clone(self.client), Rc::clone(self.wire));
+                    // Boxed in its own task: the future is large, and spawning moves what it is given.
+                    task::spawn_local(async move {
+                        Box::pin(stream::serve(client, wire, active, request, respond)).await;
+                    });
                 }
                 Some(Err(e)) => {
                     tracing::debug!("{}: {e}", self.client.peer);
