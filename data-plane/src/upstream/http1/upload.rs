@@ -68,7 +68,7 @@ impl<'a> Upload<'a> {
             _ => Framing::Known,
         };
         out.extend_from_slice(b"\r\n");
-        let gathered = body.length() == Length::Empty;
+        let gathered = matches!(body.length(), Length::Empty | Length::Sized(0));
         Self {
             body,
             out,
@@ -196,11 +196,15 @@ impl<'a> Upload<'a> {
                 n
             };
             self.body.consume(n);
-            if self.framing == Framing::Known && self.body.is_ended() {
-                self.gathered = true;
-            }
+            self.gathered = self.framing == Framing::Known && self.has_come();
         }
         Ok(Waits::Not)
+    }
+
+    /// Whether nothing more will come. A client of HTTP/2 may say so later, in a frame of its own.
+    fn has_come(&self) -> bool {
+        let declared = matches!(self.body.length(), Length::Sized(n) if self.body.bytes() >= n);
+        declared || self.body.is_ended()
     }
 
     /// Takes a pipe if the body is worth it.

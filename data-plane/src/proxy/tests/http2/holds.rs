@@ -134,4 +134,5 @@ async fn a_client_has_time_to_say_that_its_body_has_ended() {
             assert_eq!(client.next().await.map(|frame| frame.kind), Some(expected), "{length} {says}");
         }
     }
+    assert!(backend.connections() <= 2, "one for each worker: the request was whole for the backend");
 }
