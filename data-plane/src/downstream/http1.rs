@@ -1,7 +1,7 @@
 //! HTTP/1 with a client: one request after the other on one connection.
 //!
 //! A connection that is used has buffers and timers, in the boxed part of its task (`busy`). One that waits for its
-//! next request has given them back, and is a socket with a few hundred bytes around it.
+//! next request has given them back, and is a socket with a task of less than a kilobyte around it.
 
 mod body;
 mod busy;
