@@ -82,6 +82,20 @@ impl Admin for Api {
         let revision = self.registry.accept_epoch(Epoch(request.get_ref().epoch)).await.map_err(status)?;
         Ok(Response::new(v1::AcceptEpochResponse { revision: revision.0 }))
     }
+
+    async fn explain(
+        &self,
+        _: Request<v1::ExplainRequest>,
+    ) -> Result<Response<v1::ExplainResponse>, Status> {
+        Err(Status::unimplemented("this control plane cannot ask proxies yet"))
+    }
+
+    async fn list_conditions(
+        &self,
+        _: Request<v1::ListConditionsRequest>,
+    ) -> Result<Response<v1::ListConditionsResponse>, Status> {
+        Err(Status::unimplemented("this control plane cannot ask proxies yet"))
+    }
 }
 
 fn operator_state(request: &v1::SetOperatorStateRequest) -> Result<(BackendKey, OperatorState), Invalid> {

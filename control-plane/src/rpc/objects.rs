@@ -53,6 +53,7 @@ impl Api {
             resource: Some(entry.object.resource()),
             meta: Some(entry.meta.clone()),
             lease_remaining: remaining.map(duration_to_wire),
+            ..Default::default()
         }
     }
 }

@@ -183,7 +183,7 @@ impl Session {
                 self.unanswered = self.unanswered.min(self.pings - pong.sequence);
             }
             // A newer proxy may say more than this version knows.
-            Some(Message::Pong(_)) | None => {}
+            Some(Message::Pong(_) | Message::Answer(_)) | None => {}
         }
         Ok(())
     }
