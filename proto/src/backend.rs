@@ -3,9 +3,7 @@
 use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
 use crate::{
-    BackendId, Invalid, ObjectKey, ObjectKind, ServiceName,
-    duration::{from_wire, number},
-    v1,
+    BackendId, Invalid, ObjectKey, ObjectKind, ServiceName, bounds::number, duration::from_wire, v1,
 };
 
 /// One address of a service, with the two of its four states that the whole fleet shares.
@@ -25,6 +23,8 @@ pub struct Backend {
     pub operator_state: OperatorState,
     /// Whether its promise to live holds.
     pub lease_state: LeaseState,
+    /// The lowest number gets the traffic first: 0 to 15.
+    pub priority: u32,
 }
 
 impl Backend {
@@ -33,6 +33,12 @@ impl Backend {
     #[must_use]
     pub fn is_routable(&self) -> bool {
         self.operator_state == OperatorState::Enabled && self.lease_state != LeaseState::Expired
+    }
+
+    /// The level of the contract that an object with this backend needs: `Object.level` in `object.proto`.
+    #[must_use]
+    pub fn level(&self) -> u32 {
+        if self.priority == 0 { 1 } else { 3 }
     }
 }
 
@@ -140,6 +146,7 @@ impl TryFrom<v1::Backend> for Backend {
             operator_state: OperatorState::try_from(wire.operator_state)
                 .map_err(|e| e.within("operator_state"))?,
             lease_state: LeaseState::try_from(wire.lease_state).map_err(|e| e.within("lease_state"))?,
+            priority: number("priority", wire.priority, 0, 0, 15)?,
         })
     }
 }
@@ -178,6 +185,8 @@ impl From<&Backend> for v1::Backend {
             metadata: backend.metadata.clone(),
             operator_state: v1::OperatorState::from(backend.operator_state) as i32,
             lease_state: v1::LeaseState::from(backend.lease_state) as i32,
+            // As it is stored and hashed: the default says nothing.
+            priority: (backend.priority > 0).then_some(backend.priority),
         }
     }
 }
@@ -284,8 +293,17 @@ mod tests {
             "address: the port must be 1 to 65535, is 0"
         );
         assert_eq!(refused(|b| b.weight = Some(0)), "weight: must be 1 to 256, is 0");
+        assert_eq!(refused(|b| b.priority = Some(16)), "priority: must be 0 to 15, is 16");
         assert_eq!(refused(|b| b.service.clear()), "service: must not be empty");
         assert_eq!(refused(|b| b.lease_state = 9), "lease_state: must be STATIC, LIVE or EXPIRED, not 9");
+    }
+
+    #[test]
+    fn an_older_proxy_must_not_take_a_backup_for_one_of_many() {
+        let of = |priority| Backend::try_from(v1::Backend { priority, ..backend() }).expect("valid");
+        assert_eq!((of(None).level(), of(Some(0)).level(), of(Some(1)).level()), (1, 1, 3));
+        assert_eq!(v1::Backend::from(&of(Some(0))), v1::Backend::from(&of(None)));
+        assert_eq!(v1::Backend::from(&of(Some(15))).priority, Some(15));
     }
 
     #[test]

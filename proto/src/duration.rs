@@ -38,21 +38,6 @@ pub fn from_wire(
     Ok(duration)
 }
 
-/// The number in `field`; an absent one has the default.
-pub(crate) fn number(
-    field: &str,
-    wire: Option<u32>,
-    default: u32,
-    least: u32,
-    most: u32,
-) -> Result<u32, Invalid> {
-    match wire {
-        None => Ok(default),
-        Some(n) if (least..=most).contains(&n) => Ok(n),
-        Some(n) => Err(Invalid::new(field, format_args!("must be {least} to {most}, is {n}"))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

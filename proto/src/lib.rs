@@ -4,8 +4,10 @@
 //! by it. So the control plane and the proxies refuse the same things in the same words, as [`Invalid`].
 
 mod backend;
+mod bounds;
 mod digest;
 mod duration;
+mod field;
 mod id;
 mod invalid;
 mod listener;
@@ -24,13 +26,25 @@ pub use listener::{Limits, Listener, ListenerProtocol};
 pub use name::{BackendId, ListenerName, ProxyId, RouteName, ServiceName};
 pub use object::{LEVEL, ObjectKey, ObjectKind};
 pub use route::{HostMatch, Route, WeightedService};
-pub use service::{LbPolicy, RetryOn, RetryPolicy, Service, ServiceProtocol, Timeouts};
+pub use service::{
+    AdaptiveConcurrency, CircuitBreakers, FaultInjection, HashKey, HealthCheck, HedgePolicy, HttpProbe,
+    LbPolicy, LeastRequest, Maglev, Mirror, OutlierDetection, PeakEwma, Probe, RateLimit, RateLimitKey,
+    ReportedLoad, RetryOn, RetryPolicy, RingHash, Service, ServiceProtocol, SessionAffinity, SlowStart,
+    Timeouts, ZoneAware,
+};
 pub use tls::{
     CertificateFiles, ClientCertificate, ClientCertificateMode, ListenerTls, PeerName, ServiceTls, TlsVersion,
 };
 
 /// The generated messages, clients and servers. `weir/v1/*.proto` is the specification.
-#[allow(missing_docs, unreachable_pub, clippy::pedantic, clippy::unwrap_used, reason = "generated")]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    reason = "generated"
+)]
 pub mod v1 {
     tonic::include_proto!("weir.v1");
 

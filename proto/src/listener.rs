@@ -4,7 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use crate::{
     Invalid, ListenerName, ListenerTls,
-    duration::{from_wire, number, to_wire},
+    bounds::number,
+    duration::{from_wire, to_wire},
     v1,
 };
 

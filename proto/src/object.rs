@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use crate::{Invalid, v1};
 
 /// The level of the contract that this crate knows: `Object.level` in `object.proto`.
-pub const LEVEL: u32 = 2;
+pub const LEVEL: u32 = 3;
 
 /// What an object is. The numbers are those of `v1::ObjectKind`, and part of the digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

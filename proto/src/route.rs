@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, fmt, sync::Arc};
 
-use crate::{Invalid, RouteName, ServiceName, duration::number, name, v1};
+use crate::{Invalid, RateLimit, RouteName, ServiceName, bounds::number, name, service::rate_limits, v1};
 
 /// Which requests go to which services.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Route {
     pub path_prefix: Arc<str>,
     /// Where to: never empty, no service twice, not all weights 0.
     pub services: Vec<WeightedService>,
+    /// A request must be within all of them.
+    pub rate_limits: Vec<RateLimit>,
 }
 
 /// Which hosts a route takes; in lower case, without a port.
@@ -35,6 +37,14 @@ pub struct WeightedService {
     pub name: ServiceName,
     /// 0 to 1,000,000.
     pub weight: u32,
+}
+
+impl Route {
+    /// The level of the contract that an object with this route needs: `Object.level` in `object.proto`.
+    #[must_use]
+    pub fn level(&self) -> u32 {
+        if self.rate_limits.is_empty() { 1 } else { 3 }
+    }
 }
 
 impl fmt::Display for HostMatch {
@@ -65,6 +75,7 @@ impl TryFrom<v1::Route> for Route {
             host,
             path_prefix,
             services: services(wire.services)?,
+            rate_limits: rate_limits(wire.rate_limits)?,
         })
     }
 }
@@ -148,6 +159,7 @@ mod tests {
                 path: (!prefix.is_empty()).then(|| v1::route_match::Path::PathPrefix(prefix.into())),
             }),
             services: vec![v1::WeightedService { name: "web".into(), weight: None }],
+            rate_limits: Vec::new(),
         })
     }
 
@@ -157,6 +169,19 @@ mod tests {
         assert_eq!(name("Shop.Example", "/cart/"), Ok("shop.example/cart".to_owned()));
         assert_eq!(name("*.shop.example", ""), Ok("*.shop.example/".to_owned()));
         assert_eq!(name("", "/"), Ok("*/".to_owned()));
+    }
+
+    #[test]
+    fn an_older_proxy_must_not_let_pass_what_is_limited() {
+        let limited = |requests| {
+            Route::try_from(v1::Route {
+                services: weighted(&[("web", 1)]),
+                rate_limits: vec![v1::RateLimit { requests, ..Default::default() }],
+                ..Default::default()
+            })
+        };
+        assert_eq!((route("", "").map(|r| r.level()), limited(1).map(|r| r.level())), (Ok(1), Ok(3)));
+        assert_eq!(limited(0).map_err(|e| e.field).err().as_deref(), Some("rate_limits[0].requests"));
     }
 
     #[test]

@@ -1,12 +1,35 @@
 //! A service and its policy: see `config.proto`.
 
+mod care;
+mod hash_key;
+mod health_check;
+mod lb_policy;
+mod level;
+mod limits;
+mod outlier_detection;
+mod retry;
+mod timeouts;
+
 use std::time::Duration;
 
+pub(crate) use self::limits::rate_limits;
+pub use self::{
+    care::{FaultInjection, HedgePolicy, Mirror, SessionAffinity, SlowStart, ZoneAware},
+    hash_key::HashKey,
+    health_check::{HealthCheck, HttpProbe, Probe},
+    lb_policy::{LbPolicy, LeastRequest, Maglev, PeakEwma, ReportedLoad, RingHash},
+    limits::{AdaptiveConcurrency, CircuitBreakers, RateLimit, RateLimitKey},
+    outlier_detection::OutlierDetection,
+    retry::{RetryOn, RetryPolicy},
+    timeouts::Timeouts,
+};
 use crate::{
     Invalid, ServiceName, ServiceTls,
-    duration::{from_wire, number},
+    bounds::{bounded, nested},
     v1,
 };
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// A named set of backends, and how to treat them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +46,32 @@ pub struct Service {
     pub protocol: ServiceProtocol,
     /// How TLS is spoken to them; in the clear without it.
     pub tls: Option<ServiceTls>,
+    /// How they are probed; not at all without it.
+    pub health_check: Option<HealthCheck>,
+    /// When they are ejected.
+    pub outlier_detection: OutlierDetection,
+    /// How much may be under way.
+    pub circuit_breakers: CircuitBreakers,
+    /// How much may be under way is found by latency too.
+    pub adaptive_concurrency: Option<AdaptiveConcurrency>,
+    /// A request must be within all of them.
+    pub rate_limits: Vec<RateLimit>,
+    /// A second attempt while the first has not answered.
+    pub hedge_policy: Option<HedgePolicy>,
+    /// Trouble on purpose.
+    pub fault_injection: Option<FaultInjection>,
+    /// A copy to another service.
+    pub mirror: Option<Mirror>,
+    /// Whether clients stay with their backend.
+    pub session_affinity: Option<SessionAffinity>,
+    /// Less than its share for a backend that is new or back.
+    pub slow_start: Option<SlowStart>,
+    /// Whether the proxy's own zone comes first.
+    pub zone_aware: Option<ZoneAware>,
+    /// Percent of usable backends below which all are used.
+    pub healthy_panic_threshold: u32,
+    /// Percent; see `config.proto`.
+    pub overprovisioning_factor: u32,
 }
 
 impl Service {
@@ -36,13 +85,20 @@ impl Service {
             retry_policy: RetryPolicy::default(),
             protocol: ServiceProtocol::default(),
             tls: None,
+            health_check: None,
+            outlier_detection: OutlierDetection::default(),
+            circuit_breakers: CircuitBreakers::default(),
+            adaptive_concurrency: None,
+            rate_limits: Vec::new(),
+            hedge_policy: None,
+            fault_injection: None,
+            mirror: None,
+            session_affinity: None,
+            slow_start: None,
+            zone_aware: None,
+            healthy_panic_threshold: 50,
+            overprovisioning_factor: 140,
         }
-    }
-
-    /// The level of the contract that an object with this service needs: `Object.level` in `object.proto`.
-    #[must_use]
-    pub fn level(&self) -> u32 {
-        if self.tls.is_some() || self.protocol == ServiceProtocol::Http2 { 2 } else { 1 }
     }
 }
 
@@ -56,81 +112,38 @@ pub enum ServiceProtocol {
     Http2,
 }
 
-/// How to choose among backends.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum LbPolicy {
-    /// Each in its turn, by weight.
-    #[default]
-    RoundRobin,
-}
-
-/// How long to wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// For a connection.
-    pub connect: Duration,
-    /// For the response's head, over all tries.
-    pub request: Duration,
-    /// For the next piece of the response's body.
-    pub body_idle: Duration,
-    /// Before an unused connection is closed.
-    pub connection_idle: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(3),
-            request: Duration::from_secs(15),
-            body_idle: Duration::from_mins(5),
-            connection_idle: Duration::from_mins(1),
-        }
-    }
-}
-
-/// When to try another backend.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RetryPolicy {
-    /// Attempts after the first.
-    pub num_retries: u32,
-    /// What is worth one; never empty.
-    pub retry_on: Vec<RetryOn>,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self { num_retries: 1, retry_on: RetryOn::DEFAULT.to_vec() }
-    }
-}
-
-/// A reason to try another backend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RetryOn {
-    /// No connection.
-    ConnectFailure,
-    /// The backend said that it did not look at the request.
-    RefusedStream,
-    /// The connection ended before the response began.
-    ResetBeforeResponse,
-}
-
-impl RetryOn {
-    const DEFAULT: [Self; 3] = [Self::ConnectFailure, Self::RefusedStream, Self::ResetBeforeResponse];
-}
-
 impl TryFrom<v1::Service> for Service {
     type Error = Invalid;
 
     fn try_from(wire: v1::Service) -> Result<Self, Invalid> {
+        let d = Self::with_defaults(ServiceName::try_from(wire.name.as_str()).map_err(|e| e.within("name"))?);
+        let mirror: Option<Mirror> = nested!(wire.mirror)?;
+        if mirror.as_ref().is_some_and(|mirror| mirror.service == d.name) {
+            return Err(Invalid::new(
+                "mirror.service",
+                "must be another service than the one that is mirrored",
+            ));
+        }
         Ok(Self {
-            name: ServiceName::try_from(wire.name.as_str()).map_err(|e| e.within("name"))?,
-            lb_policy: wire.lb_policy.map_or(Ok(LbPolicy::default()), LbPolicy::try_from)?,
-            timeouts: Timeouts::try_from(wire.timeouts.unwrap_or_default())
-                .map_err(|e| e.within("timeouts"))?,
-            retry_policy: RetryPolicy::try_from(wire.retry_policy.unwrap_or_default())
-                .map_err(|e| e.within("retry_policy"))?,
+            lb_policy: nested!(wire.lb_policy)?.unwrap_or_default(),
+            timeouts: nested!(wire.timeouts)?.unwrap_or_default(),
+            retry_policy: nested!(wire.retry_policy)?.unwrap_or_default(),
             protocol: ServiceProtocol::try_from(wire.protocol).map_err(|e| e.within("protocol"))?,
-            tls: wire.tls.map(ServiceTls::try_from).transpose().map_err(|e| e.within("tls"))?,
+            tls: nested!(wire.tls)?,
+            health_check: nested!(wire.health_check)?,
+            outlier_detection: nested!(wire.outlier_detection)?.unwrap_or_default(),
+            circuit_breakers: nested!(wire.circuit_breakers)?.unwrap_or_default(),
+            adaptive_concurrency: nested!(wire.adaptive_concurrency)?,
+            rate_limits: rate_limits(wire.rate_limits)?,
+            hedge_policy: nested!(wire.hedge_policy)?,
+            fault_injection: nested!(wire.fault_injection)?,
+            mirror,
+            session_affinity: nested!(wire.session_affinity)?,
+            slow_start: nested!(wire.slow_start)?,
+            zone_aware: nested!(wire.zone_aware)?,
+            healthy_panic_threshold: bounded!(wire.healthy_panic_threshold, d, 0..=100)?,
+            overprovisioning_factor: bounded!(wire.overprovisioning_factor, d, 100..=1000)?,
+            name: d.name,
         })
     }
 }
@@ -144,71 +157,6 @@ impl TryFrom<i32> for ServiceProtocol {
             Ok(v1::ServiceProtocol::Http1) => Ok(Self::Http1),
             Ok(v1::ServiceProtocol::Http2) => Ok(Self::Http2),
             Err(_) => Err(Invalid::new("", format_args!("must be HTTP1 or HTTP2, not {wire}"))),
-        }
-    }
-}
-
-impl TryFrom<v1::LbPolicy> for LbPolicy {
-    type Error = Invalid;
-
-    fn try_from(wire: v1::LbPolicy) -> Result<Self, Invalid> {
-        match wire.policy {
-            Some(v1::lb_policy::Policy::RoundRobin(v1::RoundRobin {})) => Ok(Self::RoundRobin),
-            None => {
-                Err(Invalid::new("lb_policy", "names no policy that this version knows; known: round_robin"))
-            }
-        }
-    }
-}
-
-impl TryFrom<v1::Timeouts> for Timeouts {
-    type Error = Invalid;
-
-    fn try_from(wire: v1::Timeouts) -> Result<Self, Invalid> {
-        let d = Self::default();
-        let bounded = |field, wire, default| {
-            from_wire(field, wire, default, Duration::from_millis(1), Duration::from_hours(24))
-        };
-        Ok(Self {
-            connect: bounded("connect", wire.connect, d.connect)?,
-            request: bounded("request", wire.request, d.request)?,
-            body_idle: bounded("body_idle", wire.body_idle, d.body_idle)?,
-            connection_idle: bounded("connection_idle", wire.connection_idle, d.connection_idle)?,
-        })
-    }
-}
-
-impl TryFrom<v1::RetryPolicy> for RetryPolicy {
-    type Error = Invalid;
-
-    fn try_from(wire: v1::RetryPolicy) -> Result<Self, Invalid> {
-        let num_retries = number("num_retries", wire.num_retries, 1, 0, 10)?;
-        let mut retry_on = Vec::new();
-        for (i, wire) in wire.retry_on.iter().enumerate() {
-            let on = RetryOn::try_from(*wire).map_err(|e| e.within(&format!("retry_on[{i}]")))?;
-            if !retry_on.contains(&on) {
-                retry_on.push(on);
-            }
-        }
-        if retry_on.is_empty() {
-            retry_on.extend(RetryOn::DEFAULT);
-        }
-        Ok(Self { num_retries, retry_on })
-    }
-}
-
-impl TryFrom<i32> for RetryOn {
-    type Error = Invalid;
-
-    fn try_from(wire: i32) -> Result<Self, Invalid> {
-        match v1::RetryOn::try_from(wire) {
-            Ok(v1::RetryOn::ConnectFailure) => Ok(Self::ConnectFailure),
-            Ok(v1::RetryOn::RefusedStream) => Ok(Self::RefusedStream),
-            Ok(v1::RetryOn::ResetBeforeResponse) => Ok(Self::ResetBeforeResponse),
-            Ok(v1::RetryOn::Unspecified) | Err(_) => {
-                let known = "CONNECT_FAILURE, REFUSED_STREAM or RESET_BEFORE_RESPONSE";
-                Err(Invalid::new("", format_args!("must be {known}, not {wire}")))
-            }
         }
     }
 }
@@ -230,18 +178,17 @@ mod tests {
     }
 
     #[test]
-    fn an_older_proxy_must_not_speak_in_the_clear_to_who_speaks_tls() {
-        let level = |change: fn(&mut v1::Service)| parse(change).unwrap().level();
-        assert_eq!(level(|_| ()), 1);
-        assert_eq!(level(|wire| wire.protocol = v1::ServiceProtocol::Http1 as i32), 1);
-        assert_eq!(level(|wire| wire.protocol = v1::ServiceProtocol::Http2 as i32), 2);
-        assert_eq!(level(|wire| wire.tls = Some(v1::ServiceTls::default())), 2);
-    }
-
-    #[test]
     fn what_is_wrong_is_named() {
         let reason = |change: fn(&mut v1::Service)| parse(change).unwrap_err().to_string();
         assert_eq!(reason(|wire| wire.protocol = 9), "protocol: must be HTTP1 or HTTP2, not 9");
+        assert_eq!(
+            reason(|wire| wire.overprovisioning_factor = Some(99)),
+            "overprovisioning_factor: must be 100 to 1000, is 99"
+        );
+        assert_eq!(
+            reason(|wire| wire.healthy_panic_threshold = Some(101)),
+            "healthy_panic_threshold: must be 0 to 100, is 101"
+        );
         let ca_file = || "clients.pem".to_owned();
         let relative = move |wire: &mut v1::Service| {
             wire.tls = Some(v1::ServiceTls { ca_file: ca_file(), ..Default::default() });
@@ -249,5 +196,37 @@ mod tests {
         assert!(
             parse(relative).unwrap_err().to_string().starts_with("tls.ca_file: must be an absolute path")
         );
+    }
+
+    #[test]
+    fn a_path_leads_to_what_is_wrong_however_deep() {
+        let policy = v1::lb_policy::Policy::RingHash(v1::RingHash {
+            hash_keys: vec![
+                v1::HashKey { key: Some(v1::hash_key::Key::Path(true)) },
+                v1::HashKey { key: Some(v1::hash_key::Key::Header("a b".into())) },
+            ],
+            ..Default::default()
+        });
+        let refusal = parse(|wire| wire.lb_policy = Some(v1::LbPolicy { policy: Some(policy) })).unwrap_err();
+        assert_eq!(refusal.field, "lb_policy.ring_hash.hash_keys[1].header");
+        let probe = v1::health_check::Probe::Http(v1::HttpProbe { path: "x".into(), ..Default::default() });
+        let check = v1::HealthCheck { probe: Some(probe), ..Default::default() };
+        assert_eq!(
+            parse(|wire| wire.health_check = Some(check)).unwrap_err().field,
+            "health_check.http.path"
+        );
+        let refusal = parse(|wire| wire.rate_limits = vec![v1::RateLimit::default()]).unwrap_err();
+        assert_eq!(refusal.field, "rate_limits[0].requests");
+        let refusal = parse(|wire| wire.slow_start = Some(v1::SlowStart::default())).unwrap_err();
+        assert_eq!(refusal.field, "slow_start.window");
+    }
+
+    #[test]
+    fn a_service_is_not_its_own_mirror() {
+        let mirror = |service: &str| {
+            parse(|wire| wire.mirror = Some(v1::Mirror { service: service.into(), percent: None }))
+        };
+        assert_eq!(mirror("shadow").unwrap().mirror.unwrap().percent, 100);
+        assert_eq!(mirror("web").unwrap_err().field, "mirror.service");
     }
 }

@@ -85,7 +85,7 @@ pub(crate) fn object_key(text: &str) -> ObjectKey {
 }
 
 pub(crate) fn service(name: &str, retries: u32) -> Object {
-    let retry_policy = Some(v1::RetryPolicy { num_retries: Some(retries), retry_on: Vec::new() });
+    let retry_policy = Some(v1::RetryPolicy { num_retries: Some(retries), ..Default::default() });
     Object::service(v1::Service { name: name.to_owned(), retry_policy, ..Default::default() }).expect("valid")
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn route(name: &str, host: &str, service: &str) -> Object {
     let name = name.to_owned();
     let matching = Some(v1::RouteMatch { host: host.to_owned(), path: None });
     let services = vec![v1::WeightedService { name: service.to_owned(), weight: None }];
-    Object::route(v1::Route { name, r#match: matching, services }).expect("valid")
+    Object::route(v1::Route { name, r#match: matching, services, ..Default::default() }).expect("valid")
 }
 
 /// The objects as the file set `set` declares them.

@@ -9,9 +9,6 @@ use weir_proto::{
     ServiceName, v1,
 };
 
-/// The level of the contract that every proxy knows.
-const FIRST_LEVEL: u32 = 1;
-
 /// What is declared: the bytes that are stored, streamed and hashed, and the same in types that cannot be wrong.
 ///
 /// Two objects are equal if their bytes are: a declaration that spells out a default is another one.
@@ -138,7 +135,8 @@ impl Value {
         match self {
             Self::Listener(listener) => listener.level(),
             Self::Service(service) => service.level(),
-            Self::Backend(_) | Self::Route(_) => FIRST_LEVEL,
+            Self::Backend(backend) => backend.level(),
+            Self::Route(route) => route.level(),
         }
     }
 
@@ -202,5 +200,18 @@ mod tests {
         };
         assert_eq!(level(v1::ListenerProtocol::Auto), Ok(1));
         assert_eq!(level(v1::ListenerProtocol::Http2), Ok(2));
+        let level = |priority| {
+            let (service, address) = ("web".to_owned(), "10.0.0.1:80".to_owned());
+            let wire = v1::Backend { service, address, priority, ..Default::default() };
+            Backend::try_from(wire).map(|backend| Object::backend(backend).wire().level)
+        };
+        assert_eq!((level(None), level(Some(1))), (Ok(1), Ok(3)));
+        let level = |rate_limits| {
+            let services = vec![v1::WeightedService { name: "web".to_owned(), weight: None }];
+            Object::route(v1::Route { services, rate_limits, ..Default::default() })
+                .map(|object| object.wire().level)
+        };
+        let limit = v1::RateLimit { requests: 1, ..Default::default() };
+        assert_eq!((level(vec![]), level(vec![limit])), (Ok(1), Ok(3)));
     }
 }
