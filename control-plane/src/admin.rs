@@ -67,6 +67,9 @@ impl Admin {
         self.gauges.live_leases.set(number(registry.live_leases()));
         self.gauges.connected_proxies.set(number(connected));
         self.gauges.proxies_behind.set(number(behind));
+        for (word, count) in fleet.views().count() {
+            self.gauges.conditions.get_or_create_owned(&[("condition", word)]).set(number(count));
+        }
     }
 }
 

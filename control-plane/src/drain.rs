@@ -111,7 +111,7 @@ mod tests {
     use super::*;
     use crate::{
         events::Events,
-        fleet::{Identity, Membership, Report},
+        fleet::{Identity, Membership},
         metrics::Metrics,
         snapshot::{Draft, Object, Position},
     };
@@ -154,7 +154,7 @@ mod tests {
         let at = Position { epoch: Epoch(7), revision: Revision(1), ..Position::default() };
         proxy.acknowledge(at, Vec::new());
         let draining = vec![v1::BackendInFlight { backend: "web/x".into(), in_flight }];
-        proxy.report(Report::from(v1::Report { draining, revision: 1, ..Default::default() }));
+        proxy.report(v1::Report { draining, revision: 1, ..Default::default() }, |_| true);
     }
 
     async fn wait(fleet: &Fleet, within: Duration, snapshot: Arc<Snapshot>) -> Result<Draining, Error> {

@@ -1,8 +1,8 @@
 //! What can go wrong, whose fault it is, and whether trying again helps.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use weir_proto::{Epoch, Invalid, ObjectKey, Revision};
+use weir_proto::{Epoch, Invalid, ObjectKey, ProxyId, Revision};
 
 /// Every error of the control plane. `rpc.rs` turns it into a status, `main.rs` into an exit code.
 ///
@@ -126,6 +126,38 @@ pub enum Error {
         /// The bound.
         most: usize,
     },
+    /// There is nobody to ask.
+    #[error("{}; see `weir proxy list`", no_proxy(.asked.as_ref()))]
+    NoProxy {
+        /// The one that was to be asked, if it mattered which.
+        asked: Option<ProxyId>,
+    },
+    /// The proxy that was asked did not answer.
+    #[error("proxy {id} did not answer within {after:?}; ask again, or another one")]
+    ProxySilent {
+        /// Which.
+        id: ProxyId,
+        /// How long it had.
+        after: Duration,
+    },
+    /// The proxy that was asked went away before it answered.
+    #[error("proxy {id} went away before it answered; ask again when it is back, or ask another one")]
+    ProxyGone {
+        /// Which.
+        id: ProxyId,
+    },
+    /// The proxy that was asked answered that it does not know such questions.
+    #[error("proxy {id} does not know this question; use a newer version of it")]
+    ProxyUnable {
+        /// Which.
+        id: ProxyId,
+    },
+    /// An answer that nobody could take.
+    #[error("there are more than {most} to list; ask for one service")]
+    TooLong {
+        /// The bound.
+        most: usize,
+    },
     /// The settings contradict each other, or one is missing.
     #[error("{0}")]
     Config(String),
@@ -168,13 +200,17 @@ impl Error {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Invalid(_) | Self::Forbidden(_) | Self::Config(_) => Fault::Caller,
+            Self::Invalid(_) | Self::Forbidden(_) | Self::Config(_) | Self::TooLong { .. } => Fault::Caller,
             Self::NotFound { .. }
             | Self::AlreadyExists { .. }
             | Self::RevisionMismatch { .. }
             | Self::EpochMismatch { .. }
             | Self::Precondition { .. }
-            | Self::TooMany { .. } => Fault::State,
+            | Self::TooMany { .. }
+            | Self::NoProxy { .. }
+            | Self::ProxySilent { .. }
+            | Self::ProxyGone { .. }
+            | Self::ProxyUnable { .. } => Fault::State,
             Self::StoreFull { .. }
             | Self::StoreReadOnly { .. }
             | Self::StoreInUse { .. }
@@ -193,7 +229,12 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::StoreFull { .. } | Self::StoreReadOnly { .. } | Self::TooMany { .. } | Self::Stopping
+            Self::StoreFull { .. }
+                | Self::StoreReadOnly { .. }
+                | Self::TooMany { .. }
+                | Self::ProxySilent { .. }
+                | Self::ProxyGone { .. }
+                | Self::Stopping
         )
     }
 
@@ -202,4 +243,8 @@ impl Error {
     pub fn is_fatal(&self) -> bool {
         matches!(self, Self::StoreFailed { .. })
     }
+}
+
+fn no_proxy(asked: Option<&ProxyId>) -> String {
+    asked.map_or_else(|| "no proxy is connected".to_owned(), |id| format!("no proxy {id} is connected"))
 }

@@ -1,18 +1,30 @@
-//! The proxies: who is connected, what each acknowledged, refused and reported.
+//! The proxies: who is connected, what each acknowledged, refused and reported, and what it answers.
 
+mod ask;
+mod bounds;
+mod conditions;
+mod flow;
 mod member;
+mod questions;
 mod roster;
+mod views;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
-use weir_proto::{Epoch, ObjectKey, ProxyId, Revision, v1};
+use weir_proto::{Epoch, ObjectKey, ObjectKind, ProxyId, Revision, v1};
 
-pub(crate) use self::member::{Draining, Identity, Member, Report};
 use self::{
-    member::{Now, StreamId},
+    conditions::News,
+    flow::Flow,
+    member::{Now, Stream, StreamId},
     roster::{MOST_PROXIES, Roster},
+};
+pub(crate) use self::{
+    member::{Draining, Identity, Member, Report},
+    questions::Questions,
+    views::Views,
 };
 use crate::{
     Error,
@@ -27,6 +39,8 @@ pub(crate) struct Fleet {
     roster: Arc<Mutex<Roster>>,
     /// Wakes those who wait for an acknowledgement or a report.
     changed: watch::Sender<()>,
+    /// Of the changes of backends' conditions.
+    flow: Arc<Mutex<Flow>>,
     events: Arc<Events>,
     metrics: Metrics,
 }
@@ -35,20 +49,21 @@ impl Fleet {
     /// Nobody yet; `current` is what proxies should have.
     pub(crate) fn new(current: Position, events: Arc<Events>, metrics: Metrics) -> Self {
         let roster = Arc::new(Mutex::new(Roster::new(current)));
-        Self { roster, changed: watch::Sender::new(()), events, metrics }
+        Self { roster, changed: watch::Sender::new(()), flow: Arc::default(), events, metrics }
     }
 
     /// Enters a proxy whose stream began. It leaves when the answer is dropped. An older stream of the same proxy is
     /// told to end.
     pub(crate) fn join(&self, identity: Identity) -> Result<Membership, Error> {
         let (id, peer) = (identity.id.clone(), identity.peer_address.clone());
-        let replaced = CancellationToken::new();
-        let Some(stream) = self.lock().connect(identity, replaced.clone(), Now::read()) else {
+        let (end, questions) = (CancellationToken::new(), Arc::<Questions>::default());
+        let stream = |id| Stream { id, end: end.clone(), questions: Arc::clone(&questions) };
+        let Some(stream) = self.lock().connect(identity, stream, Now::read()) else {
             return Err(Error::TooMany { what: "proxies", most: MOST_PROXIES });
         };
         self.tell(v1::EventType::ProxyConnected, &id, None, format!("proxy {id} connected from {peer}"));
         self.changed.send_replace(());
-        Ok(Membership { fleet: self.clone(), id, stream, replaced })
+        Ok(Membership { fleet: self.clone(), id, stream, replaced: end, questions })
     }
 
     /// Notes that there is a newer state.
@@ -85,6 +100,29 @@ impl Fleet {
         self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Makes changes of backends' conditions known, as many as the flow admits.
+    fn tell_conditions(&self, id: &ProxyId, news: Vec<News>) {
+        let kind = v1::EventType::BackendConditionChanged;
+        let (now, mut flow) = (Instant::now(), self.flow.lock().unwrap_or_else(PoisonError::into_inner));
+        let told: Vec<_> = news.into_iter().filter(|_| flow.admits(now)).collect();
+        let untold = flow.sum_up(now);
+        drop(flow);
+        for News { backend, text } in told {
+            let object = ObjectKey::new(ObjectKind::Backend, &backend);
+            self.tell(kind, id, Some(object), format!("proxy {id} {text}"));
+        }
+        if let Some(untold) = untold {
+            self.metrics.untold_conditions.inc_by(untold);
+            let revision = self.lock().current().revision;
+            let message = format!(
+                "{untold} more changes of backends' health and ejection came too fast to be told one by one; see \
+                 `weir backend list`"
+            );
+            tracing::warn!("{message}");
+            self.events.emit(Happening { kind, revision, object: None, proxy_id: String::new(), message });
+        }
+    }
+
     fn tell(&self, kind: v1::EventType, id: &ProxyId, object: Option<ObjectKey>, message: String) {
         tracing::info!(proxy = %id, "{message}");
         let revision = self.lock().current().revision;
@@ -99,12 +137,18 @@ pub(crate) struct Membership {
     id: ProxyId,
     stream: StreamId,
     replaced: CancellationToken,
+    questions: Arc<Questions>,
 }
 
 impl Membership {
     /// Cancelled when the same proxy opened another stream.
     pub(crate) fn replaced(&self) -> &CancellationToken {
         &self.replaced
+    }
+
+    /// What it is to be asked.
+    pub(crate) fn questions(&self) -> &Arc<Questions> {
+        &self.questions
     }
 
     /// The proxy has this state in force, but for what it refused.
@@ -125,9 +169,11 @@ impl Membership {
         self.fleet.changed.send_replace(());
     }
 
-    /// The proxy said how things stand.
-    pub(crate) fn report(&self, report: Report) {
-        self.fleet.lock().report(&self.id, self.stream, report);
+    /// The proxy said how things stand, which counts for those backends that exist.
+    pub(crate) fn report(&self, report: v1::Report, exists: impl Fn(&str) -> bool) {
+        let report = Report::of(report, &exists);
+        let news = self.fleet.lock().report(&self.id, self.stream, report, exists);
+        self.fleet.tell_conditions(&self.id, news);
         self.fleet.changed.send_replace(());
     }
 
@@ -141,6 +187,7 @@ impl Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
+        self.questions.close();
         // A stream that another one of the same proxy replaced is no news.
         if self.fleet.lock().disconnect(&self.id, self.stream, Now::read()) {
             let message = format!("proxy {} disconnected", self.id);

@@ -43,6 +43,8 @@ pub(crate) struct Metrics {
     pub resyncs: Family<Label, Counter>,
     /// Objects that proxies named as refused, counted once for each acknowledgement that adds one.
     pub refused_objects: Counter,
+    /// Changes of backends' conditions that were too many to be told one by one.
+    pub untold_conditions: Counter,
     /// Open streams, by `call`.
     pub streams: Family<Label, Gauge>,
 }
@@ -64,6 +66,7 @@ impl Metrics {
             sent_bytes: Family::default(),
             resyncs: Family::default(),
             refused_objects: Counter::default(),
+            untold_conditions: Counter::default(),
             streams: Family::default(),
         };
         metrics.describe(registry);
@@ -98,6 +101,8 @@ impl Metrics {
         );
         to.register("resyncs", "Snapshots sent again to proxies", self.resyncs.clone());
         to.register("refused_objects", "Objects newly refused by a proxy", self.refused_objects.clone());
+        let untold = self.untold_conditions.clone();
+        to.register("untold_condition_changes", "Changes of backends' conditions without an event", untold);
         to.register("streams", "Open streams", self.streams.clone());
     }
 
@@ -118,6 +123,8 @@ pub(crate) struct Gauges {
     pub live_leases: Gauge,
     pub connected_proxies: Gauge,
     pub proxies_behind: Gauge,
+    /// Backends as connected proxies find them, added up over the proxies, by `condition`.
+    pub conditions: Family<Label, Gauge>,
 }
 
 impl Gauges {
@@ -129,6 +136,7 @@ impl Gauges {
             live_leases: Gauge::default(),
             connected_proxies: Gauge::default(),
             proxies_behind: Gauge::default(),
+            conditions: Family::default(),
         };
         registry.register("revision", "The newest durable revision", gauges.revision.clone());
         registry.register("objects", "Objects in the configuration", gauges.objects.clone());
@@ -137,6 +145,8 @@ impl Gauges {
         registry.register("connected_proxies", "Proxies with a stream", connected);
         let behind = gauges.proxies_behind.clone();
         registry.register("proxies_behind", "Connected proxies behind the published revision", behind);
+        let conditions = gauges.conditions.clone();
+        registry.register("backend_conditions", "Backends in trouble, counted by each proxy", conditions);
         gauges
     }
 }

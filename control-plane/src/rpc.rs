@@ -3,6 +3,7 @@
 
 mod admin;
 mod apply;
+mod ask;
 mod discovery;
 mod objects;
 mod overview;

@@ -1,17 +1,20 @@
 //! What is known of one proxy.
 
-use std::{collections::HashMap, time::SystemTime};
+use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_proto::{Epoch, ProxyId, Revision, v1};
 
+use super::{
+    bounds::MOST_NAME,
+    conditions::{Conditions, Told},
+    questions::Questions,
+};
 use crate::snapshot::Position;
 
 /// Backends whose requests in flight are kept of one proxy.
 const MOST_DRAINING: usize = 10_000;
-/// Bytes of `service/id`: two names of 253 and the slash.
-const MOST_NAME: usize = 253 + 1 + 253;
 
 /// One moment: on the clock that only runs forward, and for people.
 #[derive(Debug, Clone, Copy)]
@@ -43,8 +46,7 @@ pub(crate) struct Identity {
 #[derive(Debug, Clone)]
 pub(crate) struct Member {
     pub identity: Identity,
-    /// The present stream; it ends when the token is cancelled.
-    stream: Option<(StreamId, CancellationToken)>,
+    stream: Option<Stream>,
     pub connected_at: SystemTime,
     pub disconnected_at: Option<Now>,
     /// What this run of the process acknowledged last.
@@ -52,32 +54,45 @@ pub(crate) struct Member {
     pub behind_since: Option<SystemTime>,
     pub refused: Vec<v1::Refused>,
     pub report: Option<Report>,
+    /// What is known to everybody of its backends; None until this run of the process reported.
+    pub told: Option<Told>,
+}
+
+/// The present stream of a proxy.
+#[derive(Debug, Clone)]
+pub(crate) struct Stream {
+    pub id: StreamId,
+    /// Cancelled, it ends the stream.
+    pub end: CancellationToken,
+    pub questions: Arc<Questions>,
 }
 
 impl Member {
     /// A proxy of which nothing is known but that it is there.
-    pub(crate) fn new(identity: Identity, stream: StreamId, end: CancellationToken, now: Now) -> Self {
+    pub(crate) fn new(identity: Identity, stream: Stream, now: Now) -> Self {
         Self {
             identity,
-            stream: Some((stream, end)),
+            stream: Some(stream),
             connected_at: now.wall,
             disconnected_at: None,
             acknowledged: None,
             behind_since: Some(now.wall),
             refused: Vec::new(),
             report: None,
+            told: None,
         }
     }
 
     /// Ends the stream of what the same proxy was before. If the process is the same, it still has what it had.
     pub(crate) fn succeed(&mut self, previous: Self) {
-        if let Some((_, end)) = previous.stream {
-            end.cancel();
+        if let Some(stream) = previous.stream {
+            stream.end.cancel();
         }
         if previous.identity.boot_id == self.identity.boot_id {
             self.acknowledged = previous.acknowledged;
             self.refused = previous.refused;
             self.behind_since = previous.behind_since;
+            self.told = previous.told;
         }
     }
 
@@ -89,12 +104,23 @@ impl Member {
 
     /// Whether this is its newest stream, and stands.
     pub(crate) fn is_on(&self, stream: StreamId) -> bool {
-        self.stream.as_ref().is_some_and(|(current, _)| *current == stream)
+        self.stream.as_ref().is_some_and(|current| current.id == stream)
     }
 
     /// Whether its stream stands.
     pub(crate) fn is_connected(&self) -> bool {
         self.stream.is_some()
+    }
+
+    /// Where to ask it, while its stream stands.
+    pub(crate) fn questions(&self) -> Option<&Arc<Questions>> {
+        self.stream.as_ref().map(|stream| &stream.questions)
+    }
+
+    /// What it finds of its backends, while its stream stands.
+    pub(crate) fn conditions(&self) -> Option<&Arc<Conditions>> {
+        self.stream.as_ref()?;
+        self.report.as_ref().map(|report| &report.conditions)
     }
 
     /// Whether it acknowledged this revision or a later one.
@@ -112,18 +138,23 @@ pub(crate) struct Report {
     pub draining: HashMap<String, u64>,
     /// The revision in force when this was counted.
     pub revision: Revision,
+    pub conditions: Arc<Conditions>,
 }
 
-impl From<v1::Report> for Report {
-    fn from(wire: v1::Report) -> Self {
+impl Report {
+    /// What counts of a report: of conditions those of backends that exist.
+    pub(super) fn of(wire: v1::Report, exists: impl Fn(&str) -> bool) -> Self {
         let state = wire.state();
         let named = wire.draining.into_iter().filter(|b| b.backend.len() <= MOST_NAME);
         let counts = named.take(MOST_DRAINING);
+        let mut conditions = Conditions::heard(wire.conditions);
+        conditions.retain(exists);
         Self {
             state,
             in_flight: wire.in_flight,
             draining: counts.map(|b| (b.backend, b.in_flight)).collect(),
             revision: Revision(wire.revision),
+            conditions: Arc::new(conditions),
         }
     }
 }

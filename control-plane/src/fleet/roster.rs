@@ -2,22 +2,19 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use tokio_util::sync::CancellationToken;
 use weir_proto::{Epoch, ProxyId, Revision, v1};
 
-use super::member::{Draining, Identity, Member, Now, Report, StreamId};
+use super::{
+    bounds::{self, MOST_KEPT},
+    conditions::News,
+    member::{Draining, Identity, Member, Now, Report, Stream, StreamId},
+};
 use crate::snapshot::Position;
 
 /// How long a proxy is remembered after its stream ended.
 pub(crate) const REMEMBERED: Duration = Duration::from_hours(1);
 /// Proxies that are connected or remembered. Beyond it the one that left first is forgotten.
 pub(crate) const MOST_PROXIES: usize = 10_000;
-/// Refusals that are kept of one proxy.
-const MOST_REFUSED: usize = 1_000;
-/// Bytes of each text in a refusal: it is kept, listed and told as an event.
-const MOST_TEXT: usize = 300;
-/// Bytes of a refused object's name, which are enough for every valid one.
-const MOST_NAME: usize = 507;
 
 /// The proxies that are connected, and those that lately were.
 #[derive(Debug)]
@@ -39,7 +36,7 @@ impl Roster {
     pub(crate) fn connect(
         &mut self,
         identity: Identity,
-        end: CancellationToken,
+        stream: impl FnOnce(StreamId) -> Stream,
         now: Now,
     ) -> Option<StreamId> {
         self.forget(now);
@@ -49,13 +46,13 @@ impl Roster {
             return None;
         }
         self.streams += 1;
-        let stream = StreamId(self.streams);
-        let mut member = Member::new(identity, stream, end, now);
+        let id = StreamId(self.streams);
+        let mut member = Member::new(identity, stream(id), now);
         if let Some(previous) = previous {
             member.succeed(previous);
         }
         self.members.insert(member.identity.id.clone(), member);
-        Some(stream)
+        Some(id)
     }
 
     /// Notes that a stream ended. Whether it was the proxy's newest.
@@ -76,8 +73,8 @@ impl Roster {
     ) -> Vec<v1::Refused> {
         let current = self.current;
         let Some(member) = self.of_stream(id, stream) else { return Vec::new() };
-        refused.truncate(MOST_REFUSED);
-        refused.iter_mut().for_each(shorten);
+        refused.truncate(MOST_KEPT);
+        refused.iter_mut().for_each(bounds::refusal);
         let fresh = refused.iter().filter(|r| !member.refused.contains(r)).cloned().collect();
         member.acknowledged = Some(position);
         member.refused = refused;
@@ -87,11 +84,20 @@ impl Roster {
         fresh
     }
 
-    /// Notes a report.
-    pub(crate) fn report(&mut self, id: &ProxyId, stream: StreamId, report: Report) {
-        if let Some(member) = self.of_stream(id, stream) {
-            member.report = Some(report);
-        }
+    /// Notes a report. Answers what is new with it of those backends that exist; the first of a process that nothing
+    /// was known of is no news.
+    pub(crate) fn report(
+        &mut self,
+        id: &ProxyId,
+        stream: StreamId,
+        report: Report,
+        exists: impl Fn(&str) -> bool,
+    ) -> Vec<News> {
+        let Some(member) = self.of_stream(id, stream) else { return Vec::new() };
+        let is_first = member.told.is_none();
+        let news = member.told.get_or_insert_default().follow(&report.conditions, exists);
+        member.report = Some(report);
+        if is_first { Vec::new() } else { news }
     }
 
     /// Notes that there is a newer state.
@@ -153,24 +159,20 @@ impl Roster {
     }
 }
 
-/// Keeps of a refusal what a correct proxy says.
-fn shorten(refused: &mut v1::Refused) {
-    let cut = |text: &mut String, most: usize| {
-        text.truncate(text.floor_char_boundary(most));
-        text.shrink_to_fit();
-    };
-    if let Some(object) = &mut refused.object {
-        cut(&mut object.name, MOST_NAME);
-    }
-    cut(&mut refused.field, MOST_TEXT);
-    cut(&mut refused.reason, MOST_TEXT);
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio_util::sync::CancellationToken;
     use weir_proto::Digest;
 
-    use super::*;
+    use super::{
+        super::{
+            bounds::{MOST_NAME, MOST_TEXT},
+            conditions::Conditions,
+        },
+        *,
+    };
 
     fn at(revision: u64) -> Position {
         Position { epoch: Epoch(7), revision: Revision(revision), digest: Digest(0) }
@@ -193,7 +195,13 @@ mod tests {
             in_flight: 0,
             draining: in_flight.iter().map(|(b, n)| ((*b).to_owned(), *n)).collect(),
             revision: Revision(revision),
+            conditions: Arc::new(Conditions::heard(Vec::new())),
         }
+    }
+
+    fn stream(end: &CancellationToken) -> impl FnOnce(StreamId) -> Stream {
+        let end = end.clone();
+        |id| Stream { id, end, questions: Arc::default() }
     }
 
     /// A roster at revision 5, and a moment.
@@ -204,7 +212,7 @@ mod tests {
     fn join(roster: &mut Roster, id: &str, boot_id: u64, now: Now) -> (ProxyId, StreamId, CancellationToken) {
         let identity = identity(id, boot_id);
         let (id, end) = (identity.id.clone(), CancellationToken::new());
-        let stream = roster.connect(identity, end.clone(), now).expect("room");
+        let stream = roster.connect(identity, stream(&end), now).expect("room");
         (id, stream, end)
     }
 
@@ -219,7 +227,7 @@ mod tests {
         let (_, _, second_ends) = join(&mut roster, "p", 1, now);
         assert!(first_ends.is_cancelled() && !second_ends.is_cancelled());
         roster.acknowledge(&id, first, at(5), Vec::new(), now);
-        roster.report(&id, first, report(5, &[]));
+        roster.report(&id, first, report(5, &[]), |_| true);
         assert!(!roster.disconnect(&id, first, now), "the end of the old stream is not the proxy's");
         let member = only(&roster);
         assert!(member.is_connected() && member.acknowledged.is_none() && member.report.is_none());
@@ -276,20 +284,20 @@ mod tests {
         let long = "\u{e4}".repeat(100_000);
         let object = Some(v1::ObjectRef { kind: 1, name: long.clone() });
         let refusal = v1::Refused { object, field: long.clone(), reason: long.clone() };
-        roster.acknowledge(&id, stream, at(5), vec![refusal; MOST_REFUSED + 1], now);
+        roster.acknowledge(&id, stream, at(5), vec![refusal; MOST_KEPT + 1], now);
         let kept = &only(&roster).refused;
         let bytes = |r: &v1::Refused| {
             let name = r.object.as_ref().map_or(0, |object| object.name.capacity());
             name + r.field.capacity() + r.reason.capacity()
         };
-        assert_eq!(kept.len(), MOST_REFUSED);
+        assert_eq!(kept.len(), MOST_KEPT);
         assert!(kept.iter().all(|refused| bytes(refused) <= MOST_NAME + 2 * MOST_TEXT));
 
         let wire = v1::Report {
             draining: vec![v1::BackendInFlight { backend: long, in_flight: 1 }],
             ..Default::default()
         };
-        assert_eq!(Report::from(wire).draining.len(), 0, "no backend has such a name");
+        assert_eq!(Report::of(wire, |_| true).draining.len(), 0, "no backend has such a name");
     }
 
     #[test]
@@ -298,7 +306,7 @@ mod tests {
         for id in ["a", "b"] {
             let (id, stream, _) = join(&mut roster, id, 1, now);
             roster.acknowledge(&id, stream, at(6), Vec::new(), now);
-            roster.report(&id, stream, report(6, &[("web/x", 1 << 63)]));
+            roster.report(&id, stream, report(6, &[("web/x", 1 << 63)]), |_| true);
         }
         assert_eq!(roster.draining(Epoch(7), Revision(6), "web/x").in_flight, u64::MAX);
     }
@@ -322,7 +330,7 @@ mod tests {
         for i in 0..MOST_PROXIES {
             left.push(join(&mut roster, &format!("p{i}"), 1, now));
         }
-        assert!(roster.connect(identity("more", 1), CancellationToken::new(), now).is_none());
+        assert!(roster.connect(identity("more", 1), stream(&CancellationToken::new()), now).is_none());
         join(&mut roster, "p9", 2, now);
         for (i, seconds) in [(3, 2), (4, 1)] {
             let (id, stream, _) = &left[i];
@@ -346,18 +354,18 @@ mod tests {
         assert_eq!(view(&roster).unacknowledged, [a.clone(), b.clone()]);
 
         roster.acknowledge(&a, on_a, at(6), Vec::new(), now);
-        roster.report(&a, on_a, report(5, &[("web/x", 0)]));
+        roster.report(&a, on_a, report(5, &[("web/x", 0)]), |_| true);
         assert_eq!(
             (view(&roster).uncounted, view(&roster).is_done()),
             (1, false),
             "counted before the drain"
         );
-        roster.report(&a, on_a, report(6, &[("web/x", 3)]));
+        roster.report(&a, on_a, report(6, &[("web/x", 3)]), |_| true);
         roster.acknowledge(&b, on_b, at(7), Vec::new(), now);
-        roster.report(&b, on_b, report(7, &[]));
+        roster.report(&b, on_b, report(7, &[]), |_| true);
         assert_eq!(view(&roster), Draining { in_flight: 3, unacknowledged: Vec::new(), uncounted: 1 });
 
-        roster.report(&a, on_a, report(6, &[("web/x", 0)]));
+        roster.report(&a, on_a, report(6, &[("web/x", 0)]), |_| true);
         assert!(!view(&roster).is_done(), "b did not count it yet");
         roster.disconnect(&b, on_b, now);
         assert!(view(&roster).is_done(), "only connected proxies count");

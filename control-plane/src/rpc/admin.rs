@@ -85,16 +85,16 @@ impl Admin for Api {
 
     async fn explain(
         &self,
-        _: Request<v1::ExplainRequest>,
+        request: Request<v1::ExplainRequest>,
     ) -> Result<Response<v1::ExplainResponse>, Status> {
-        Err(Status::unimplemented("this control plane cannot ask proxies yet"))
+        self.explained(request.into_inner()).await.map(Response::new)
     }
 
     async fn list_conditions(
         &self,
-        _: Request<v1::ListConditionsRequest>,
+        request: Request<v1::ListConditionsRequest>,
     ) -> Result<Response<v1::ListConditionsResponse>, Status> {
-        Err(Status::unimplemented("this control plane cannot ask proxies yet"))
+        self.conditions(&request.get_ref().service).await.map(Response::new)
     }
 }
 

@@ -9,6 +9,7 @@ use weir_proto::{Invalid, ObjectKey, ObjectKind, ServiceName, duration_to_wire, 
 use super::{Api, refused, status};
 use crate::{
     Error,
+    fleet::Views,
     snapshot::{Entry, Snapshot},
 };
 
@@ -23,7 +24,7 @@ impl Api {
     pub(super) fn one_object(&self, object: Option<v1::ObjectRef>) -> Result<v1::ObjectInfo, Status> {
         let key = key(object).map_err(|e| refused(vec![e]))?;
         match self.registry.current().get(&key) {
-            Some(entry) => Ok(self.info(entry)),
+            Some(entry) => Ok(self.info(entry, &self.fleet.views())),
             None => Err(status(Error::NotFound { key })),
         }
     }
@@ -34,12 +35,13 @@ impl Api {
         let mut page = v1::ListObjectsResponse { revision: snapshot.revision().0, ..Default::default() };
         let mut bytes = 0;
         let mut last = "";
+        let views = self.fleet.views();
         for entry in query.entries(&snapshot) {
             if page.objects.len() == query.size || bytes >= PAGE_BYTES {
                 last.clone_into(&mut page.next_page_token);
                 break;
             }
-            let info = self.info(entry);
+            let info = self.info(entry, &views);
             bytes += info.encoded_len();
             last = &entry.object.key.name;
             page.objects.push(info);
@@ -47,13 +49,19 @@ impl Api {
         Ok(page)
     }
 
-    fn info(&self, entry: &Entry) -> v1::ObjectInfo {
+    fn info(&self, entry: &Entry, views: &Views) -> v1::ObjectInfo {
         let remaining = entry.lease_id().and_then(|id| self.registry.lease_remaining(id));
+        let key = &entry.object.key;
+        let (conditions, connected_proxies) = match key.kind {
+            ObjectKind::Backend => (views.of(&key.name), views.connected()),
+            _ => Default::default(),
+        };
         v1::ObjectInfo {
             resource: Some(entry.object.resource()),
             meta: Some(entry.meta.clone()),
             lease_remaining: remaining.map(duration_to_wire),
-            ..Default::default()
+            conditions,
+            connected_proxies,
         }
     }
 }

@@ -62,10 +62,14 @@ pub(crate) fn status(error: Error) -> Status {
             details.set_retry_info(Some(RETRY_STORE));
             Code::Unavailable
         }
-        Error::Stopping | Error::StoreFailed { .. } => {
+        Error::Stopping | Error::StoreFailed { .. } | Error::ProxyGone { .. } => {
             details.set_retry_info(Some(RETRY_SOON));
             Code::Unavailable
         }
+        Error::NoProxy { .. } => Code::NotFound,
+        Error::ProxyUnable { .. } => Code::Unimplemented,
+        Error::ProxySilent { .. } => Code::DeadlineExceeded,
+        Error::TooLong { .. } => Code::ResourceExhausted,
         Error::StoreInUse { .. }
         | Error::StoreCorrupt { .. }
         | Error::StoreFormat { .. }

@@ -29,8 +29,8 @@ pub(crate) struct Object {
 pub(crate) enum Value {
     /// Of kind listener.
     Listener(Listener),
-    /// Of kind service.
-    Service(Service),
+    /// Of kind service. Boxed: it is much larger than a backend, of which there are many more.
+    Service(Box<Service>),
     /// Of kind backend.
     Backend(Backend),
     /// Of kind route.
@@ -59,14 +59,14 @@ impl Object {
         let body = wire.encode_to_vec().into();
         let service = Service::try_from(wire)?;
         let key = ObjectKey::new(ObjectKind::Service, service.name.as_str());
-        Ok(Self { key, body, level: service.level(), value: Value::Service(service) })
+        Ok(Self { key, body, level: service.level(), value: Value::Service(Box::new(service)) })
     }
 
     /// The service that a first registration makes: everything by default.
     pub(crate) fn default_service(name: &ServiceName) -> Self {
         let wire = v1::Service { name: name.to_string(), ..v1::Service::default() };
         let key = ObjectKey::new(ObjectKind::Service, name.as_str());
-        Self::new(key, &wire, Value::Service(Service::with_defaults(name.clone())))
+        Self::new(key, &wire, Value::Service(Box::new(Service::with_defaults(name.clone()))))
     }
 
     /// A backend, declared or registered.
@@ -176,7 +176,9 @@ fn decode(kind: ObjectKind, body: Bytes) -> Result<Value, Invalid> {
     }
     match kind {
         ObjectKind::Listener => Listener::try_from(message::<v1::Listener>(body)?).map(Value::Listener),
-        ObjectKind::Service => Service::try_from(message::<v1::Service>(body)?).map(Value::Service),
+        ObjectKind::Service => {
+            Service::try_from(message::<v1::Service>(body)?).map(|s| Value::Service(Box::new(s)))
+        }
         ObjectKind::Backend => Backend::try_from(message::<v1::Backend>(body)?).map(Value::Backend),
         ObjectKind::Route => Route::try_from(message::<v1::Route>(body)?).map(Value::Route),
     }

@@ -1,5 +1,6 @@
 //! `Discovery`: what a proxy gets, and when.
 
+mod conditions;
 mod drain;
 pub(crate) mod proxy;
 mod resync;

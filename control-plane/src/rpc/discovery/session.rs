@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt};
 use tokio::{
@@ -12,7 +12,7 @@ use tokio::{
 };
 use tonic::Status;
 use weir_proto::{
-    Invalid, duration_to_wire,
+    BackendKey, Invalid, duration_to_wire,
     v1::{self, control_message, proxy_message::Message},
 };
 
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     Error,
-    fleet::{Membership, Report},
+    fleet::Membership,
     publish::Published,
     rpc::{Api, refused, status},
     snapshot::Position,
@@ -97,6 +97,7 @@ impl Session {
     ) -> Result<(), Status> {
         let stopping = self.api.stopping.clone();
         let replaced = self.membership.replaced().clone();
+        let questions = Arc::clone(self.membership.questions());
         let mut published = self.api.registry.published();
         let mut ticks = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -106,6 +107,11 @@ impl Session {
             if due.is_some_and(|at| at <= Instant::now()) {
                 self.offer(&newest);
                 due = None;
+            }
+            if !self.outbox.has_question()
+                && let Some(question) = questions.next()
+            {
+                self.outbox.question(question);
             }
             tokio::select! {
                 () = stopping.cancelled() => {
@@ -123,6 +129,7 @@ impl Session {
                     Ok(permit) => self.send(permit),
                     Err(_) => return Ok(()),
                 },
+                () = questions.asked(), if !self.outbox.has_question() => {}
                 _ = ticks.tick() => self.ping()?,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
                 changed = published.changed() => changed.map_err(|_| status(Error::Stopping))?,
@@ -177,13 +184,19 @@ impl Session {
                 let reason: String = resync.reason.chars().take(MOST_REASON).collect();
                 self.resync("requested", &reason);
             }
-            Some(Message::Report(report)) => self.membership.report(Report::from(report)),
+            Some(Message::Report(report)) => {
+                let snapshot = self.api.registry.current();
+                self.membership.report(report, |backend| {
+                    BackendKey::try_from(backend).is_ok_and(|key| snapshot.backend(&key).is_some())
+                });
+            }
+            Some(Message::Answer(answer)) => self.membership.questions().answer(answer),
             // One that was asked for, not one that was made up.
             Some(Message::Pong(pong)) if pong.sequence <= self.pings => {
                 self.unanswered = self.unanswered.min(self.pings - pong.sequence);
             }
             // A newer proxy may say more than this version knows.
-            Some(Message::Pong(_) | Message::Answer(_)) | None => {}
+            Some(Message::Pong(_)) | None => {}
         }
         Ok(())
     }

@@ -30,7 +30,7 @@ async fn operators_see_what_a_proxy_has_refused_and_reported() {
     };
     proxy.say(Up::Ack(v1::Ack { position: Some(at), refused: vec![refused.clone()] })).await;
     let state = v1::ProxyState::Draining as i32;
-    proxy.say(Up::Report(v1::Report { state, in_flight: 9, revision: 0, draining: Vec::new() })).await;
+    proxy.say(Up::Report(v1::Report { state, in_flight: 9, ..Default::default() })).await;
     let seen = until(&server, |proxy| proxy.in_flight == 9).await;
     assert_eq!((seen.epoch, seen.revision, seen.digest), (at.epoch, at.revision, at.digest));
     assert_eq!((seen.refused.as_slice(), seen.state, seen.behind_since), ([refused].as_slice(), state, None));

@@ -1,5 +1,7 @@
 //! What time does to a stream, with the clock stopped.
 
+mod questions;
+
 use std::sync::Arc;
 
 use prometheus_client::registry::Registry as Counters;
