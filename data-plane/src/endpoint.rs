@@ -1,16 +1,28 @@
 //! A backend as this proxy sees it: its live state, which outlasts the tables that name it.
 
+mod health;
+mod latency;
+mod passive;
+mod state;
+
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
 };
 
 use weir_proto::BackendKey;
 
-use crate::padded::Padded;
+use self::state::State;
+pub(crate) use self::{
+    health::{Ejection, EjectionCause, Health, HealthRecord},
+    latency::Latency,
+    passive::Passive,
+    state::Marks,
+};
+use crate::{balance::Pick, live::Live, moment::Moment, padded::Padded};
 
 /// Shared by successive tables while the backend's address stays the same.
 #[derive(Debug)]
@@ -18,8 +30,18 @@ pub(crate) struct Endpoint {
     id: EndpointId,
     key: BackendKey,
     address: SocketAddr,
-    retired: AtomicBool,
-    in_flight: Padded<AtomicU64>,
+    /// Of its service.
+    live: Arc<Live>,
+    state: State,
+    /// Requests and tunnels that have this endpoint and have not ended, and what became of the others.
+    passive: Padded<Passive>,
+    latency: Padded<Latency>,
+    /// Connections of all workers, idle ones too.
+    connections: Padded<AtomicU32>,
+    /// When it was given less than its share last.
+    ramp_began: AtomicU64,
+    /// Not for requests, but for those few that change something.
+    health: Mutex<HealthRecord>,
 }
 
 /// Names an endpoint within this process; never used twice. A backend whose address changes is another endpoint.
@@ -27,16 +49,24 @@ pub(crate) struct Endpoint {
 pub(crate) struct EndpointId(u64);
 
 impl Endpoint {
-    /// The endpoint for a backend that was not known before, or has another address now.
-    pub(crate) fn new(key: BackendKey, address: SocketAddr) -> Arc<Self> {
+    /// The endpoint for a backend of the service that `live` is of, which was not known before, or has another address
+    /// now. It begins with less than its share, where the service wants that.
+    pub(crate) fn new(key: BackendKey, address: SocketAddr, live: &Arc<Live>) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Arc::new(Self {
+        let endpoint = Self {
             id: EndpointId(NEXT.fetch_add(1, Relaxed)),
             key,
             address,
-            retired: AtomicBool::new(false),
-            in_flight: Padded::default(),
-        })
+            live: Arc::clone(live),
+            state: State::default(),
+            passive: Padded::default(),
+            latency: Padded::default(),
+            connections: Padded::default(),
+            ramp_began: AtomicU64::new(0),
+            health: Mutex::default(),
+        };
+        endpoint.ramp();
+        Arc::new(endpoint)
     }
 
     pub(crate) fn id(&self) -> EndpointId {
@@ -51,42 +81,115 @@ impl Endpoint {
         self.address
     }
 
-    /// Says whether new requests must stay away. Set to true, between the swap and `Workers::barrier`, for what is gone
-    /// or not routable any more, it also reaches requests that hold an older table: they look again right before they
-    /// send. Set to false, before the swap, for what is routable again.
-    pub(crate) fn set_retired(&self, retired: bool) {
-        self.retired.store(retired, Relaxed);
+    /// What this proxy has under way to its service.
+    pub(crate) fn live(&self) -> &Arc<Live> {
+        &self.live
     }
 
-    pub(crate) fn is_retired(&self) -> bool {
-        self.retired.load(Relaxed)
+    pub(crate) fn marks(&self) -> Marks {
+        self.state.load()
+    }
+
+    /// Says whether new requests must stay away. Set between the swap and `Workers::barrier`, for what is gone or not
+    /// routable any more, it also reaches requests that hold an older table: they look again right before they send.
+    /// Taken away before the swap, for what is routable again.
+    pub(crate) fn set_retired(&self, retired: Marks) {
+        let before = self.state.change(Marks::RETIRED, retired);
+        if before.has(Marks::RETIRED) && retired.is_empty() {
+            self.ramp();
+        }
+        self.live.changed();
+    }
+
+    /// `pinned`: the request is of a client that it has already.
+    pub(crate) fn is_retired(&self, pinned: bool) -> bool {
+        self.marks().has(if pinned { Marks::GONE } else { Marks::RETIRED })
     }
 
     /// Requests and tunnels that have this endpoint and have not ended.
-    pub(crate) fn in_flight(&self) -> u64 {
-        self.in_flight.load(Relaxed)
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.passive.in_flight()
     }
 
-    /// Counts one more in flight.
-    pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
-        self.in_flight.fetch_add(1, Relaxed);
-        InFlight(Arc::clone(self))
+    pub(crate) fn passive(&self) -> &Passive {
+        &self.passive
+    }
+
+    pub(crate) fn latency(&self) -> &Latency {
+        &self.latency
+    }
+
+    pub(crate) fn connections(&self) -> &AtomicU32 {
+        &self.connections
+    }
+
+    /// Changes marks of health or ejection; those before. For `health/` alone.
+    pub(crate) fn mark(&self, off: Marks, on: Marks) -> Marks {
+        let before = self.state.change(off, on);
+        self.live.changed();
+        before
+    }
+
+    /// What probes found last.
+    pub(crate) fn health(&self) -> MutexGuard<'_, HealthRecord> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives it less than its share from now on, for the window of its service.
+    pub(crate) fn ramp(&self) {
+        self.ramp_began.store(Moment::now().as_nanos(), Relaxed);
+        self.state.change(Marks::default(), Marks::RAMPING);
+    }
+
+    /// When that began. Only with `Marks::RAMPING`.
+    pub(crate) fn ramp_began(&self) -> Moment {
+        Moment::from_nanos(self.ramp_began.load(Relaxed))
+    }
+
+    /// Counts one more in flight, if there is room, and if it may be sent here. Of those that come while the endpoint is
+    /// on probation, one may: it decides. The caller holds a place in the service's `Gate`, which goes over to what is
+    /// returned.
+    pub(crate) fn begin(self: &Arc<Self>, pick: &Pick<'_>) -> Option<InFlight> {
+        if !self.passive.begin(pick.limit) {
+            return None;
+        }
+        let decides = self.marks().has(Marks::PROBATION) && !pick.ignores_health();
+        if decides && !self.state.claim(Marks::PROBATION, Marks::PROBED) {
+            self.passive.end();
+            return None;
+        }
+        Some(InFlight { endpoint: Arc::clone(self), decides })
     }
 }
 
-/// One request or tunnel in flight, from the pick to the end of the response's body.
+/// One request or tunnel in flight, from the pick to the end of the response's body. Holds a place in the service's
+/// `Gate`.
 #[derive(Debug)]
-pub(crate) struct InFlight(Arc<Endpoint>);
+pub(crate) struct InFlight {
+    endpoint: Arc<Endpoint>,
+    /// Whether it is the one request of a probation.
+    decides: bool,
+}
 
 impl InFlight {
     pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
-        &self.0
+        &self.endpoint
+    }
+
+    /// Whether it is the one request of a probation, whose outcome has not been told. Asked once.
+    pub(crate) fn take_decision(&mut self) -> bool {
+        std::mem::take(&mut self.decides)
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Relaxed);
+        if self.decides {
+            // It ended without saying anything about the backend: another one may decide.
+            self.endpoint.state.change(Marks::PROBED, Marks::default());
+        }
+        self.endpoint.passive.end();
+        self.endpoint.live.gate().leave();
     }
 }
 
@@ -103,17 +206,49 @@ pub(crate) mod tests {
             service: ServiceName::try_from("web").unwrap(),
             id: BackendId::try_from(id.as_str()).unwrap(),
         };
-        Endpoint::new(key, address)
+        let endpoint = Endpoint::new(key, address, &Arc::default());
+        endpoint.state.change(Marks::RAMPING, Marks::default());
+        endpoint
+    }
+
+    /// As a request that nothing keeps away.
+    fn begin(endpoint: &Arc<Endpoint>, pick: &Pick<'_>) -> Option<InFlight> {
+        assert!(endpoint.live.gate().enter(u32::MAX));
+        let begun = endpoint.begin(pick);
+        if begun.is_none() {
+            endpoint.live.gate().leave();
+        }
+        begun
     }
 
     #[test]
     fn a_guard_counts_while_it_lives() {
         let endpoint = endpoint(([127, 0, 0, 1], 1).into());
-        let (first, second) = (endpoint.begin(), endpoint.begin());
-        assert_eq!(endpoint.in_flight(), 2);
+        let pick = Pick { limit: 2, ..Pick::default() };
+        let (first, second) = (begin(&endpoint, &pick), begin(&endpoint, &pick));
+        assert_eq!((endpoint.in_flight(), endpoint.live.gate().held()), (2, 2));
+        assert!(begin(&endpoint, &pick).is_none(), "there is room for two");
         drop(first);
-        assert_eq!(endpoint.in_flight(), 1);
+        assert_eq!((endpoint.in_flight(), endpoint.live.gate().held()), (1, 1));
         drop(second);
-        assert_eq!(endpoint.in_flight(), 0);
+        assert_eq!((endpoint.in_flight(), endpoint.live.gate().held()), (0, 0));
+    }
+
+    #[test]
+    fn on_probation_one_request_decides_and_another_may_if_it_says_nothing() {
+        let endpoint = endpoint(([127, 0, 0, 1], 1).into());
+        endpoint.mark(Marks::default(), Marks::EJECTED.and(Marks::PROBATION));
+        let mut first = begin(&endpoint, &Pick::default()).unwrap();
+        assert!(begin(&endpoint, &Pick::default()).is_none());
+        assert_eq!(endpoint.in_flight(), 1);
+        assert!(first.take_decision() && !first.take_decision());
+        drop(first);
+        assert!(
+            begin(&endpoint, &Pick::default()).is_none(),
+            "it was told, and nobody has drawn the conclusion"
+        );
+        endpoint.mark(Marks::PROBED, Marks::default());
+        drop(begin(&endpoint, &Pick::default()).unwrap());
+        assert!(begin(&endpoint, &Pick::default()).is_some());
     }
 }

@@ -4,6 +4,7 @@
 
 mod access_log;
 mod admin;
+mod admission;
 mod alarm;
 mod answer;
 mod balance;
@@ -26,10 +27,12 @@ mod last_good;
 mod lifecycle;
 mod listener;
 mod listeners;
+mod live;
 mod logging;
 mod memory;
 mod message;
 mod metrics;
+mod moment;
 mod objects;
 mod padded;
 mod proxy;

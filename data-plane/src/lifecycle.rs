@@ -93,7 +93,8 @@ impl Proxy {
         let (phase, phases) = watch::channel(Phase::Serving);
         let link = watch::Sender::new(Link::default());
 
-        let mut applier = Applier::new(Arc::clone(&table), Arc::clone(&workers), metrics.clone());
+        let mut applier =
+            Applier::new(Arc::clone(&table), Arc::clone(&workers), &config.zone, metrics.clone());
         let in_force = applier.watch();
         let admin =
             Admin::new(&table, &workers, phases.clone(), in_force.clone(), link.subscribe(), &metrics);

@@ -1,5 +1,6 @@
 //! One request from top to bottom.
 
+mod admit;
 mod check;
 mod target;
 #[cfg(test)]
@@ -10,7 +11,10 @@ use std::{panic::AssertUnwindSafe, pin::pin, rc::Rc, sync::Arc};
 use futures_util::FutureExt;
 use http::StatusCode;
 
-use self::check::Checked;
+use self::{
+    admit::{Denied, Wanted},
+    check::Checked,
+};
 use crate::{
     access_log,
     alarm::Alarm,
@@ -100,10 +104,11 @@ async fn relay<'a>(
     let mut tried: Vec<EndpointId> = Vec::new();
     let mut request = Unsent::Body(rest.take().ok_or(Reason::Internal)?);
     loop {
-        let in_flight = match pick(&service, &tried) {
+        let wanted = Wanted { tried: &tried, may_decide: idempotent };
+        let in_flight = match admit::admit(local, &table, &service, wanted).await {
             Ok(in_flight) => in_flight,
-            Err(reason) => {
-                let newest = local.table().filter(|newest| !Rc::ptr_eq(newest, &table)).ok_or(reason)?;
+            Err(Denied::Refused(reason)) => return Err(reason),
+            Err(Denied::Outdated(newest)) => {
                 service = Arc::clone(target::service(&newest, &Host::of(head)?.name, head.path())?);
                 exchange.routed(&service);
                 table = newest;
@@ -114,7 +119,7 @@ async fn relay<'a>(
         let endpoint = in_flight.endpoint();
         exchange.attempt(endpoint);
         let upgrades = upgrade == Upgrade::Keep;
-        let attempt = Attempt { local, service: &service, endpoint, head, upgrade: upgrades };
+        let attempt = Attempt { local, service: &service, endpoint, head, upgrade: upgrades, pinned: false };
         match upstream::send(attempt, request, &mut clock, interim).await {
             Ok(answer) => return Ok(Outcome { answer, in_flight, service, upgrade }),
             Err(Failure::Retired(unsent)) => {
@@ -137,16 +142,6 @@ async fn relay<'a>(
                 }
             }
         }
-    }
-}
-
-/// The next endpoint that was not tried; when all were, any.
-fn pick(service: &ServiceEntry, tried: &[EndpointId]) -> Result<InFlight, Reason> {
-    let endpoint = service.balance.pick(tried).or_else(|| service.balance.pick(&[]));
-    match endpoint {
-        Some(endpoint) => Ok(endpoint.begin()),
-        None if service.members.is_empty() => Err(Reason::NoBackends),
-        None => Err(Reason::NoRoutableBackend),
     }
 }
 

@@ -53,6 +53,16 @@ reasons! {
     NoRoutableBackend = "no_routable_backend", 503, "destination_unavailable",
         "every backend of the service is draining, disabled or expired";
 
+    Shed = "shed", 503, "connection_limit_reached", "the proxy has more work than it can do";
+    RateLimited = "rate_limited", 429, "http_request_denied", "there were too many such requests";
+    CircuitOpen = "circuit_open", 503, "destination_unavailable",
+        "the service failed too often; it is tried again soon";
+    Overflow = "overflow", 503, "connection_limit_reached", "too many requests wait for the service already";
+    QueueTimeout = "queue_timeout", 503, "connection_limit_reached",
+        "no backend of the service had room for the request in time";
+    /// By the service's own settings.
+    FaultInjected = "fault_injected", 503, "http_request_denied", "the service's settings ask for failures";
+
     ConnectRefused = "connect_refused", 502, "connection_refused", "the backend refused the connection";
     ConnectFailed = "connect_failed", 502, "destination_unavailable", "the backend cannot be reached";
     ConnectTimeout = "connect_timeout", 504, "connection_timeout", "the backend did not accept the connection in time";
@@ -63,6 +73,7 @@ reasons! {
         "the header of the backend's answer is too large";
     UpgradeUnexpected = "upgrade_unexpected", 502, "http_upgrade_failed", "the backend changed protocols unasked";
     ResponseTimeout = "response_timeout", 504, "http_response_timeout", "the backend did not answer in time";
+    TryTimeout = "try_timeout", 504, "http_response_timeout", "the backend did not answer in the time for one try";
     /// After the head: the client's message is cut short too.
     BodyTruncated = "body_truncated", 502, "http_response_incomplete", "the backend's answer ended too early";
     /// After the head: the client's message is cut short too.

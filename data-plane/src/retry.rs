@@ -75,7 +75,8 @@ mod tests {
     #[test]
     fn the_policy_decides_what_is_worth_it() {
         let get = Repeatable { idempotent: true, whole: true };
-        let policy = RetryPolicy { num_retries: 3, retry_on: vec![RetryOn::ConnectFailure] };
+        let policy =
+            RetryPolicy { num_retries: 3, retry_on: vec![RetryOn::ConnectFailure], ..Default::default() };
         assert!(allowed(&policy, 2, Progress::NotConnected, get));
         assert!(!allowed(&policy, 3, Progress::NotConnected, get));
         assert!(!allowed(&policy, 0, Progress::Sent, get));

@@ -100,6 +100,7 @@ mod tests {
                 path: Some(v1::route_match::Path::PathPrefix(prefix.into())),
             }),
             services: vec![v1::WeightedService { name: "web".into(), weight: None }],
+            rate_limits: vec![],
         };
         Route::try_from(wire).unwrap()
     }

@@ -39,6 +39,8 @@ pub(crate) struct Attempt<'t> {
     pub(crate) head: &'t RequestHead,
     /// Whether the request asks to go on in another protocol.
     pub(crate) upgrade: bool,
+    /// Whether it is of a client that the endpoint has already: then it may go there while that drains.
+    pub(crate) pinned: bool,
 }
 
 /// A request that was not answered yet.

@@ -21,7 +21,7 @@ use weir_proto::ProxyId;
 
 pub(crate) use self::{
     accept::{Guards, Listener},
-    local::{Local, Shared},
+    local::{InForce, Local, Shared},
     spares::Spare,
     terms::Terms,
 };

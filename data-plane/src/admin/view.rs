@@ -116,7 +116,7 @@ impl View {
         routes.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let mut departed: BTreeMap<String, u64> = BTreeMap::new();
         for endpoint in table.iter().flat_map(|table| &table.departed).filter(|e| e.in_flight() > 0) {
-            *departed.entry(endpoint.key().to_string()).or_default() += endpoint.in_flight();
+            *departed.entry(endpoint.key().to_string()).or_default() += u64::from(endpoint.in_flight());
         }
         let services = table.iter().flat_map(|table| &table.services);
         Self {
@@ -211,18 +211,15 @@ impl From<&weir_proto::Route> for RouteView {
 
 impl From<&ServiceEntry> for ServiceView {
     fn from(entry: &ServiceEntry) -> Self {
-        let lb_policy = match entry.service.lb_policy {
-            weir_proto::LbPolicy::RoundRobin => "round_robin",
-        };
         let members = entry.members.iter();
         let backends = members.map(|(id, member)| {
             (
                 id.to_string(),
-                BackendView { in_flight: member.endpoint.in_flight(), ..(&*member.backend).into() },
+                BackendView { in_flight: member.endpoint.in_flight().into(), ..(&*member.backend).into() },
             )
         });
         Self {
-            lb_policy,
+            lb_policy: entry.service.lb_policy.as_str(),
             protocol: match entry.service.protocol {
                 ServiceProtocol::Http1 => "http1",
                 ServiceProtocol::Http2 => "http2",

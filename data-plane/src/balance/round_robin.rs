@@ -8,11 +8,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use super::Balance;
-use crate::{
-    endpoint::{Endpoint, EndpointId},
-    padded::Padded,
-};
+use super::{Balance, Pick};
+use crate::{endpoint::Endpoint, padded::Padded};
 
 #[derive(Debug)]
 pub(super) struct RoundRobin {
@@ -35,18 +32,17 @@ impl RoundRobin {
 }
 
 impl Balance for RoundRobin {
-    fn pick(&self, tried: &[EndpointId]) -> Option<&Arc<Endpoint>> {
-        let usable = |endpoint: &Arc<Endpoint>| !endpoint.is_retired() && !tried.contains(&endpoint.id());
+    fn pick(&self, pick: &Pick<'_>) -> Option<&Arc<Endpoint>> {
         // Turns of endpoints that cannot take them are skipped, which leaves the order of the others as it is.
         for _ in 0..self.sequence.len() {
             let turn = self.cursor.fetch_add(1, Relaxed) % self.sequence.len();
             let endpoint = &self.endpoints[self.sequence[turn] as usize];
-            if usable(endpoint) {
+            if pick.admits(endpoint) {
                 return Some(endpoint);
             }
         }
         // Other workers may have taken exactly the turns that this one needed.
-        self.endpoints.iter().find(|endpoint| usable(endpoint))
+        self.endpoints.iter().find(|endpoint| pick.admits(endpoint))
     }
 
     fn turn(&self) -> usize {
@@ -75,7 +71,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::endpoint::tests::endpoint;
+    use crate::endpoint::{Marks, tests::endpoint};
 
     fn endpoints(weights: &[u32]) -> Vec<(Arc<Endpoint>, u32)> {
         (1u16..)
@@ -91,7 +87,7 @@ mod tests {
     #[test]
     fn equal_weights_take_turns_in_order() {
         let balance = RoundRobin::new(&endpoints(&[4, 4, 4]), 0);
-        let order: Vec<u16> = (0..7).map(|_| port(balance.pick(&[]))).collect();
+        let order: Vec<u16> = (0..7).map(|_| port(balance.pick(&Pick::default()))).collect();
         assert_eq!(order, [1, 2, 3, 1, 2, 3, 1]);
     }
 
@@ -104,8 +100,8 @@ mod tests {
     fn a_retired_one_is_skipped_and_the_others_keep_their_order() {
         let endpoints = endpoints(&[1, 1, 1]);
         let balance = RoundRobin::new(&endpoints, 0);
-        endpoints[1].0.set_retired(true);
-        let order: Vec<u16> = (0..4).map(|_| port(balance.pick(&[]))).collect();
+        endpoints[1].0.set_retired(Marks::GONE);
+        let order: Vec<u16> = (0..4).map(|_| port(balance.pick(&Pick::default()))).collect();
         assert_eq!(order, [1, 3, 1, 3]);
     }
 
@@ -115,7 +111,7 @@ mod tests {
         let balance = RoundRobin::new(&endpoints, 0);
         let mut tried = Vec::new();
         for expected in [1, 2, 3, 0] {
-            let picked = balance.pick(&tried);
+            let picked = balance.pick(&Pick { tried: &tried, ..Pick::default() });
             assert_eq!(port(picked), expected);
             tried.extend(picked.map(|endpoint| endpoint.id()));
         }
@@ -123,7 +119,7 @@ mod tests {
 
     #[test]
     fn nothing_to_pick_from_is_not_an_endless_search() {
-        assert!(RoundRobin::new(&[], 0).pick(&[]).is_none());
+        assert!(RoundRobin::new(&[], 0).pick(&Pick::default()).is_none());
     }
 
     proptest! {
@@ -132,7 +128,7 @@ mod tests {
             let balance = RoundRobin::new(&endpoints(&weights), turn);
             let mut counts = vec![0; weights.len()];
             for _ in 0..weights.iter().sum() {
-                counts[usize::from(port(balance.pick(&[]))) - 1] += 1u32;
+                counts[usize::from(port(balance.pick(&Pick::default()))) - 1] += 1u32;
             }
             prop_assert_eq!(counts, weights);
         }
@@ -155,10 +151,10 @@ mod tests {
             let endpoints = endpoints(&vec![1; n]);
             let gone = gone % n;
             let balance = RoundRobin::new(&endpoints, turn);
-            endpoints[gone].0.set_retired(true);
+            endpoints[gone].0.set_retired(Marks::GONE);
             let expected: Vec<u16> =
                 (0..2 * n).map(|i| (turn + i) % n).filter(|i| *i != gone).map(|i| u16::try_from(i).unwrap() + 1).collect();
-            let order: Vec<u16> = expected.iter().map(|_| port(balance.pick(&[]))).collect();
+            let order: Vec<u16> = expected.iter().map(|_| port(balance.pick(&Pick::default()))).collect();
             prop_assert_eq!(order, expected);
         }
     }

@@ -16,7 +16,7 @@ pub(super) fn report(table: Option<&Table>, in_flight: u64, state: v1::ProxyStat
     // The revision is that of the very table whose endpoints are counted.
     let mut draining: BTreeMap<String, u64> = BTreeMap::new();
     for endpoint in table.iter().flat_map(|table| table.unroutable()) {
-        *draining.entry(endpoint.key().to_string()).or_default() += endpoint.in_flight();
+        *draining.entry(endpoint.key().to_string()).or_default() += u64::from(endpoint.in_flight());
     }
     v1::Report {
         state: state.into(),
@@ -26,6 +26,7 @@ pub(super) fn report(table: Option<&Table>, in_flight: u64, state: v1::ProxyStat
             .map(|(backend, in_flight)| v1::BackendInFlight { backend, in_flight })
             .collect(),
         revision: table.map_or(0, |table| table.position.revision.0),
+        conditions: Vec::new(),
     }
 }
 

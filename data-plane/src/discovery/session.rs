@@ -109,6 +109,8 @@ impl<'a> Session<'a> {
                 let after = go_away.retry_after.and_then(duration_read).unwrap_or_default();
                 Err(End::GoAway(after.min(MOST_RETRY_AFTER)))
             }
+            // It is not answered yet.
+            Some(Down::Question(_)) => Ok(()),
             // Of a newer version: "one that receives a message that it does not know ignores it".
             None => Ok(()),
         }

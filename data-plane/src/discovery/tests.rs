@@ -10,6 +10,7 @@ use weir_proto::{
 
 use super::*;
 use crate::{
+    balance::Pick,
     objects::State,
     testing::{
         Object, backend, backend_in_state,
@@ -35,7 +36,7 @@ impl Proxy {
         let metrics = ConfigMetrics::default();
         let (phase, phases) = watch::channel(Phase::Serving);
         let (link, links) = watch::channel(Link::default());
-        let applier = Applier::new(Arc::clone(&table), Arc::clone(&workers), metrics.clone());
+        let applier = Applier::new(Arc::clone(&table), Arc::clone(&workers), "", metrics.clone());
         let discovery = Discovery {
             control_planes,
             identity: Identity { id, boot_id: 1, zone: "a".into(), advertised_address: String::new() },
@@ -284,13 +285,14 @@ async fn reports_tell_of_backends_that_drain_and_of_the_proxys_own_state() {
         let table = proxy.table.load_full().unwrap();
         Arc::clone(&table.services["web"].members.values().next().unwrap().endpoint)
     };
-    let request = endpoint.begin();
+    assert!(endpoint.live().gate().enter(1));
+    let request = endpoint.begin(&Pick::default());
     let draining = backend_in_state("web", "10.0.0.1:80", v1::OperatorState::Draining);
     let second = state(1, 2, &[service("web"), draining]);
     peer.delta(&first, &second).await;
     let busy = peer.report(|r| r.revision == 2).await;
     assert_eq!(busy.draining, [v1::BackendInFlight { backend: "web/10.0.0.1:80".into(), in_flight: 1 }]);
-    assert!(endpoint.is_retired());
+    assert!(endpoint.is_retired(false));
 
     // Gone from the configuration, it is still told of as long as it has requests.
     let third = state(1, 3, &[service("web")]);

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     discovery::Step,
+    endpoint::Marks,
     last_good::{Keeper, LastGood},
     listener,
     listeners::{Plan, plan},
@@ -37,6 +38,8 @@ const FALLBACK_NAME: &str = "--listen";
 pub(crate) struct Applier {
     table: Arc<SharedTable>,
     workers: Arc<Workers>,
+    /// Where the proxy runs; may be empty.
+    zone: String,
     /// What is open while no configured listener stands.
     fallback: Option<SocketAddr>,
     /// The sockets of that address from the start, before anybody is accepted.
@@ -66,10 +69,16 @@ pub(crate) struct Applied {
 
 impl Applier {
     /// An applier that has nothing in force yet.
-    pub(crate) fn new(table: Arc<SharedTable>, workers: Arc<Workers>, metrics: ConfigMetrics) -> Self {
+    pub(crate) fn new(
+        table: Arc<SharedTable>,
+        workers: Arc<Workers>,
+        zone: &str,
+        metrics: ConfigMetrics,
+    ) -> Self {
         Self {
             table,
             workers,
+            zone: zone.to_owned(),
             fallback: None,
             waiting: None,
             open: BTreeMap::new(),
@@ -183,13 +192,18 @@ impl Applier {
 
     async fn realise(&mut self, state: State, old: &Objects, touched: Touched, make_way: bool) {
         let bound = self.settle_listeners(&touched.listeners, old, make_way).await;
-        let compiled = compile(state.position, &self.forms, &touched, self.table.load().as_deref());
+        let compiled =
+            compile(state.position, &self.forms, &touched, self.table.load().as_deref(), &self.zone);
         for endpoint in &compiled.returned {
-            endpoint.set_retired(false);
+            endpoint.set_retired(Marks::default());
         }
         self.table.store(Some(Arc::new(compiled.table)));
-        for endpoint in &compiled.retired {
-            endpoint.set_retired(true);
+        for (endpoint, marks) in &compiled.retired {
+            endpoint.set_retired(*marks);
+        }
+        // Requests that wait for room may find it at backends that are new.
+        for endpoint in &compiled.returned {
+            endpoint.live().changed();
         }
         self.open_settled(bound).await;
         self.workers.barrier().await;

@@ -5,10 +5,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use weir_proto::{Service, ServiceName};
 
 use super::{
-    Member, ServiceEntry, Table,
+    ServiceEntry, Table,
     forms::{Forms, Touched},
 };
-use crate::{balance, endpoint::Endpoint, objects::Position, router::Router};
+use crate::{
+    endpoint::{Endpoint, Marks},
+    objects::Position,
+    router::Router,
+};
 
 /// A table, and what its coming into force means for endpoints.
 #[derive(Debug)]
@@ -16,16 +20,18 @@ pub(super) struct Compiled {
     pub(super) table: Table,
     /// They are routable again: to be told before the swap.
     pub(super) returned: Vec<Arc<Endpoint>>,
-    /// They must get no new request any more: to be told after the swap.
-    pub(super) retired: Vec<Arc<Endpoint>>,
+    /// They must get no new request any more, or only of clients that they have: to be told after the swap.
+    pub(super) retired: Vec<(Arc<Endpoint>, Marks)>,
 }
 
-/// Compiles what was touched. O(touched) but for a copy of the map of services and, if a route was touched, the router.
+/// Compiles what was touched, for a proxy in this zone. O(touched) but for a copy of the map of services and, if a route
+/// was touched, the router.
 pub(super) fn compile(
     position: Position,
     forms: &Forms,
     touched: &Touched,
     previous: Option<&Table>,
+    zone: &str,
 ) -> Compiled {
     let router = match previous {
         Some(table) if !touched.routes => Arc::clone(&table.router),
@@ -40,18 +46,20 @@ pub(super) fn compile(
     let (mut returned, mut retired) = (Vec::new(), Vec::new());
     for name in &touched.services {
         let before = services.remove(name);
-        let now = entry(name, forms, before.as_deref());
+        let now = entry(name, forms, before.as_deref(), zone);
         let members = |entry: Option<&ServiceEntry>| entry.map(|e| e.members.clone()).unwrap_or_default();
         let kept = members(now.as_deref());
         for (id, member) in members(before.as_deref()) {
             if kept.get(&id).is_none_or(|k| k.endpoint.id() != member.endpoint.id()) {
                 departed.push(Arc::clone(&member.endpoint));
-                retired.push(member.endpoint);
+                retired.push((member.endpoint, Marks::GONE));
             }
         }
         for member in kept.into_values() {
-            let list = if member.backend.is_routable() { &mut returned } else { &mut retired };
-            list.push(member.endpoint);
+            match member.retired() {
+                None => returned.push(member.endpoint),
+                Some(marks) => retired.push((member.endpoint, marks)),
+            }
         }
         services.extend(now.map(|entry| (name.clone(), entry)));
     }
@@ -59,7 +67,12 @@ pub(super) fn compile(
 }
 
 /// The entry of a service that exists: one that is declared, or has backends and is not refused.
-fn entry(name: &ServiceName, forms: &Forms, before: Option<&ServiceEntry>) -> Option<Arc<ServiceEntry>> {
+fn entry(
+    name: &ServiceName,
+    forms: &Forms,
+    before: Option<&ServiceEntry>,
+    zone: &str,
+) -> Option<Arc<ServiceEntry>> {
     let backends = forms.backends.get(name);
     let (service, tls) = match forms.services.get(name) {
         Some(service) => (Arc::clone(service), forms.clients.get(name).cloned()),
@@ -68,29 +81,8 @@ fn entry(name: &ServiceName, forms: &Forms, before: Option<&ServiceEntry>) -> Op
         None if forms.refuses_service(name) => (Arc::clone(&before?.service), before?.tls.clone()),
         None => (Arc::new(Service::with_defaults(name.clone())), None),
     };
-    // Connections that speak something else must not be used any more.
-    let speaks_the_same = before.is_some_and(|entry| {
-        entry.service.protocol == service.protocol
-            && entry.tls.as_ref().map(Arc::as_ptr) == tls.as_ref().map(Arc::as_ptr)
-    });
-    let members: BTreeMap<_, _> = backends
-        .into_iter()
-        .flatten()
-        .map(|(id, backend)| {
-            let known = before.and_then(|entry| entry.members.get(id)).map(|member| &member.endpoint);
-            let same = known.filter(|e| speaks_the_same && e.address() == backend.address).cloned();
-            let endpoint = same.unwrap_or_else(|| Endpoint::new(backend.key.clone(), backend.address));
-            (id.clone(), Member { backend: Arc::clone(backend), endpoint })
-        })
-        .collect();
-    let routable: Vec<_> = members
-        .values()
-        .filter(|member| member.backend.is_routable())
-        .map(|member| (Arc::clone(&member.endpoint), member.backend.weight))
-        .collect();
-    let balance = balance::build(&service.lb_policy, &routable, before.map(|entry| &*entry.balance));
-    let counters = before.map(|entry| Arc::clone(&entry.counters)).unwrap_or_default();
-    Some(Arc::new(ServiceEntry { service, balance, tls, members, counters }))
+    let backends = backends.into_iter().flat_map(BTreeMap::values).cloned();
+    Some(Arc::new(ServiceEntry::new(service, tls, backends, before, zone)))
 }
 
 #[cfg(test)]
@@ -99,6 +91,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        balance::{Pick, Picked},
         objects::Objects,
         testing::{Object, backend, backend_in_state, insert, route, service},
     };
@@ -120,7 +113,7 @@ mod tests {
             let touched = self.forms.update(&self.objects, &next, &self.objects.changed(&next));
             self.objects = next;
             let position = Position { epoch: Epoch(1), revision: Revision(1), digest: Digest::default() };
-            compile(position, &self.forms, &touched, self.table.as_ref())
+            compile(position, &self.forms, &touched, self.table.as_ref(), "")
         }
 
         /// As `set`, and the table is in force.
@@ -175,7 +168,7 @@ mod tests {
         let before = endpoint(fixture.force(&[at("1.1.1.1:1")]), "a", "one");
         let compiled = fixture.set(&[at("1.1.1.1:2")]);
         assert_eq!(endpoint(&compiled.table, "a", "one").address(), ([1, 1, 1, 1], 2).into());
-        assert!(compiled.retired.iter().any(|e| Arc::ptr_eq(e, &before)));
+        assert!(compiled.retired.iter().any(|(e, marks)| Arc::ptr_eq(e, &before) && *marks == Marks::GONE));
         assert!(compiled.table.departed.iter().any(|e| Arc::ptr_eq(e, &before)));
     }
 
@@ -185,8 +178,9 @@ mod tests {
         let mut fixture = Fixture::default();
         let live = endpoint(fixture.force(&[service("a"), backend("a", "1.1.1.1:1")]), "a", "1.1.1.1:1");
         let compiled = fixture.set(&[service("a"), draining]);
-        assert!(Arc::ptr_eq(&compiled.retired[0], &live) && compiled.returned.is_empty());
-        assert!(compiled.table.services["a"].balance.pick(&[]).is_none());
+        assert!(Arc::ptr_eq(&compiled.retired[0].0, &live) && compiled.returned.is_empty());
+        assert_eq!(compiled.retired[0].1, Marks::DRAINING);
+        assert!(matches!(compiled.table.services["a"].balance.pick(&Pick::default()), Picked::Nobody));
         assert_eq!(compiled.table.unroutable().count(), 1);
         fixture.table = Some(compiled.table);
         let compiled = fixture.set(&[service("a"), backend("a", "1.1.1.1:1")]);
@@ -197,7 +191,9 @@ mod tests {
     fn the_departed_are_kept_until_they_are_idle() {
         let mut fixture = Fixture::default();
         let list = [service("a"), backend("a", "1.1.1.1:1")];
-        let request = endpoint(fixture.force(&list), "a", "1.1.1.1:1").begin();
+        let endpoint = endpoint(fixture.force(&list), "a", "1.1.1.1:1");
+        assert!(endpoint.live().gate().enter(1));
+        let request = endpoint.begin(&Pick::default());
         assert_eq!(fixture.force(&[service("a")]).departed.len(), 1);
         assert_eq!(fixture.force(&[service("a"), service("b")]).departed.len(), 1);
         drop(request);

@@ -294,7 +294,8 @@ mod tests {
         new.insert(ReceivedKey { kind: 9, name: "x".into() }, Received { body: Bytes::new(), level: 0 });
         update(&mut forms, &Objects::default(), &new);
         let texts = refusals(&forms);
-        assert!(texts[0].contains("service new: : needs level 3 of the contract"), "{texts:?}");
+        let needs = format!("service new: : needs level {} of the contract", LEVEL + 1);
+        assert!(texts[0].contains(&needs), "{texts:?}");
         assert!(texts[1].contains("service other: name: is web"), "{texts:?}");
         assert!(texts[2].contains("object x of kind 9: kind: must be"), "{texts:?}");
     }

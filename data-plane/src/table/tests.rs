@@ -29,7 +29,7 @@ impl Fixture {
         let table = Arc::new(SharedTable::empty());
         let id = ProxyId::try_from("proxy-1").unwrap();
         let workers = Arc::new(Workers::start(1, &id, &table, None).unwrap());
-        let applier = Applier::new(Arc::clone(&table), workers, ConfigMetrics::default());
+        let applier = Applier::new(Arc::clone(&table), workers, "", ConfigMetrics::default());
         Self { table, applier, objects: Objects::default(), revision: 0 }
     }
 
@@ -175,11 +175,11 @@ async fn connections_that_speak_something_else_are_not_used_any_more() {
         fixture.apply(&[form, backend.clone()]).await;
         let now = fixture.endpoint();
         if let Some(before) = before.replace(Arc::clone(&now)) {
-            assert!(!Arc::ptr_eq(&before, &now) && before.is_retired() && !now.is_retired());
+            assert!(!Arc::ptr_eq(&before, &now) && before.is_retired(false) && !now.is_retired(false));
         }
     }
     let retried = |wire: &mut v1::Service| {
-        wire.retry_policy = Some(v1::RetryPolicy { num_retries: Some(0), retry_on: vec![] });
+        wire.retry_policy = Some(v1::RetryPolicy { num_retries: Some(0), ..Default::default() });
     };
     fixture.apply(&[service(retried), backend]).await;
     assert!(Arc::ptr_eq(&before.unwrap(), &fixture.endpoint()), "what does not concern them leaves them");

@@ -49,7 +49,7 @@ pub(super) async fn send<'a>(
                 }
             },
         };
-        if endpoint.is_retired() {
+        if endpoint.is_retired(attempt.pinned) {
             return Err(Failure::Retired(Unsent::Http1(upload)));
         }
         if reused {

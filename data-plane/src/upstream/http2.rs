@@ -50,7 +50,7 @@ pub(super) async fn send<'a>(
             Ok(place) => place,
             Err(reason) => return Err(failed(reason, Progress::NotConnected, Some(body))),
         };
-        if attempt.endpoint.is_retired() {
+        if attempt.endpoint.is_retired(attempt.pinned) {
             return Err(Failure::Retired(Unsent::Body(body)));
         }
         let (response, out) = match begin(&attempt, place.sender(), &body) {

@@ -61,7 +61,7 @@ impl Pool {
         now: Instant,
     ) {
         let Idle { endpoints, total } = &mut *self.idle.borrow_mut();
-        if endpoint.is_retired() || *total >= self.limit {
+        if endpoint.is_retired(false) || *total >= self.limit {
             return;
         }
         let (_, waiting) =
@@ -79,7 +79,7 @@ impl Pool {
         let now = Instant::now();
         let mut kept = 0;
         endpoints.retain(|_, (endpoint, waiting)| {
-            let retired = endpoint.is_retired();
+            let retired = endpoint.is_retired(false);
             waiting.retain(|w| !retired && w.expires > now && w.connection.is_quiet());
             kept += waiting.len();
             !waiting.is_empty()

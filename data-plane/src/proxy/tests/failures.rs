@@ -9,9 +9,8 @@ use tokio::{io::AsyncWriteExt, time::Duration};
 
 use super::harness::{Backend, Proxy, endpoint, refusing, service, until, web};
 use crate::{
-    balance::Balance,
-    endpoint::{Endpoint, EndpointId},
-    table::ServiceEntry,
+    balance::{Balance, Groups, Pick},
+    endpoint::Endpoint,
 };
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -21,12 +20,8 @@ const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 struct Faulty;
 
 impl Balance for Faulty {
-    fn pick(&self, _tried: &[EndpointId]) -> Option<&Arc<Endpoint>> {
+    fn pick(&self, _pick: &Pick<'_>) -> Option<&Arc<Endpoint>> {
         panic!("a fault that a test makes")
-    }
-
-    fn turn(&self) -> usize {
-        0
     }
 }
 
@@ -260,14 +255,10 @@ async fn a_client_that_leaves_takes_its_request_along() {
 async fn a_fault_of_ours_ends_one_request_and_nothing_else() {
     let backend = Backend::named("a").await;
     let good = web(&[backend.address]);
-    let form = service("faulty", &[], |_| {});
-    let faulty = Arc::new(ServiceEntry {
-        service: Arc::clone(&form.service),
-        balance: Arc::new(Faulty),
-        tls: None,
-        members: form.members.clone(),
-        counters: Arc::clone(&form.counters),
-    });
+    let mut faulty = service("faulty", &[backend.address], |_| {});
+    let entry = Arc::get_mut(&mut faulty).unwrap();
+    entry.balance = Groups::by(Arc::new(Faulty), vec![endpoint(&good, backend.address)]);
+    let form = Arc::clone(&faulty);
     let proxy = Proxy::of(vec![good, faulty]).await;
     let mut neighbour = proxy.client().await;
     assert_eq!(neighbour.ask("GET / HTTP/1.1\r\nhost: web\r\n\r\n").await.body, "a");
@@ -284,6 +275,7 @@ async fn a_fault_of_ours_ends_one_request_and_nothing_else() {
     until(|| proxy.workers.in_flight() == 0).await;
     assert_eq!(proxy.workers.counters().panics, 2);
     assert_eq!(form.counters.sum().reasons[crate::reason::Reason::Internal as usize], 2);
+    assert_eq!(form.live.gate().held(), 0);
 }
 
 #[tokio::test]

@@ -22,13 +22,12 @@ use weir_proto::{
 
 use crate::{
     access_log::AccessLog,
-    balance,
     endpoint::Endpoint,
     headers::Pseudonym,
     listener,
     objects::Position,
     router::Router,
-    table::{Member, ServiceEntry, SharedTable, Table},
+    table::{ServiceEntry, SharedTable, Table},
     worker::{Terms, Workers},
 };
 
@@ -119,30 +118,21 @@ pub(super) fn service(
 ) -> Arc<ServiceEntry> {
     let mut service = Service::with_defaults(ServiceName::try_from(name).unwrap());
     change(&mut service);
-    let member = |address: &SocketAddr| {
+    let backend = |address: &SocketAddr| {
         let id = BackendId::try_from(address.to_string().as_str()).unwrap();
-        let key = BackendKey { service: service.name.clone(), id: id.clone() };
-        let endpoint = Endpoint::new(key.clone(), *address);
-        let backend = Arc::new(BackendForm {
-            key,
+        Arc::new(BackendForm {
+            key: BackendKey { service: service.name.clone(), id },
             address: *address,
             weight: 1,
             zone: String::new(),
             metadata: BTreeMap::new(),
             operator_state: OperatorState::Enabled,
             lease_state: LeaseState::Static,
-        });
-        (id, Member { backend, endpoint })
+            priority: 0,
+        })
     };
-    let members: Vec<_> = backends.iter().map(member).collect();
-    let routable: Vec<_> = members.iter().map(|(_, member)| (Arc::clone(&member.endpoint), 1)).collect();
-    Arc::new(ServiceEntry {
-        balance: balance::build(&service.lb_policy, &routable, None),
-        service: Arc::new(service),
-        tls: None,
-        members: members.into_iter().collect(),
-        counters: Arc::default(),
-    })
+    let backends: Vec<_> = backends.iter().map(backend).collect();
+    Arc::new(ServiceEntry::new(Arc::new(service), None, backends, None, ""))
 }
 
 pub(super) fn web(backends: &[SocketAddr]) -> Arc<ServiceEntry> {

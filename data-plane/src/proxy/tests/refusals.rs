@@ -116,7 +116,7 @@ async fn what_is_not_configured_is_told_apart() {
     let route = |host: &str| {
         let services = vec![v1::WeightedService { name: "missing".into(), weight: None }];
         let matching = v1::RouteMatch { host: host.into(), path: None };
-        Route::try_from(v1::Route { name: String::new(), r#match: Some(matching), services }).unwrap()
+        Route::try_from(v1::Route { r#match: Some(matching), services, ..Default::default() }).unwrap()
     };
     proxy.serve(vec![web(&[])], &[route("other")]);
     assert_eq!(refused(&proxy, REQUEST).await, (404, "no_route".to_owned()));

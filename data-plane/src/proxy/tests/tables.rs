@@ -27,7 +27,7 @@ async fn after_the_barrier_nothing_new_reaches_a_retired_backend() {
     }
     until(|| old.heads().len() > 100).await;
     proxy.serve(vec![web(&[new.address])], &[]);
-    retired.set_retired(true);
+    retired.set_retired(crate::endpoint::Marks::GONE);
     proxy.workers.barrier().await;
     until(|| retired.in_flight() == 0).await;
     let seen = old.heads().len();
@@ -48,7 +48,7 @@ async fn idle_connections_to_a_retired_backend_are_closed() {
     let proxy = Proxy::of(vec![service]).await;
     proxy.ask(GET).await;
     until(|| proxy.workers.counters().upstream_open == 1).await;
-    live.set_retired(true);
+    live.set_retired(crate::endpoint::Marks::GONE);
     proxy.workers.barrier().await;
     until(|| proxy.workers.counters().upstream_open == 0).await;
 }
@@ -72,7 +72,7 @@ async fn a_request_in_flight_outlives_its_backends_retirement() {
     let mut client = proxy.client().await;
     client.send(GET).await;
     until(|| !backend.heads().is_empty()).await;
-    live.set_retired(true);
+    live.set_retired(crate::endpoint::Marks::GONE);
     proxy.serve(vec![web(&[])], &[]);
     proxy.workers.barrier().await;
     assert_eq!(live.in_flight(), 1);
@@ -120,7 +120,7 @@ async fn a_request_whose_table_has_nothing_left_goes_by_the_newest() {
     client.send(GET).await;
     until(|| !old.heads().is_empty()).await;
     proxy.serve(vec![web(&[new.address])], &[]);
-    retired.set_retired(true);
+    retired.set_retired(crate::endpoint::Marks::GONE);
     proxy.workers.barrier().await;
     gate.add_permits(1);
     assert_eq!(client.response().await.body, "new");

@@ -81,14 +81,10 @@ async fn a_large_body_arrives_whole_by_tls() {
 }
 
 fn secure(address: SocketAddr, settings: &ServiceTls) -> Arc<ServiceEntry> {
-    let plain = web(&[address]);
-    Arc::new(ServiceEntry {
-        service: Arc::clone(&plain.service),
-        balance: Arc::clone(&plain.balance),
-        tls: Some(tls::Client::load(settings, ServiceProtocol::Http1).unwrap()),
-        members: plain.members.clone(),
-        counters: Arc::clone(&plain.counters),
-    })
+    let mut entry = web(&[address]);
+    let client = tls::Client::load(settings, ServiceProtocol::Http1).unwrap();
+    Arc::get_mut(&mut entry).unwrap().tls = Some(client);
+    entry
 }
 
 /// All that the proxy says to a request with a body of zeros.

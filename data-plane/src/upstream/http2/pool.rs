@@ -75,7 +75,7 @@ impl Pool {
             slot.connections.borrow_mut().retain(|connection| {
                 let idle = connection.idle_since().is_some_and(|since| now >= since + idle_timeout);
                 let old = now >= connection.born() + MAX_AGE;
-                !(idle || old || connection.is_over() || slot.endpoint.is_retired())
+                !(idle || old || connection.is_over() || slot.endpoint.is_retired(false))
             });
             slot.is_used()
         });

@@ -110,7 +110,7 @@ async fn a_retired_backend_loses_its_connections() {
     let proxy = Proxy::of(vec![Arc::clone(&service)]).await;
     GoodClient::to(&proxy).await.get("/").await.unwrap();
     assert_eq!(proxy.workers.counters().upstream_open, 1);
-    endpoint(&service, server.address).set_retired(true);
+    endpoint(&service, server.address).set_retired(crate::endpoint::Marks::GONE);
     proxy.workers.barrier().await;
     until(|| proxy.workers.counters().upstream_open == 0).await;
 }

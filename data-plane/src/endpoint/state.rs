@@ -1,0 +1,108 @@
+//! All that a pick asks of an endpoint, in one word.
+
+use std::sync::atomic::{
+    AtomicU32,
+    Ordering::{AcqRel, Relaxed},
+};
+
+/// A set of marks. Without any, the endpoint takes its full share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Marks(u32);
+
+impl Marks {
+    /// Disabled, expired, or not in the configuration any more.
+    pub(crate) const GONE: Self = Self(1);
+    /// Takes only clients that it has already.
+    pub(crate) const DRAINING: Self = Self(1 << 1);
+    /// Probes are on, and the first has not been answered.
+    pub(crate) const UNKNOWN: Self = Self(1 << 2);
+    /// Probes fail.
+    pub(crate) const UNHEALTHY: Self = Self(1 << 3);
+    /// Probes say that it is loaded.
+    pub(crate) const DEGRADED: Self = Self(1 << 4);
+    /// Taken out for what requests met.
+    pub(crate) const EJECTED: Self = Self(1 << 5);
+    /// With `EJECTED`: the time is over, and one request decides.
+    pub(crate) const PROBATION: Self = Self(1 << 6);
+    /// With `PROBATION`: that request is under way.
+    pub(crate) const PROBED: Self = Self(1 << 7);
+    /// Takes less than its share for a while.
+    pub(crate) const RAMPING: Self = Self(1 << 8);
+
+    /// What keeps new requests away whatever health says.
+    pub(crate) const RETIRED: Self = Self(Self::GONE.0 | Self::DRAINING.0);
+    /// What probes find.
+    pub(crate) const HEALTH: Self = Self(Self::UNKNOWN.0 | Self::UNHEALTHY.0 | Self::DEGRADED.0);
+    /// All of an ejection.
+    pub(crate) const EJECTION: Self = Self(Self::EJECTED.0 | Self::PROBATION.0 | Self::PROBED.0);
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether any of `other` is there.
+    pub(crate) fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+}
+
+/// The marks of an endpoint, for all threads.
+#[derive(Debug, Default)]
+pub(super) struct State(AtomicU32);
+
+impl State {
+    pub(super) fn load(&self) -> Marks {
+        Marks(self.0.load(Relaxed))
+    }
+
+    /// Takes `off` away and puts `on` on, at once. The marks before.
+    pub(super) fn change(&self, off: Marks, on: Marks) -> Marks {
+        let change = |marks| Some(Marks(marks).without(off).and(on).0);
+        Marks(self.0.fetch_update(AcqRel, Relaxed, change).unwrap_or_else(|marks| marks))
+    }
+
+    /// Puts `on` on if the marks have `needed` and nothing of `on`. Whether it did: of many that try, one does.
+    pub(super) fn claim(&self, needed: Marks, on: Marks) -> bool {
+        let claim = |marks| {
+            let marks = Marks(marks);
+            (marks.has(needed) && !marks.has(on)).then_some(marks.and(on).0)
+        };
+        self.0.fetch_update(AcqRel, Relaxed, claim).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_come_and_go_together() {
+        let state = State::default();
+        assert!(state.load().is_empty());
+        state.change(Marks::default(), Marks::UNKNOWN.and(Marks::RAMPING));
+        let before = state.change(Marks::HEALTH, Marks::UNHEALTHY);
+        assert!(before.has(Marks::UNKNOWN) && !before.has(Marks::UNHEALTHY));
+        assert_eq!(state.load(), Marks::UNHEALTHY.and(Marks::RAMPING));
+    }
+
+    #[test]
+    fn of_many_one_claims() {
+        let state = State::default();
+        assert!(!state.claim(Marks::PROBATION, Marks::PROBED), "nothing to claim");
+        state.change(Marks::default(), Marks::EJECTED.and(Marks::PROBATION));
+        let claims: usize = std::thread::scope(|scope| {
+            let claim = || usize::from(state.claim(Marks::PROBATION, Marks::PROBED));
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(claim)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(claims, 1);
+    }
+}

@@ -1,0 +1,119 @@
+//! From a service to a backend that has room for the request, now or soon.
+
+use std::rc::Rc;
+
+use tokio::time::Instant;
+
+use crate::{
+    admission::{Full, Gate},
+    balance::{Among, Pick, Picked},
+    endpoint::{EndpointId, InFlight},
+    reason::Reason,
+    table::ServiceEntry,
+    worker::{InForce, Local},
+};
+
+/// Between a pick and its use others may take what was picked. So often it is tried again at once.
+const RACES: usize = 8;
+
+/// What the request wants of a pick.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) tried: &'a [EndpointId],
+    /// Whether it may decide about an endpoint on probation.
+    pub(super) may_decide: bool,
+}
+
+/// Why there is no backend.
+#[derive(Debug)]
+pub(super) enum Denied {
+    Refused(Reason),
+    /// There is none in the table that the request knows, and a newer one is in force.
+    Outdated(Rc<InForce>),
+}
+
+/// An endpoint with room: at once, or after a while in the service's queue.
+pub(super) async fn admit(
+    local: &Local,
+    table: &Rc<InForce>,
+    service: &ServiceEntry,
+    wanted: Wanted<'_>,
+) -> Result<InFlight, Denied> {
+    let gate = service.live.gate();
+    // Nobody passes those who wait.
+    if gate.waiting() == 0 {
+        match enter(service, wanted) {
+            Entry::Made(in_flight) => return Ok(in_flight),
+            Entry::Refused(reason) => return Err(outdated(local, table).unwrap_or(Denied::Refused(reason))),
+            Entry::Full => {}
+        }
+    }
+    let breakers = &service.service.circuit_breakers;
+    let deadline = Instant::now() + breakers.queue_timeout;
+    let look = || match enter(service, wanted) {
+        Entry::Made(in_flight) => Ok(Ok(in_flight)),
+        Entry::Refused(reason) => Ok(Err(outdated(local, table).unwrap_or(Denied::Refused(reason)))),
+        Entry::Full => outdated(local, table).map(Err).ok_or(Full),
+    };
+    match Box::pin(gate.wait(breakers.max_pending_requests, deadline, look)).await {
+        Ok(entered) => entered,
+        Err(reason) => Err(Denied::Refused(reason)),
+    }
+}
+
+enum Entry {
+    Made(InFlight),
+    Refused(Reason),
+    Full,
+}
+
+fn outdated(local: &Local, table: &Rc<InForce>) -> Option<Denied> {
+    local.table().filter(|newest| !Rc::ptr_eq(newest, table)).map(Denied::Outdated)
+}
+
+/// Takes a place in the service, then one at the endpoint that is picked.
+fn enter(service: &ServiceEntry, wanted: Wanted<'_>) -> Entry {
+    let breakers = &service.service.circuit_breakers;
+    let gate = service.live.gate();
+    if service.members.is_empty() {
+        return Entry::Refused(Reason::NoBackends);
+    }
+    if !gate.enter(breakers.max_requests) {
+        return Entry::Full;
+    }
+    let place = Place(gate);
+    let mut pick = Pick {
+        key: 0,
+        tried: wanted.tried,
+        among: Among::Healthy,
+        may_decide: wanted.may_decide,
+        limit: breakers.max_requests_per_backend,
+        load: gate.held(),
+        slow_start: service.service.slow_start.as_ref(),
+    };
+    for _ in 0..RACES {
+        match service.balance.pick(&pick) {
+            Picked::Endpoint(endpoint, among) => {
+                if let Some(in_flight) = endpoint.begin(&Pick { among, ..pick }) {
+                    // It is the endpoint's now.
+                    std::mem::forget(place);
+                    return Entry::Made(in_flight);
+                }
+            }
+            // All were tried: any of them again.
+            Picked::Full if !pick.tried.is_empty() => pick.tried = &[],
+            Picked::Full => break,
+            Picked::Nobody => return Entry::Refused(Reason::NoRoutableBackend),
+        }
+    }
+    Entry::Full
+}
+
+/// A place in the service that is of no use until there is an endpoint.
+struct Place<'a>(&'a Gate);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.turn_back();
+    }
+}

@@ -1,0 +1,87 @@
+//! A service as requests see it: its policy, and what is compiled from it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use weir_proto::{Backend, BackendId, LeaseState, OperatorState, Service};
+
+use crate::{
+    balance::{GroupMember, Groups},
+    counters::ServiceCounters,
+    endpoint::{Endpoint, Marks},
+    live::Live,
+    tls,
+};
+
+/// The same one in successive tables while nothing about it changes.
+#[derive(Debug)]
+pub(crate) struct ServiceEntry {
+    pub(crate) service: Arc<Service>,
+    /// Over the routable members.
+    pub(crate) balance: Groups,
+    /// How to speak TLS to the backends; in the clear without it.
+    pub(crate) tls: Option<Arc<tls::Client>>,
+    /// All backends, routable or not.
+    pub(crate) members: BTreeMap<BackendId, Member>,
+    /// What is under way and was learned.
+    pub(crate) live: Arc<Live>,
+    /// What became of its requests, since it has been known.
+    pub(crate) counters: Arc<ServiceCounters>,
+}
+
+/// A backend of a service, and its live state. The endpoint outlasts every change but that of the address.
+#[derive(Debug, Clone)]
+pub(crate) struct Member {
+    pub(crate) backend: Arc<Backend>,
+    pub(crate) endpoint: Arc<Endpoint>,
+}
+
+impl ServiceEntry {
+    /// For a proxy in this zone. What was learned comes from `before`, the entry that this one replaces.
+    pub(crate) fn new(
+        service: Arc<Service>,
+        tls: Option<Arc<tls::Client>>,
+        backends: impl IntoIterator<Item = Arc<Backend>>,
+        before: Option<&Self>,
+        zone: &str,
+    ) -> Self {
+        // Connections that speak something else must not be used any more.
+        let speaks_the_same = before.is_some_and(|entry| {
+            entry.service.protocol == service.protocol
+                && entry.tls.as_ref().map(Arc::as_ptr) == tls.as_ref().map(Arc::as_ptr)
+        });
+        let live = before.map(|entry| Arc::clone(&entry.live)).unwrap_or_default();
+        let member = |backend: Arc<Backend>| {
+            let known = before.and_then(|entry| entry.members.get(&backend.key.id)).map(|m| &m.endpoint);
+            let same = known.filter(|e| speaks_the_same && e.address() == backend.address).cloned();
+            let endpoint = same.unwrap_or_else(|| Endpoint::new(backend.key.clone(), backend.address, &live));
+            (backend.key.id.clone(), Member { backend, endpoint })
+        };
+        let members: BTreeMap<_, _> = backends.into_iter().map(member).collect();
+        let routable = members.values().filter(|member| member.backend.is_routable());
+        let routable: Vec<_> = routable.map(|member| member.in_group(zone)).collect();
+        let balance = Groups::new(&service, &routable, before.map(|entry| &entry.balance));
+        let counters = before.map(|entry| Arc::clone(&entry.counters)).unwrap_or_default();
+        Self { service, balance, tls, members, live, counters }
+    }
+}
+
+impl Member {
+    /// What keeps new requests away, if anything does.
+    pub(crate) fn retired(&self) -> Option<Marks> {
+        if self.backend.is_routable() {
+            return None;
+        }
+        let drains = self.backend.operator_state == OperatorState::Draining
+            && self.backend.lease_state != LeaseState::Expired;
+        Some(if drains { Marks::DRAINING } else { Marks::GONE })
+    }
+
+    fn in_group(&self, zone: &str) -> GroupMember {
+        GroupMember {
+            endpoint: Arc::clone(&self.endpoint),
+            weight: self.backend.weight,
+            priority: self.backend.priority,
+            is_near: !zone.is_empty() && self.backend.zone == zone,
+        }
+    }
+}
