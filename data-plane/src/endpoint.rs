@@ -94,7 +94,7 @@ impl Endpoint {
     /// routable any more, it also reaches requests that hold an older table: they look again right before they send.
     /// Taken away before the swap, for what is routable again.
     pub(crate) fn set_retired(&self, retired: Marks) {
-        let before = self.state.change(Marks::RETIRED, retired);
+        let before = self.change(Marks::RETIRED, retired);
         if before.has(Marks::RETIRED) && retired.is_empty() {
             self.ramp();
         }
@@ -125,9 +125,29 @@ impl Endpoint {
 
     /// Changes marks of health or ejection; those before. For `health/` alone.
     pub(crate) fn mark(&self, off: Marks, on: Marks) -> Marks {
-        let before = self.state.change(off, on);
+        let before = self.change(off, on);
         self.live.changed();
         before
+    }
+
+    /// Takes it out, if that leaves no more than `most` of its service out. Whether it did: not what is out already.
+    pub(crate) fn eject(&self, most: u32) -> bool {
+        // The place first: however many try at once, there are never more out than places taken.
+        if !self.live.take_ejection(most) {
+            return false;
+        }
+        let ejected = self.state.eject();
+        if !ejected {
+            self.live.end_ejection();
+        }
+        self.live.changed();
+        ejected
+    }
+
+    /// How it is ejected, if it is.
+    pub(crate) fn ejection(&self) -> Option<Ejection> {
+        let record = self.health();
+        record.ejection.filter(|_| self.marks().has(Marks::EJECTED))
     }
 
     /// What probes found last.
@@ -159,6 +179,15 @@ impl Endpoint {
             return None;
         }
         Some(InFlight { endpoint: Arc::clone(self), decides })
+    }
+
+    /// Whoever ends an ejection, by whatever it does, gives its place back.
+    fn change(&self, off: Marks, on: Marks) -> Marks {
+        let (before, after) = self.state.change(off, on);
+        if before.has(Marks::EJECTED) && !after.has(Marks::EJECTED) {
+            self.live.end_ejection();
+        }
+        before
     }
 }
 
@@ -237,7 +266,8 @@ pub(crate) mod tests {
     #[test]
     fn on_probation_one_request_decides_and_another_may_if_it_says_nothing() {
         let endpoint = endpoint(([127, 0, 0, 1], 1).into());
-        endpoint.mark(Marks::default(), Marks::EJECTED.and(Marks::PROBATION));
+        assert!(endpoint.eject(1));
+        endpoint.mark(Marks::default(), Marks::PROBATION);
         let mut first = begin(&endpoint, &Pick::default()).unwrap();
         assert!(begin(&endpoint, &Pick::default()).is_none());
         assert_eq!(endpoint.in_flight(), 1);

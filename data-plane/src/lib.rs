@@ -20,6 +20,7 @@ mod error;
 mod exchange;
 mod grpc;
 mod headers;
+mod health;
 mod http1;
 mod http2;
 mod identity;

@@ -1,8 +1,14 @@
 //! What this proxy has under way to a service and has learned of it: outlasts the tables, whatever its policy becomes.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU32,
+    Ordering::{AcqRel, Relaxed},
+};
 
-use crate::admission::Gate;
+use crate::{
+    admission::Gate,
+    health::{EjectionCounts, ProbeCounters},
+};
 
 /// Shared by all workers, and by all endpoints of the service.
 #[derive(Debug, Default)]
@@ -12,6 +18,8 @@ pub(crate) struct Live {
     changed: AtomicBool,
     /// Endpoints that are ejected or on probation.
     ejected: AtomicU32,
+    ejections: EjectionCounts,
+    probes: ProbeCounters,
 }
 
 impl Live {
@@ -32,7 +40,28 @@ impl Live {
     }
 
     /// Endpoints that are ejected or on probation.
-    pub(crate) fn ejected(&self) -> &AtomicU32 {
-        &self.ejected
+    pub(crate) fn ejected(&self) -> u32 {
+        self.ejected.load(Relaxed)
+    }
+
+    /// Takes a place among the ejected, if there are less than `most` taken. For `Endpoint` alone, as the next one.
+    pub(crate) fn take_ejection(&self, most: u32) -> bool {
+        let take = |ejected| (ejected < most).then_some(ejected + 1);
+        self.ejected.fetch_update(AcqRel, Relaxed, take).is_ok()
+    }
+
+    /// Gives it back.
+    pub(crate) fn end_ejection(&self) {
+        self.ejected.fetch_sub(1, AcqRel);
+    }
+
+    /// What became of probes.
+    pub(crate) fn probes(&self) -> &ProbeCounters {
+        &self.probes
+    }
+
+    /// What became of ejections.
+    pub(crate) fn ejections(&self) -> &EjectionCounts {
+        &self.ejections
     }
 }

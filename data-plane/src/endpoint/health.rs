@@ -16,17 +16,19 @@ pub(crate) enum Health {
     Degraded,
 }
 
-/// Both states with their stories.
+/// Health and ejection with their stories.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HealthRecord {
     pub(crate) health: Health,
     /// For people; empty if there is nothing to say.
     pub(crate) health_reason: String,
     pub(crate) health_since: Moment,
-    /// How it is ejected, while it is.
+    /// How it was ejected last; whether it still is, the marks say.
     pub(crate) ejection: Option<Ejection>,
     /// Ejections that are not forgotten yet: each next one is longer.
     pub(crate) ejections: u32,
+    /// Since when there was none: from then on, they are forgotten.
+    pub(crate) calm_since: Moment,
 }
 
 /// An ejection under way.

@@ -35,6 +35,9 @@ impl Marks {
     pub(crate) const HEALTH: Self = Self(Self::UNKNOWN.0 | Self::UNHEALTHY.0 | Self::DEGRADED.0);
     /// All of an ejection.
     pub(crate) const EJECTION: Self = Self(Self::EJECTED.0 | Self::PROBATION.0 | Self::PROBED.0);
+    /// What ends an ejection, and keeps the next one away: it gets no requests as it is, and others decide when it gets
+    /// some again. So it takes up no place among the few that may be ejected.
+    pub(crate) const TAKEN_OUT: Self = Self(Self::RETIRED.0 | Self::UNHEALTHY.0);
 
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
@@ -52,6 +55,12 @@ impl Marks {
     pub(crate) fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
+
+    /// Without what is left over of an ejection that these marks end.
+    fn settled(self) -> Self {
+        let ejected = self.has(Self::EJECTED) && !self.has(Self::TAKEN_OUT);
+        if ejected { self } else { self.without(Self::EJECTION) }
+    }
 }
 
 /// The marks of an endpoint, for all threads.
@@ -63,10 +72,22 @@ impl State {
         Marks(self.0.load(Relaxed))
     }
 
-    /// Takes `off` away and puts `on` on, at once. The marks before.
-    pub(super) fn change(&self, off: Marks, on: Marks) -> Marks {
-        let change = |marks| Some(Marks(marks).without(off).and(on).0);
-        Marks(self.0.fetch_update(AcqRel, Relaxed, change).unwrap_or_else(|marks| marks))
+    /// Takes `off` away and puts `on` on, at once, and ends an ejection where that does. The marks before and after.
+    pub(super) fn change(&self, off: Marks, on: Marks) -> (Marks, Marks) {
+        let after = |marks: Marks| marks.without(off).and(on).settled();
+        let change = |marks| Some(after(Marks(marks)).0);
+        let before = Marks(self.0.fetch_update(AcqRel, Relaxed, change).unwrap_or_else(|marks| marks));
+        (before, after(before))
+    }
+
+    /// Puts `EJECTED` on, unless it is there or makes no sense. Whether it did.
+    pub(super) fn eject(&self) -> bool {
+        let eject = |marks| {
+            let marks = Marks(marks);
+            let may = !marks.has(Marks::EJECTED.and(Marks::TAKEN_OUT));
+            may.then_some(marks.and(Marks::EJECTED).0)
+        };
+        self.0.fetch_update(AcqRel, Relaxed, eject).is_ok()
     }
 
     /// Puts `on` on if the marks have `needed` and nothing of `on`. Whether it did: of many that try, one does.
@@ -88,9 +109,27 @@ mod tests {
         let state = State::default();
         assert!(state.load().is_empty());
         state.change(Marks::default(), Marks::UNKNOWN.and(Marks::RAMPING));
-        let before = state.change(Marks::HEALTH, Marks::UNHEALTHY);
-        assert!(before.has(Marks::UNKNOWN) && !before.has(Marks::UNHEALTHY));
-        assert_eq!(state.load(), Marks::UNHEALTHY.and(Marks::RAMPING));
+        let (before, after) = state.change(Marks::HEALTH, Marks::UNHEALTHY);
+        assert_eq!(before, Marks::UNKNOWN.and(Marks::RAMPING));
+        assert_eq!((after, state.load()), (Marks::UNHEALTHY.and(Marks::RAMPING), after));
+    }
+
+    #[test]
+    fn what_gets_no_requests_anyway_is_not_ejected() {
+        for taken_out in [Marks::GONE, Marks::DRAINING, Marks::UNHEALTHY] {
+            let state = State::default();
+            assert!(state.eject() && !state.eject());
+            state.change(Marks::default(), Marks::PROBATION.and(Marks::PROBED));
+            assert_eq!(state.change(Marks::default(), taken_out).1, taken_out);
+            assert!(!state.eject());
+            assert_eq!(state.change(taken_out, Marks::default()).1, Marks::default());
+        }
+    }
+
+    #[test]
+    fn without_an_ejection_there_is_no_probation() {
+        let state = State::default();
+        assert_eq!(state.change(Marks::default(), Marks::PROBATION).1, Marks::default());
     }
 
     #[test]

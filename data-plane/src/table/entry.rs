@@ -8,6 +8,7 @@ use crate::{
     balance::{GroupMember, Groups},
     counters::ServiceCounters,
     endpoint::{Endpoint, Marks},
+    health,
     live::Live,
     tls,
 };
@@ -20,6 +21,8 @@ pub(crate) struct ServiceEntry {
     pub(crate) balance: Groups,
     /// How to speak TLS to the backends; in the clear without it.
     pub(crate) tls: Option<Arc<tls::Client>>,
+    /// How many of the members are routable.
+    pub(crate) routable: u32,
     /// All backends, routable or not.
     pub(crate) members: BTreeMap<BackendId, Member>,
     /// What is under way and was learned.
@@ -53,7 +56,12 @@ impl ServiceEntry {
         let member = |backend: Arc<Backend>| {
             let known = before.and_then(|entry| entry.members.get(&backend.key.id)).map(|m| &m.endpoint);
             let same = known.filter(|e| speaks_the_same && e.address() == backend.address).cloned();
-            let endpoint = same.unwrap_or_else(|| Endpoint::new(backend.key.clone(), backend.address, &live));
+            let endpoint = same.unwrap_or_else(|| {
+                let new = Endpoint::new(backend.key.clone(), backend.address, &live);
+                let before = known.filter(|endpoint| endpoint.address() == backend.address);
+                health::begin(&new, before.map(|endpoint| &**endpoint), &service);
+                new
+            });
             (backend.key.id.clone(), Member { backend, endpoint })
         };
         let members: BTreeMap<_, _> = backends.into_iter().map(member).collect();
@@ -61,7 +69,8 @@ impl ServiceEntry {
         let routable: Vec<_> = routable.map(|member| member.in_group(zone)).collect();
         let balance = Groups::new(&service, &routable, before.map(|entry| &entry.balance));
         let counters = before.map(|entry| Arc::clone(&entry.counters)).unwrap_or_default();
-        Self { service, balance, tls, members, live, counters }
+        let routable = u32::try_from(routable.len()).unwrap_or(u32::MAX);
+        Self { service, balance, tls, routable, members, live, counters }
     }
 }
 
