@@ -1,12 +1,16 @@
 //! The bodies of requests and responses, whatever protocol they come by: pulled piece by piece by whoever sends them on.
 
 mod pace;
+mod replay;
 
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-pub(crate) use self::pace::{Pace, Patience};
+pub(crate) use self::{
+    pace::{Pace, Patience},
+    replay::{MOST as MOST_KEPT, Replay},
+};
 use crate::{downstream, message::Fields, reason::Reason, upstream};
 
 /// What is known of a body's length before it comes.
@@ -23,6 +27,8 @@ pub(crate) enum Length {
 pub(crate) enum RequestBody<'a> {
     Http1(downstream::http1::Body<'a>),
     Http2(Box<downstream::http2::Body>),
+    /// Sent before, or to several.
+    Replay(Box<Replay<'a>>),
 }
 
 /// What a backend answers, or we do.
@@ -39,6 +45,7 @@ impl RequestBody<'_> {
         match self {
             Self::Http1(body) => body.length(),
             Self::Http2(body) => body.length(),
+            Self::Replay(body) => body.length(),
         }
     }
 
@@ -47,6 +54,7 @@ impl RequestBody<'_> {
         match self {
             Self::Http1(body) => body.poll_fill(cx),
             Self::Http2(body) => body.poll_fill(cx),
+            Self::Replay(body) => body.poll_fill(cx),
         }
     }
 
@@ -54,6 +62,7 @@ impl RequestBody<'_> {
         match self {
             Self::Http1(body) => body.consume(n),
             Self::Http2(body) => body.consume(n),
+            Self::Replay(body) => body.consume(n),
         }
     }
 
@@ -62,6 +71,7 @@ impl RequestBody<'_> {
         match self {
             Self::Http1(body) => body.take_trailers(),
             Self::Http2(body) => body.take_trailers(),
+            Self::Replay(body) => body.take_trailers(),
         }
     }
 
@@ -70,6 +80,7 @@ impl RequestBody<'_> {
         match self {
             Self::Http1(body) => body.is_ended(),
             Self::Http2(body) => body.is_ended(),
+            Self::Replay(body) => body.is_ended(),
         }
     }
 
@@ -78,13 +89,18 @@ impl RequestBody<'_> {
         match self {
             Self::Http1(body) => body.bytes(),
             Self::Http2(body) => body.bytes(),
+            Self::Replay(body) => body.bytes(),
         }
     }
 
     /// Takes what is left if it is there already. Whether that is all: if not, what comes next on the client's
     /// connection cannot be told from it.
     pub(crate) fn skip(&mut self) -> bool {
-        let Self::Http1(body) = self else { return true };
+        let body = match self {
+            Self::Http1(body) => body,
+            Self::Http2(_) => return true,
+            Self::Replay(body) => return body.rest().is_none_or(Self::skip),
+        };
         let mut cx = Context::from_waker(Waker::noop());
         loop {
             match body.poll_fill(&mut cx) {
@@ -103,6 +119,7 @@ impl RequestBody<'_> {
         match self {
             Self::Http1(_) => Poll::Ready(()),
             Self::Http2(body) => body.poll_ended(cx),
+            Self::Replay(body) => body.rest().map_or(Poll::Ready(()), |rest| rest.poll_ended(cx)),
         }
     }
 
@@ -111,6 +128,7 @@ impl RequestBody<'_> {
         match self {
             Self::Http1(body) => body.poll_gone(cx),
             Self::Http2(body) => body.poll_gone(cx),
+            Self::Replay(body) => body.rest().map_or(Poll::Pending, |rest| rest.poll_gone(cx)),
         }
     }
 }
@@ -147,6 +165,18 @@ impl ResponseBody {
             Self::Text(_) => None,
             Self::Http1(body) => body.take_trailers(),
             Self::Http2(body) => body.take_trailers(),
+        }
+    }
+
+    /// Takes what is left, as far as it is there already.
+    pub(crate) fn skip(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Ok(bytes)) = self.poll_fill(&mut cx) {
+            let n = bytes.len();
+            if n == 0 {
+                return;
+            }
+            self.consume(n);
         }
     }
 

@@ -1,5 +1,6 @@
 //! A backend as this proxy sees it: its live state, which outlasts the tables that name it.
 
+mod connections;
 mod health;
 mod latency;
 mod passive;
@@ -9,7 +10,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -17,6 +18,7 @@ use weir_proto::BackendKey;
 
 use self::state::State;
 pub(crate) use self::{
+    connections::{Connected, Connections},
     health::{Ejection, EjectionCause, Health, HealthRecord},
     latency::Latency,
     passive::Passive,
@@ -37,7 +39,7 @@ pub(crate) struct Endpoint {
     passive: Padded<Passive>,
     latency: Padded<Latency>,
     /// Connections of all workers, idle ones too.
-    connections: Padded<AtomicU32>,
+    connections: Padded<Connections>,
     /// When it was given less than its share last.
     ramp_began: AtomicU64,
     /// Not for requests, but for those few that change something.
@@ -119,7 +121,7 @@ impl Endpoint {
         &self.latency
     }
 
-    pub(crate) fn connections(&self) -> &AtomicU32 {
+    pub(crate) fn connections(&self) -> &Connections {
         &self.connections
     }
 

@@ -64,6 +64,17 @@ fn timeout(fields: &Fields) -> Option<Duration> {
     }
 }
 
+/// A timeout as a client writes it: 8 digits at most.
+pub(crate) fn timeout_text(timeout: Duration) -> String {
+    const MOST: u128 = 99_999_999;
+    let micros = timeout.as_micros();
+    match micros {
+        0..=MOST => format!("{micros}u"),
+        _ if micros / 1_000 <= MOST => format!("{}m", micros / 1_000),
+        _ => format!("{}S", timeout.as_secs().min(99_999_999)),
+    }
+}
+
 /// The `grpc-status` of an answer of our own. A call that has run out of its own time says so; one that has run out of
 /// ours can be tried again.
 pub(crate) fn status(reason: Reason, client_set_timeout: bool) -> u8 {
@@ -143,6 +154,20 @@ mod tests {
             assert_eq!(timeout(&with(Name::GrpcTimeout, value)), expected, "{value}");
         }
         assert_eq!(timeout(&Fields::default()), None);
+    }
+
+    #[test]
+    fn a_timeout_is_written_as_it_is_read() {
+        for (time, text) in [
+            (Duration::ZERO, "0u"),
+            (Duration::from_micros(1_500), "1500u"),
+            (Duration::from_secs(100), "100000m"),
+            (Duration::from_hours(100), "360000S"),
+            (Duration::MAX, "99999999S"),
+        ] {
+            assert_eq!(timeout_text(time), text);
+            assert!(timeout(&with(Name::GrpcTimeout, text)).is_some_and(|read| read <= time));
+        }
     }
 
     #[test]

@@ -1,7 +1,12 @@
 //! Whether a failed attempt may be repeated. Decides only; knows neither time nor network.
 
+mod backoff;
+mod budget;
+
 use http::Method;
 use weir_proto::{RetryOn, RetryPolicy};
+
+use crate::message::{Name, ResponseHead};
 
 /// How far an attempt got before it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,29 +19,79 @@ pub(crate) enum Progress {
     Refused,
     /// Bytes of the request may have been sent; the connection ended before a response.
     Sent,
-    /// The backend answered, or time ran out: another attempt would not be the same request any more.
+    /// The time for one attempt ran out.
+    TimedOut,
+    /// The backend answered something, though nothing that is valid.
     Answered,
+    /// It is the client's doing, or there is no time for another.
+    Over,
+}
+
+/// What came of an attempt that may be repeated.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ended<'a> {
+    Failed(Progress),
+    /// With this head; for a call by gRPC or for any other request.
+    Answered {
+        head: &'a ResponseHead,
+        call: bool,
+    },
 }
 
 /// The request of the attempt.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Repeatable {
-    /// By its method: RFC 9110 section 9.2.2.
+    /// By its method (RFC 9110 section 9.2.2), or because the policy says so.
     pub(crate) idempotent: bool,
     /// All of it is still there, its body too.
     pub(crate) whole: bool,
 }
 
-/// Whether to try again after `retries` attempts that followed the first.
-pub(crate) fn allowed(policy: &RetryPolicy, retries: u32, progress: Progress, request: Repeatable) -> bool {
-    let cause = match progress {
-        Progress::NotConnected => RetryOn::ConnectFailure,
-        Progress::Refused => RetryOn::RefusedStream,
-        Progress::NotSent | Progress::Sent => RetryOn::ResetBeforeResponse,
-        Progress::Answered => return false,
-    };
-    let harmless = request.whole && (progress != Progress::Sent || request.idempotent);
-    harmless && retries < policy.num_retries && policy.retry_on.contains(&cause)
+/// Whether to try again after `retries` attempts that followed the first, as far as the policy goes.
+pub(crate) fn allowed(policy: &RetryPolicy, retries: u32, ended: Ended<'_>, request: Repeatable) -> bool {
+    let untouched = matches!(
+        ended,
+        Ended::Failed(Progress::NotConnected | Progress::NotSent | Progress::Refused)
+    );
+    let harmless = request.whole && (untouched || request.idempotent);
+    harmless && retries < policy.num_retries && policy.retry_on.iter().any(|on| wants(policy, *on, ended))
+}
+
+/// Whether the next attempt need not wait: nothing speaks for a backend that is overloaded.
+pub(crate) fn is_immediate(retries: u32, ended: Ended<'_>) -> bool {
+    retries == 0 && matches!(ended, Ended::Failed(Progress::NotConnected | Progress::NotSent | Progress::Refused))
+}
+
+/// Whether any answer may be worth another attempt. Answered without looking at one.
+pub(crate) fn looks_at_answers(policy: &RetryPolicy) -> bool {
+    policy.num_retries > 0 && policy.retry_on.iter().any(|on| !RetryOn::DEFAULT.contains(on))
+}
+
+fn wants(policy: &RetryPolicy, on: RetryOn, ended: Ended<'_>) -> bool {
+    match (ended, on) {
+        (Ended::Failed(progress), on) => match progress {
+            Progress::NotConnected => on == RetryOn::ConnectFailure,
+            Progress::Refused => on == RetryOn::RefusedStream,
+            Progress::NotSent | Progress::Sent => on == RetryOn::ResetBeforeResponse,
+            Progress::TimedOut => on == RetryOn::PerTryTimeout,
+            Progress::Answered => matches!(on, RetryOn::GatewayError | RetryOn::ServerError),
+            Progress::Over => false,
+        },
+        (Ended::Answered { head, call: true }, RetryOn::Grpc(code)) => {
+            // A message that is nothing but its trailers.
+            head.fields.get(Name::GrpcStatus) == Some(code.to_string().as_bytes())
+        }
+        (Ended::Answered { head, .. }, on) => {
+            let status = head.status.as_u16();
+            match on {
+                RetryOn::GatewayError => matches!(status, 502..=504),
+                RetryOn::ServerError => status >= 500,
+                RetryOn::Retriable4xx => status == 409,
+                RetryOn::RetriableStatusCodes => policy.retriable_status_codes.contains(&status),
+                _ => false,
+            }
+        }
+    }
 }
 
 /// Whether sending a request of this method twice means the same as sending it once.
@@ -51,35 +106,85 @@ pub(crate) fn is_idempotent(method: &Method) -> bool {
 mod tests {
     use super::*;
 
+    const GET: Repeatable = Repeatable { idempotent: true, whole: true };
+    const POST: Repeatable = Repeatable { idempotent: false, whole: true };
+
+    fn on(retry_on: &[RetryOn]) -> RetryPolicy {
+        RetryPolicy { retry_on: retry_on.to_vec(), retriable_status_codes: vec![429], ..Default::default() }
+    }
+
     #[test]
     fn only_harmless_attempts_are_repeated() {
         let policy = RetryPolicy::default();
-        let get = Repeatable { idempotent: true, whole: true };
-        let post = Repeatable { idempotent: false, whole: true };
         let put_halfway = Repeatable { idempotent: true, whole: false };
         for (progress, request, expected) in [
-            (Progress::NotConnected, get, true),
-            (Progress::NotConnected, post, true),
-            (Progress::NotSent, post, true),
-            (Progress::Refused, post, true),
-            (Progress::Sent, get, true),
-            (Progress::Sent, post, false),
+            (Progress::NotConnected, GET, true),
+            (Progress::NotConnected, POST, true),
+            (Progress::NotSent, POST, true),
+            (Progress::Refused, POST, true),
+            (Progress::Sent, GET, true),
+            (Progress::Sent, POST, false),
             (Progress::Sent, put_halfway, false),
-            (Progress::Answered, get, false),
+            (Progress::TimedOut, GET, true),
+            (Progress::TimedOut, POST, false),
+            (Progress::Answered, GET, false),
+            (Progress::Over, GET, false),
         ] {
-            assert_eq!(allowed(&policy, 0, progress, request), expected, "{progress:?} {request:?}");
-            assert!(!allowed(&policy, 1, progress, request), "one retry is the default");
+            let ended = Ended::Failed(progress);
+            assert_eq!(allowed(&policy, 0, ended, request), expected, "{progress:?} {request:?}");
+            assert!(!allowed(&policy, 1, ended, request), "one retry is the default");
         }
     }
 
     #[test]
     fn the_policy_decides_what_is_worth_it() {
-        let get = Repeatable { idempotent: true, whole: true };
-        let policy =
-            RetryPolicy { num_retries: 3, retry_on: vec![RetryOn::ConnectFailure], ..Default::default() };
-        assert!(allowed(&policy, 2, Progress::NotConnected, get));
-        assert!(!allowed(&policy, 3, Progress::NotConnected, get));
-        assert!(!allowed(&policy, 0, Progress::Sent, get));
+        let policy = RetryPolicy { num_retries: 3, ..on(&[RetryOn::ConnectFailure]) };
+        let (refused, reset) = (Ended::Failed(Progress::NotConnected), Ended::Failed(Progress::Sent));
+        assert!(allowed(&policy, 2, refused, GET));
+        assert!(!allowed(&policy, 3, refused, GET));
+        assert!(!allowed(&policy, 0, reset, GET));
+        let malformed = Ended::Failed(Progress::Answered);
+        assert!(allowed(&on(&[RetryOn::GatewayError]), 0, malformed, GET));
+        assert!(!allowed(&on(&[RetryOn::GatewayError]), 0, malformed, POST));
+    }
+
+    #[test]
+    fn answers_are_worth_it_only_where_the_policy_says_so() {
+        for (on_what, status, expected) in [
+            (RetryOn::GatewayError, 503, true),
+            (RetryOn::GatewayError, 500, false),
+            (RetryOn::ServerError, 500, true),
+            (RetryOn::ServerError, 404, false),
+            (RetryOn::Retriable4xx, 409, true),
+            (RetryOn::RetriableStatusCodes, 429, true),
+            (RetryOn::RetriableStatusCodes, 503, false),
+            (RetryOn::ConnectFailure, 503, false),
+        ] {
+            let head = ResponseHead::new(status.try_into().unwrap());
+            let ended = Ended::Answered { head: &head, call: false };
+            assert_eq!(allowed(&on(&[on_what]), 0, ended, GET), expected, "{on_what:?} {status}");
+            assert!(!allowed(&on(&[on_what]), 0, ended, POST), "it was processed");
+        }
+        assert!(!looks_at_answers(&RetryPolicy::default()));
+        assert!(looks_at_answers(&on(&[RetryOn::ConnectFailure, RetryOn::ServerError])));
+    }
+
+    #[test]
+    fn a_call_that_is_nothing_but_its_status_is_worth_it_by_that() {
+        let mut head = ResponseHead::default();
+        head.fields.push(Name::GrpcStatus, b"14");
+        let unavailable = on(&[RetryOn::Grpc(14)]);
+        let ended = |call| Ended::Answered { head: &head, call };
+        assert!(allowed(&unavailable, 0, ended(true), GET));
+        assert!(!allowed(&unavailable, 0, ended(false), GET), "that is no call");
+        assert!(!allowed(&on(&[RetryOn::Grpc(8)]), 0, ended(true), GET));
+    }
+
+    #[test]
+    fn who_had_no_connection_need_not_wait_once() {
+        assert!(is_immediate(0, Ended::Failed(Progress::NotConnected)));
+        assert!(!is_immediate(1, Ended::Failed(Progress::NotConnected)));
+        assert!(!is_immediate(0, Ended::Failed(Progress::Sent)));
     }
 
     #[test]

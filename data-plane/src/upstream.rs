@@ -41,6 +41,10 @@ pub(crate) struct Attempt<'t> {
     pub(crate) upgrade: bool,
     /// Whether it is of a client that the endpoint has already: then it may go there while that drains.
     pub(crate) pinned: bool,
+    /// Whether it may be repeated after it was sent, so that its body should be kept.
+    pub(crate) keeps: bool,
+    /// Whether the head has changed since the attempt before.
+    pub(crate) new_head: bool,
 }
 
 /// A request that was not answered yet.
@@ -97,13 +101,21 @@ pub(crate) async fn send<'a>(
         }
         // The service's protocol has changed between two attempts.
         (ServiceProtocol::Http2, Unsent::Http1(_)) => {
-            let (reason, progress) = (Reason::BackendReset, Progress::Answered);
+            let (reason, progress) = (Reason::BackendReset, Progress::Over);
             Err(Failure::Failed { reason, progress, request: None })
         }
     }
 }
 
 impl<'a> Unsent<'a> {
+    /// What is left of the client's body.
+    pub(crate) fn body(&mut self) -> &mut RequestBody<'a> {
+        match self {
+            Self::Body(body) => body,
+            Self::Http1(upload) => upload.body(),
+        }
+    }
+
     /// What is left of the client's body.
     pub(crate) fn into_body(self) -> RequestBody<'a> {
         match self {
@@ -113,7 +125,7 @@ impl<'a> Unsent<'a> {
     }
 }
 
-impl Upload<'_> {
+impl<'a> Upload<'a> {
     /// Goes on. An error is the client's; how it ends at the backend is seen in the response.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, body: &ResponseBody) -> Poll<Result<(), Reason>> {
         match (self, body) {
@@ -144,6 +156,22 @@ impl Upload<'_> {
         match self {
             Self::Http1(upload) => upload.body().poll_ended(cx),
             Self::Http2(upload) => upload.body().poll_ended(cx),
+        }
+    }
+
+    /// Whether another attempt could send the same.
+    pub(crate) fn is_whole(&self) -> bool {
+        match self {
+            Self::Http1(upload) => upload.is_whole(),
+            Self::Http2(upload) => upload.is_whole(),
+        }
+    }
+
+    /// The request, if another attempt would send the same.
+    pub(crate) fn rewind(self) -> Option<Unsent<'a>> {
+        match self {
+            Self::Http1(mut upload) => upload.rewind().then_some(Unsent::Http1(upload)),
+            Self::Http2(upload) => upload.rewind().map(Unsent::Body),
         }
     }
 

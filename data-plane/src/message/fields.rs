@@ -107,6 +107,12 @@ impl Fields {
         }
     }
 
+    /// As `set`, by a name in lower case that we may know only from the configuration.
+    pub(crate) fn set_spelled(&mut self, spelling: &[u8], value: &[u8]) {
+        self.retain(|field| !field.spelling.eq_ignore_ascii_case(spelling));
+        self.push_spelled(spelling, value);
+    }
+
     pub(crate) fn remove(&mut self, name: Name) {
         self.lines.retain(|line| line.name != name);
     }

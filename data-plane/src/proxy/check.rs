@@ -13,13 +13,13 @@ const MAX_TARGET: usize = 8 * 1024;
 
 /// What was found out on the way.
 #[derive(Debug)]
-pub(super) struct Checked {
+pub(crate) struct Checked {
     /// Whether the request asks for one that we relay.
-    pub(super) upgrade: Upgrade,
+    pub(crate) upgrade: Upgrade,
 }
 
 /// Refuses what cannot be relayed, and counts `Max-Forwards` down. `us` is what has been here if it is in `Via`.
-pub(super) fn check(head: &mut RequestHead, us: &Pseudonym) -> Result<Checked, Reason> {
+pub(crate) fn check(head: &mut RequestHead, us: &Pseudonym) -> Result<Checked, Reason> {
     headers::Host::of(head)?;
     if head.target().len() > MAX_TARGET {
         return Err(Reason::UriTooLong);

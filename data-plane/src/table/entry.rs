@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use weir_proto::{Backend, BackendId, LeaseState, OperatorState, Service};
+use weir_proto::{Backend, BackendId, LbPolicy, LeaseState, OperatorState, Service};
 
 use crate::{
     balance::{GroupMember, Groups},
@@ -10,7 +10,7 @@ use crate::{
     endpoint::{Endpoint, Marks},
     health,
     live::Live,
-    tls,
+    retry, tls,
 };
 
 /// The same one in successive tables while nothing about it changes.
@@ -29,6 +29,10 @@ pub(crate) struct ServiceEntry {
     pub(crate) live: Arc<Live>,
     /// What became of its requests, since it has been known.
     pub(crate) counters: Arc<ServiceCounters>,
+    /// Whether an answer may be worth another attempt.
+    pub(crate) looks_at_answers: bool,
+    /// Whether anybody wants to know how long answers take.
+    pub(crate) wants_latency: bool,
 }
 
 /// A backend of a service, and its live state. The endpoint outlasts every change but that of the address.
@@ -70,7 +74,18 @@ impl ServiceEntry {
         let balance = Groups::new(&service, &routable, before.map(|entry| &entry.balance));
         let counters = before.map(|entry| Arc::clone(&entry.counters)).unwrap_or_default();
         let routable = u32::try_from(routable.len()).unwrap_or(u32::MAX);
-        Self { service, balance, tls, routable, members, live, counters }
+        Self {
+            looks_at_answers: retry::looks_at_answers(&service.retry_policy),
+            wants_latency: matches!(service.lb_policy, LbPolicy::PeakEwma(_))
+                || service.adaptive_concurrency.is_some(),
+            service,
+            balance,
+            tls,
+            routable,
+            members,
+            live,
+            counters,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A new connection to a backend: TCP, and TLS where the service asks for it.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use tokio::{
     net::TcpStream,
@@ -8,16 +8,19 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, TlsStream};
 
-use crate::{endpoint::Endpoint, reason::Reason, stream::Stream, table::ServiceEntry};
+use crate::{
+    endpoint::{Connected, Endpoint},
+    reason::Reason, stream::Stream, table::ServiceEntry};
 
-/// Within `timeout`, handshake included.
+/// Within `timeout`, handshake included; before that it may wait until the endpoint may have one more connection.
 pub(crate) async fn connect(
     service: &ServiceEntry,
-    endpoint: &Endpoint,
+    endpoint: &Arc<Endpoint>,
     timeout: Duration,
-) -> Result<Stream, Reason> {
+) -> Result<(Stream, Connected), Reason> {
+    let connected = Connected::claim(endpoint, &service.service.circuit_breakers).await?;
     let opened = time::timeout(timeout, Box::pin(open(service, endpoint))).await;
-    opened.unwrap_or(Err(Reason::ConnectTimeout))
+    opened.unwrap_or(Err(Reason::ConnectTimeout)).map(|stream| (stream, connected))
 }
 
 async fn open(service: &ServiceEntry, endpoint: &Endpoint) -> Result<Stream, Reason> {

@@ -33,8 +33,13 @@ pub(super) async fn send<'a>(
     let Attempt { local, service, endpoint, head, .. } = attempt;
     let timeouts = &service.service.timeouts;
     let mut upload = match request {
-        Unsent::Http1(upload) => upload,
-        Unsent::Body(body) => Upload::new(local, head, body),
+        Unsent::Http1(mut upload) => {
+            if attempt.new_head {
+                upload.set_head(head);
+            }
+            upload
+        }
+        Unsent::Body(body) => Upload::new(local, head, body, attempt.keeps),
     };
     loop {
         let idle = local.pool().take(endpoint);
@@ -42,7 +47,7 @@ pub(super) async fn send<'a>(
         let mut connection = match idle {
             Some(connection) => connection,
             None => match connect(service, endpoint, clock.cap(timeouts.connect)).await {
-                Ok(stream) => Box::new(Connection::new(local, stream)),
+                Ok((stream, connected)) => Box::new(Connection::new(local, stream, connected)),
                 Err(reason) => {
                     let request = Some(Unsent::Http1(upload));
                     return Err(Failure::Failed { reason, progress: Progress::NotConnected, request });
@@ -84,7 +89,7 @@ async fn exchange(
     let mut before = 0;
     poll_fn(|cx| {
         if let Poll::Ready(Err(reason)) = upload.poll(cx, connection.io()) {
-            return Poll::Ready(Err((reason, Progress::Answered)));
+            return Poll::Ready(Err((reason, Progress::Over)));
         }
         loop {
             let parsed = match connection.poll_head(cx, method, head) {
@@ -108,9 +113,9 @@ async fn exchange(
         }
         interim.poll_write(cx);
         if upload.is_done() && upload.body().poll_gone(cx).is_ready() {
-            return Poll::Ready(Err((Reason::ClientGone, Progress::Answered)));
+            return Poll::Ready(Err((Reason::ClientGone, Progress::Over)));
         }
-        clock.poll(cx, upload.flow()).map(|()| Err((Reason::ResponseTimeout, Progress::Answered)))
+        clock.poll(cx, upload.flow()).map(Err)
     })
     .await
 }

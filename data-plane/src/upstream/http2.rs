@@ -60,7 +60,7 @@ pub(super) async fn send<'a>(
                 place.retire();
                 continue;
             }
-            Err(Some(reason)) => return Err(failed(reason, Progress::Answered, Some(body))),
+            Err(Some(reason)) => return Err(failed(reason, Progress::Over, Some(body))),
         };
         let mut upload = Upload::new(body, out);
         return match exchange(&attempt, response, &mut upload, clock, interim).await {
@@ -73,8 +73,7 @@ pub(super) async fn send<'a>(
                 Ok(Answer { head, body, upload: AnyUpload::Http2(upload) })
             }
             Err((reason, progress)) => {
-                let whole = upload.is_untouched().then(|| upload.into_body());
-                Err(failed(reason, progress, whole))
+                Err(failed(reason, progress, upload.rewind()))
             }
         };
     }
@@ -99,8 +98,8 @@ async fn place(attempt: &Attempt<'_>, clock: &Clock<'_>) -> Result<Place, Reason
         if slot.may_connect() {
             let connecting = Connecting::begin(&slot);
             let open = async {
-                let stream = connect(service, endpoint, timeout).await?;
-                Connection::open(local, stream).await
+                let (stream, connected) = connect(service, endpoint, timeout).await?;
+                Connection::open(local, stream, connected).await
             };
             let connection = time::timeout_at(deadline, open).await.unwrap_or(Err(Reason::ConnectTimeout))?;
             connecting.done(connection);
@@ -138,7 +137,7 @@ async fn exchange(
     let mut before = 0;
     poll_fn(|cx| {
         if let Poll::Ready(Err(reason)) = upload.poll(cx) {
-            return Poll::Ready(Err((reason, Progress::Answered)));
+            return Poll::Ready(Err((reason, Progress::Over)));
         }
         loop {
             match response.poll_informational(cx) {
@@ -162,9 +161,9 @@ async fn exchange(
         }
         interim.poll_write(cx);
         if upload.is_done() && upload.body().poll_gone(cx).is_ready() {
-            return Poll::Ready(Err((Reason::ClientGone, Progress::Answered)));
+            return Poll::Ready(Err((Reason::ClientGone, Progress::Over)));
         }
-        clock.poll(cx, upload.flow()).map(|()| Err((Reason::ResponseTimeout, Progress::Answered)))
+        clock.poll(cx, upload.flow()).map(Err)
     })
     .await
 }

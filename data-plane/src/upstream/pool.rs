@@ -61,7 +61,7 @@ impl Pool {
         now: Instant,
     ) {
         let Idle { endpoints, total } = &mut *self.idle.borrow_mut();
-        if endpoint.is_retired(false) || *total >= self.limit {
+        if endpoint.is_retired(false) || endpoint.connections().are_wanted() || *total >= self.limit {
             return;
         }
         let (_, waiting) =
@@ -73,14 +73,15 @@ impl Pool {
         }
     }
 
-    /// Closes the connections that have waited too long, have ended, or wait at retired endpoints.
+    /// Closes the connections that have waited too long, have ended, or wait at retired endpoints, or at endpoints that
+    /// may have no more of them while another worker wants one.
     pub(crate) fn sweep(&self) {
         let Idle { endpoints, total } = &mut *self.idle.borrow_mut();
         let now = Instant::now();
         let mut kept = 0;
         endpoints.retain(|_, (endpoint, waiting)| {
-            let retired = endpoint.is_retired(false);
-            waiting.retain(|w| !retired && w.expires > now && w.connection.is_quiet());
+            let unwanted = endpoint.is_retired(false) || endpoint.connections().are_wanted();
+            waiting.retain(|w| !unwanted && w.expires > now && w.connection.is_quiet());
             kept += waiting.len();
             !waiting.is_empty()
         });

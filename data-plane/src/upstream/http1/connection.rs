@@ -13,6 +13,7 @@ use tokio::{task::unconstrained, time::Instant};
 
 use crate::{
     buffer::Buffer,
+    endpoint::Connected,
     http1::{ParsedResponse, response},
     message::ResponseHead,
     reason::Reason,
@@ -38,13 +39,13 @@ pub(crate) struct Connection {
 
 /// A connection that is counted while it is open.
 #[derive(Debug)]
-struct Open(Rc<Local>);
+struct Open(Rc<Local>, #[expect(dead_code, reason = "its end matters")] Connected);
 
 impl Connection {
-    pub(super) fn new(local: &Rc<Local>, stream: Stream) -> Self {
+    pub(super) fn new(local: &Rc<Local>, stream: Stream, connected: Connected) -> Self {
         Self {
             io: Io::new(stream),
-            open: Open::new(local),
+            open: Open::new(local, connected),
             buffer: Buffer::none(),
             born: Instant::now(),
             answered: false,
@@ -136,9 +137,9 @@ impl Connection {
 }
 
 impl Open {
-    fn new(local: &Rc<Local>) -> Self {
+    fn new(local: &Rc<Local>, connected: Connected) -> Self {
         local.counters().upstream_opened.add(1);
-        Self(Rc::clone(local))
+        Self(Rc::clone(local), connected)
     }
 }
 

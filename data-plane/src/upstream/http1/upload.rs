@@ -2,7 +2,7 @@
 //! read.
 //!
 //! Until more was written than fits into one buffer, all of it is still there, and can be written again to another
-//! backend.
+//! backend. Of a request that may be repeated after it was sent, more is kept.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -13,7 +13,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    body::{Length, RequestBody},
+    body::{Length, MOST_KEPT, RequestBody},
     http1::write,
     message::{Name, RequestHead},
     reason::Reason,
@@ -34,6 +34,10 @@ pub(crate) struct Upload<'a> {
     body: RequestBody<'a>,
     out: Out,
     written: usize,
+    /// Where the body begins in `out`, while the head is in it.
+    head: usize,
+    /// Whether all of the body stays in `out`, up to the bound for that.
+    keeps: bool,
     framing: Framing,
     /// All that there is has been gathered.
     gathered: bool,
@@ -55,22 +59,21 @@ enum Framing {
 }
 
 impl<'a> Upload<'a> {
-    /// `head` is the request as it goes to the backend, but for what says where its body ends.
-    pub(super) fn new(local: &Rc<Local>, head: &RequestHead, body: RequestBody<'a>) -> Self {
-        let mut out = Out(Rc::clone(local), local.texts().take());
-        write::request_line(&mut out, &head.method, head.target());
-        write::fields(&mut out, &head.fields);
+    /// `head` is the request as it goes to the backend, but for what says where its body ends. With `keeps`, it may be
+    /// repeated after it was sent.
+    pub(super) fn new(local: &Rc<Local>, head: &RequestHead, body: RequestBody<'a>, keeps: bool) -> Self {
         let framing = match body.length() {
-            Length::Unknown if !head.fields.has(Name::ContentLength) => {
-                write::field(&mut out, b"transfer-encoding", b"chunked");
-                Framing::Chunked
-            }
+            Length::Unknown if !head.fields.has(Name::ContentLength) => Framing::Chunked,
             _ => Framing::Known,
         };
-        out.extend_from_slice(b"\r\n");
+        let mut out = Out(Rc::clone(local), local.texts().take());
+        write_head(&mut out, head, framing);
         let gathered = matches!(body.length(), Length::Empty | Length::Sized(0));
+        let fits = !matches!(body.length(), Length::Sized(n) if n > MOST_KEPT as u64);
         Self {
             body,
+            head: out.len(),
+            keeps: keeps && fits && !gathered,
             out,
             written: 0,
             framing,
@@ -137,8 +140,13 @@ impl<'a> Upload<'a> {
         self.body
     }
 
-    /// Whether it can be written once more from the start; if so, it will be.
-    pub(super) fn rewind(&mut self) -> bool {
+    /// Whether it can be written once more from the start.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.forgotten
+    }
+
+    /// The same; if so, it will be.
+    pub(crate) fn rewind(&mut self) -> bool {
         if self.forgotten {
             return false;
         }
@@ -146,6 +154,15 @@ impl<'a> Upload<'a> {
         self.broken = false;
         self.flow = Flow::Client;
         true
+    }
+
+    /// Replaces the head, which says something else for another attempt. After `rewind`.
+    pub(super) fn set_head(&mut self, head: &RequestHead) {
+        let body = self.out.split_off(self.head);
+        self.out.clear();
+        write_head(&mut self.out, head, self.framing);
+        self.head = self.out.len();
+        self.out.extend_from_slice(&body);
     }
 
     /// Takes what there is of the body: into `out`, or to the socket where it stands.
@@ -161,7 +178,7 @@ impl<'a> Upload<'a> {
                 }
                 continue;
             }
-            let room = GATHER.saturating_sub(self.out.len());
+            let room = self.room();
             if room == 0 {
                 return Ok(Waits::Not);
             }
@@ -173,7 +190,7 @@ impl<'a> Upload<'a> {
                 self.end();
                 break;
             }
-            let n = if self.framing == Framing::Known && bytes.len() >= DIRECT {
+            let n = if self.framing == Framing::Known && bytes.len() >= DIRECT && !self.keeps {
                 let waiting = &self.out[self.written..];
                 match io.poll_write_both(cx, waiting, bytes) {
                     Poll::Ready(Ok(n)) if n > 0 => {
@@ -201,6 +218,13 @@ impl<'a> Upload<'a> {
         Ok(Waits::Not)
     }
 
+    /// How much more is gathered before it is written.
+    fn room(&mut self) -> usize {
+        self.keeps &= self.out.len() <= self.head + MOST_KEPT;
+        let before = if self.keeps { self.written } else { 0 };
+        (before + GATHER).saturating_sub(self.out.len())
+    }
+
     /// Whether nothing more will come. A client of HTTP/2 may say so later, in a frame of its own.
     fn has_come(&self) -> bool {
         let declared = matches!(self.body.length(), Length::Sized(n) if self.body.bytes() >= n);
@@ -210,7 +234,7 @@ impl<'a> Upload<'a> {
     /// Takes a pipe if the body is worth it.
     fn may_splice(&mut self, io: &Io) -> bool {
         let RequestBody::Http1(body) = &self.body else { return false };
-        if self.framing == Framing::Known && body.is_worth_splicing() && io.is_plain() {
+        if self.framing == Framing::Known && body.is_worth_splicing() && io.is_plain() && !self.keeps {
             self.pipe = self.out.0.pipes().take();
         }
         self.pipe.is_some()
@@ -270,7 +294,7 @@ impl<'a> Upload<'a> {
                 Poll::Pending => return self.blocked(),
             }
         }
-        if !self.gathered && self.out.len() >= GATHER / 2 {
+        if !self.gathered && !self.keeps && self.out.len() >= GATHER / 2 {
             // There is no room to keep it.
             self.out.clear();
             self.written = 0;
@@ -292,6 +316,15 @@ impl<'a> Upload<'a> {
         }
         Poll::Pending
     }
+}
+
+fn write_head(out: &mut Vec<u8>, head: &RequestHead, framing: Framing) {
+    write::request_line(out, &head.method, head.target());
+    write::fields(out, &head.fields);
+    if framing == Framing::Chunked {
+        write::field(out, b"transfer-encoding", b"chunked");
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// What `gather` stopped for.

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::pool::MAX_STREAMS;
-use crate::{reason::Reason, stream::Stream, worker::Local};
+use crate::{endpoint::Connected, reason::Reason, stream::Stream, worker::Local};
 
 /// What a backend may send of one response before the client takes it.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -62,10 +62,14 @@ struct State {
 }
 
 /// Counts the connection while it is open.
-struct Open(Rc<Local>, Rc<State>);
+struct Open(Rc<Local>, Rc<State>, #[expect(dead_code, reason = "its end matters")] Connected);
 
 impl Connection {
-    pub(super) async fn open(local: &Rc<Local>, stream: Stream) -> Result<Rc<Self>, Reason> {
+    pub(super) async fn open(
+        local: &Rc<Local>,
+        stream: Stream,
+        connected: Connected,
+    ) -> Result<Rc<Self>, Reason> {
         let state = Rc::new(State::default());
         let handshake = client::Builder::new()
             .enable_push(false)
@@ -77,7 +81,7 @@ impl Connection {
             .handshake::<_, Bytes>(Heard { stream, state: Rc::clone(&state) });
         let (sender, connection) = handshake.await.map_err(|_| Reason::ConnectFailed)?;
         local.counters().upstream_opened.add(1);
-        task::spawn_local(drive(connection, Open(Rc::clone(local), Rc::clone(&state))));
+        task::spawn_local(drive(connection, Open(Rc::clone(local), Rc::clone(&state), connected)));
         let now = Instant::now();
         Ok(Rc::new(Self { sender, born: now, idle_since: Cell::new(now), state }))
     }

@@ -73,7 +73,8 @@ impl Pool {
         self.slots.borrow_mut().retain(|_, slot| {
             let idle_timeout = slot.idle_timeout.get();
             slot.connections.borrow_mut().retain(|connection| {
-                let idle = connection.idle_since().is_some_and(|since| now >= since + idle_timeout);
+                let patience = if slot.endpoint.connections().are_wanted() { Duration::ZERO } else { idle_timeout };
+                let idle = connection.idle_since().is_some_and(|since| now >= since + patience);
                 let old = now >= connection.born() + MAX_AGE;
                 !(idle || old || connection.is_over() || slot.endpoint.is_retired(false))
             });

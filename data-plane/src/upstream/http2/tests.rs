@@ -8,11 +8,17 @@ use tokio::{
     time::{self, Duration, Instant},
 };
 
+use weir_proto::CircuitBreakers;
+
 use super::{
     connection::{Connection, PONG_TIMEOUT, SILENCE},
     pool::{Connecting, Pool, Slot},
 };
-use crate::{endpoint::tests::endpoint, stream::Stream, worker::Local};
+use crate::{
+    endpoint::{Connected, tests::endpoint},
+    stream::Stream,
+    worker::Local,
+};
 
 /// How long connections are kept without a request.
 const IDLE: Duration = Duration::from_mins(1);
@@ -26,7 +32,9 @@ async fn connection(local: &Rc<Local>) -> (Rc<Connection>, TcpStream) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (backend, _) = listener.accept().await.unwrap();
-    (Connection::open(local, Stream::Plain(stream)).await.unwrap(), backend)
+    let endpoint = endpoint((Ipv4Addr::LOCALHOST, 1).into());
+    let connected = Connected::claim(&endpoint, &CircuitBreakers::default()).await.unwrap();
+    (Connection::open(local, Stream::Plain(stream), connected).await.unwrap(), backend)
 }
 
 async fn with_slot(test: impl AsyncFnOnce(Pool, Rc<Slot>, Rc<Local>)) {

@@ -7,7 +7,7 @@ use h2::SendStream;
 use tokio::time::Instant;
 
 use crate::{
-    body::{Length, RequestBody},
+    body::{MOST_KEPT, Replay, RequestBody},
     http2::fields,
     reason::Reason,
     upstream::Flow,
@@ -20,6 +20,8 @@ const CHUNK: usize = 64 * 1024;
 pub(crate) struct Upload<'a> {
     body: RequestBody<'a>,
     out: SendStream<Bytes>,
+    /// What was sent, in case that it must be sent once more. None once it is too much.
+    kept: Option<Vec<Bytes>>,
     /// The backend takes nothing any more: what it says counts.
     broken: bool,
     flow: Flow,
@@ -29,7 +31,7 @@ impl<'a> Upload<'a> {
     /// The head was sent; with the end, if the body has ended.
     pub(super) fn new(body: RequestBody<'a>, out: SendStream<Bytes>) -> Self {
         let flow = if body.is_ended() { Flow::Done(Instant::now()) } else { Flow::Client };
-        Self { body, out, broken: false, flow }
+        Self { body, out, kept: Some(Vec::new()), broken: false, flow }
     }
 
     /// Ready when all is with the backend, or it takes no more. An error is the client's.
@@ -75,26 +77,46 @@ impl<'a> Upload<'a> {
         &mut self.body
     }
 
-    /// Whether another attempt would send the same.
-    pub(super) fn is_untouched(&self) -> bool {
-        self.body.bytes() == 0 && (self.body.length() == Length::Empty || !self.is_done())
+    /// Whether it can be sent once more from its start.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.kept.is_some()
     }
 
-    pub(super) fn into_body(self) -> RequestBody<'a> {
-        self.body
+    /// The same from its start, if that can be had.
+    pub(crate) fn rewind(self) -> Option<RequestBody<'a>> {
+        let pieces = self.kept?;
+        if pieces.is_empty() {
+            return Some(self.body);
+        }
+        let kept = if let [only] = &*pieces { only.clone() } else { pieces.concat().into() };
+        Some(RequestBody::Replay(Box::new(Replay::before(kept, self.body))))
     }
 
     /// Some of the bytes that are there, copied only where they stand in a buffer.
     fn take(&mut self, n: usize, cx: &mut Context<'_>) -> Bytes {
-        if let RequestBody::Http2(body) = &mut self.body {
-            return body.take(n);
-        }
-        let data = match self.body.poll_fill(cx) {
-            Poll::Ready(Ok(bytes)) => Bytes::copy_from_slice(&bytes[..n.min(bytes.len())]),
-            _ => Bytes::new(),
+        let taken = match &mut self.body {
+            RequestBody::Http2(body) => Some(body.take(n)),
+            RequestBody::Replay(body) => body.take(n),
+            RequestBody::Http1(_) => None,
         };
-        self.body.consume(data.len());
+        let data = taken.unwrap_or_else(|| {
+            let data = match self.body.poll_fill(cx) {
+                Poll::Ready(Ok(bytes)) => Bytes::copy_from_slice(&bytes[..n.min(bytes.len())]),
+                _ => Bytes::new(),
+            };
+            self.body.consume(data.len());
+            data
+        });
+        self.keep(&data);
         data
+    }
+
+    fn keep(&mut self, data: &Bytes) {
+        if self.body.bytes() > MOST_KEPT as u64 {
+            self.kept = None;
+        } else if let Some(kept) = &mut self.kept {
+            kept.push(data.clone());
+        }
     }
 
     fn send(&mut self, data: Bytes) {
@@ -109,7 +131,11 @@ impl<'a> Upload<'a> {
 
     fn end(&mut self) {
         let sent = match self.body.take_trailers() {
-            Some(trailers) => self.out.send_trailers(fields::to_map(&trailers)),
+            Some(trailers) => {
+                // They cannot be had twice.
+                self.kept = None;
+                self.out.send_trailers(fields::to_map(&trailers))
+            }
             None => self.out.send_data(Bytes::new(), true),
         };
         self.broken = sent.is_err();

@@ -1,0 +1,99 @@
+//! One attempt: what is sent, how long it took, and what it says about the backend.
+
+use tokio::time::Instant;
+
+use super::relay::Request;
+use crate::{
+    deadline,
+    downstream::Interim,
+    endpoint::InFlight,
+    headers::Upgrade,
+    health::{self, Verdict},
+    message::{Name, ResponseHead},
+    moment::Moment,
+    reason::Reason,
+    table::ServiceEntry,
+    upstream::{self, Answer, Attempt, Clock, Failure, Unsent},
+};
+
+/// What came of an attempt, and of whose.
+pub(super) struct Attempted<'a> {
+    pub(super) result: Result<Answer<'a>, Failure<'a>>,
+    pub(super) in_flight: InFlight,
+}
+
+/// Sends the request to the endpoint in flight. `again` if there was an attempt before.
+pub(super) async fn send<'a>(
+    of: &mut Request<'_>,
+    service: &ServiceEntry,
+    in_flight: InFlight,
+    request: Unsent<'a>,
+    again: bool,
+    clock: &mut Clock<'_>,
+    interim: &mut Interim<'_>,
+) -> Attempted<'a> {
+    let new_head = deadline::set(of.head, of.call, &service.service.timeouts, clock, again);
+    let attempt = Attempt {
+        local: &of.client.local,
+        service,
+        endpoint: in_flight.endpoint(),
+        head: of.head,
+        upgrade: of.upgrade == Upgrade::Keep,
+        pinned: false,
+        keeps: of.idempotent,
+        new_head,
+    };
+    let began = service.wants_latency.then(Instant::now);
+    let result = upstream::send(attempt, request, clock, interim).await;
+    if let Some(began) = began {
+        let now = Instant::now();
+        let _ = (now - began, Moment::of(now));
+    }
+    Attempted { result, in_flight }
+}
+
+/// What a backend's answer says about it.
+pub(super) fn learn_from_answer(
+    service: &ServiceEntry,
+    in_flight: &mut InFlight,
+    head: &ResponseHead,
+    call: bool,
+) {
+    health::learn(service, in_flight, verdict(head, call));
+}
+
+/// What an attempt without an answer says about the backend.
+pub(super) fn learn_from_failure(service: &ServiceEntry, in_flight: &mut InFlight, reason: Reason) {
+    if let Some(verdict) = Verdict::of_failure(reason) {
+        health::learn(service, in_flight, verdict);
+    }
+}
+
+/// A call by gRPC that failed at once says so in a status of its own.
+fn verdict(head: &ResponseHead, call: bool) -> Verdict {
+    let status = head.fields.get(Name::GrpcStatus).filter(|_| call);
+    match status {
+        // UNAVAILABLE, as 503.
+        Some(b"14") => Verdict::GatewayFailure,
+        // UNKNOWN, INTERNAL and DATA_LOSS, as 500.
+        Some(b"2" | b"13" | b"15") => Verdict::ServerError,
+        _ => Verdict::of_status(head.status.as_u16()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_failed_at_once_says_so() {
+        let mut head = ResponseHead::default();
+        head.fields.push(Name::GrpcStatus, b"14");
+        assert_eq!(verdict(&head, true), Verdict::GatewayFailure);
+        assert_eq!(verdict(&head, false), Verdict::Success, "that is no call");
+        head.fields.set(Name::GrpcStatus, b"13");
+        assert_eq!(verdict(&head, true), Verdict::ServerError);
+        head.fields.set(Name::GrpcStatus, b"5");
+        assert_eq!(verdict(&head, true), Verdict::Success, "that is about the request");
+    }
+}
