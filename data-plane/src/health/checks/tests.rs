@@ -1,0 +1,1 @@
+//! What the supervisor makes of tables, and checkers of answers.
