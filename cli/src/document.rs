@@ -4,12 +4,19 @@
 //! each field stands.
 
 mod backend;
+mod care;
 mod check;
 mod fields;
 mod files;
+mod health_check;
+mod lb_policy;
+mod limits;
 mod listener;
 mod places;
 mod problem;
+mod retry;
+#[cfg(test)]
+mod round_trip;
 mod route;
 mod service;
 mod tls;
@@ -148,7 +155,7 @@ routes:
         let limits = document.listeners[0].limits.expect("limits");
         assert_eq!(limits.max_header_bytes, Some(65536));
         assert_eq!(limits.idle_timeout.map(|d| d.seconds), Some(90));
-        assert_eq!(document.services[0].timeouts.and_then(|t| t.request).map(|d| d.seconds), Some(5));
+        assert_eq!(document.services[0].timeouts.as_ref().and_then(|t| t.request).map(|d| d.seconds), Some(5));
         assert_eq!(document.services[0].retry_policy.as_ref().map(|r| r.retry_on.len()), Some(1));
         assert_eq!(document.backends[1].service, "shop");
         assert_eq!(document.backends[1].weight, Some(2));
@@ -199,9 +206,10 @@ routes:
             ]
         );
         assert_eq!(
-            refusal("services: [{name: a, lb_policy: {least_request: {}}}]"),
-            ["f.yaml:1:34: services[0].lb_policy.least_request: unknown key `least_request`; known here: \
-              round_robin"]
+            refusal("services: [{name: a, lb_policy: {lowest_latency: {}}}]"),
+            ["f.yaml:1:34: services[0].lb_policy.lowest_latency: unknown key `lowest_latency`; known here: \
+              round_robin, least_request, peak_ewma, random, ring_hash, maglev, \
+              client_side_weighted_round_robin"]
         );
     }
 

@@ -26,6 +26,7 @@ pub(super) fn backend(
             weight: fields.number("weight"),
             zone: fields.text("zone"),
             metadata: fields.texts("metadata"),
+            priority: fields.number("priority"),
             ..Default::default()
         };
         fields.finish();

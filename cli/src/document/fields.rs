@@ -1,6 +1,6 @@
 //! The fields of one mapping, taken one by one; what nobody took is unknown.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use weir_proto::{Invalid, duration_to_wire};
 
@@ -116,7 +116,7 @@ impl<'c, 'a> Fields<'c, 'a> {
 
     /// The value of a field, if it is there.
     pub(super) fn node(&mut self, key: &'static str) -> Option<&'c Node> {
-        self.known.push(key);
+        self.know(key);
         let node = self.entries.iter().find(|(k, _)| k.text == key).map(|(_, node)| node)?;
         let path = self.path.key(key);
         self.context.place(&path, node.at);
@@ -130,16 +130,29 @@ impl<'c, 'a> Fields<'c, 'a> {
 
     /// A scalar as text that must be there.
     pub(super) fn required_text(&mut self, key: &'static str) -> String {
-        if !self.entries.iter().any(|(k, _)| k.text == key) {
-            let path = self.path.key(key);
-            self.context.refuse(&path, self.at, "is missing");
-        }
+        self.require(key);
         self.text(key)
     }
 
     /// A whole number.
     pub(super) fn number(&mut self, key: &'static str) -> Option<u32> {
-        self.scalar(key, |text| text.parse().map_err(|_| format!("must be a whole number, not {text:?}")))
+        self.scalar(key, number)
+    }
+
+    /// A whole number that must be there.
+    pub(super) fn required_number(&mut self, key: &'static str) -> u32 {
+        self.require(key);
+        self.number(key).unwrap_or_default()
+    }
+
+    /// A number that need not be whole.
+    pub(super) fn decimal(&mut self, key: &'static str) -> Option<f64> {
+        self.scalar(key, |text| text.parse().map_err(|_| format!("must be a number, not {text:?}")))
+    }
+
+    /// `true` or `false`.
+    pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
+        self.scalar(key, |text| text.parse().map_err(|_| format!("must be true or false, not {text:?}")))
     }
 
     /// A size, as `64KiB`.
@@ -177,16 +190,44 @@ impl<'c, 'a> Fields<'c, 'a> {
 
     /// A mapping of text to text.
     pub(super) fn texts(&mut self, key: &'static str) -> BTreeMap<String, String> {
-        let Some(node) = self.node(key) else { return BTreeMap::new() };
+        self.pairs(key).into_iter().collect()
+    }
+
+    /// The same in the order of the file, which the messages hold as a list of names and values.
+    pub(super) fn pairs(&mut self, key: &'static str) -> Vec<(String, String)> {
+        let Some(node) = self.node(key) else { return Vec::new() };
         let path = self.path.key(key);
-        let Some(fields) = Fields::of(self.context, node, &path) else { return BTreeMap::new() };
-        let mut texts = BTreeMap::new();
+        let Some(fields) = Fields::of(self.context, node, &path) else { return Vec::new() };
+        let mut pairs = Vec::new();
         for (k, node) in fields.entries {
-            if let Some(text) = scalar(fields.context, &path.key(&k.text), node) {
-                texts.insert(k.text.clone(), text.to_owned());
+            let user = path.key(&k.text);
+            if let Some(text) = scalar(fields.context, &user, node) {
+                let wire = path.item(pairs.len());
+                fields.context.place(&Path { wire: wire.key("name").wire, ..user.clone() }, k.at);
+                fields.context.place(&Path { wire: wire.key("value").wire, ..user }, node.at);
+                pairs.push((k.text.clone(), text.to_owned()));
             }
         }
-        texts
+        pairs
+    }
+
+    /// Which of these keys is there; of several the first, and the others are refused.
+    pub(super) fn one_of(&mut self, keys: &[&'static str]) -> Option<&'static str> {
+        for key in keys {
+            self.know(key);
+        }
+        let mut found = None;
+        for (key, node) in self.entries {
+            let Some(known) = keys.iter().find(|known| **known == key.text) else { continue };
+            match found {
+                None => found = Some(*known),
+                Some(first) => {
+                    let reason = format!("excludes `{first}`; leave one of them out");
+                    self.context.refuse(&self.path.key(known), node.at, &reason);
+                }
+            }
+        }
+        found
     }
 
     /// A mapping with fields of its own.
@@ -236,6 +277,19 @@ impl<'c, 'a> Fields<'c, 'a> {
         }
     }
 
+    fn require(&mut self, key: &'static str) {
+        if !self.entries.iter().any(|(k, _)| k.text == key) {
+            let path = self.path.key(key);
+            self.context.refuse(&path, self.at, "is missing");
+        }
+    }
+
+    fn know(&mut self, key: &'static str) {
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
+    }
+
     fn scalar<T>(&mut self, key: &'static str, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let node = self.node(key)?;
         let path = self.path.key(key);
@@ -250,6 +304,31 @@ impl<'c, 'a> Fields<'c, 'a> {
     }
 }
 
+/// A word in place of a mapping that has nothing else in it: `random` for `{ random: {} }`. Every `words` may stand so,
+/// with `value` as what it would have in the mapping.
+pub(super) fn spelled_out<'n>(
+    context: &mut Context<'_>,
+    path: &Path,
+    node: &'n Node,
+    words: &[&str],
+    value: &Value,
+) -> Option<Cow<'n, Node>> {
+    let Value::Text(word) = &node.value else { return Some(Cow::Borrowed(node)) };
+    if !words.contains(&word.as_str()) {
+        context.refuse(path, node.at, &format!("must be {} or a mapping, not {word:?}", words.join(", ")));
+        return None;
+    }
+    let entry = (Key { at: node.at, text: word.clone() }, Node { at: node.at, value: value.clone() });
+    Some(Cow::Owned(Node { at: node.at, value: Value::Map(vec![entry]) }))
+}
+
+/// A whole number, as an item of a list.
+pub(super) fn whole_number(context: &mut Context<'_>, node: &Node, path: &Path) -> Option<u32> {
+    context.place(path, node.at);
+    let text = scalar(context, path, node)?;
+    number(text).map_err(|reason| context.refuse(path, node.at, &reason)).ok()
+}
+
 /// The text of a scalar.
 pub(super) fn scalar<'n>(context: &mut Context<'_>, path: &Path, node: &'n Node) -> Option<&'n str> {
     let reason = match &node.value {
@@ -260,6 +339,10 @@ pub(super) fn scalar<'n>(context: &mut Context<'_>, path: &Path, node: &'n Node)
     };
     context.refuse(path, node.at, reason);
     None
+}
+
+fn number(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("must be a whole number, not {text:?}"))
 }
 
 fn nearest(text: &str, known: &[&'static str]) -> Option<&'static str> {

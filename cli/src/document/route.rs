@@ -3,7 +3,10 @@
 use weir_proto::{Route, v1};
 
 use crate::{
-    document::fields::{Context, Fields, Path},
+    document::{
+        fields::{Context, Fields, Path},
+        limits::rate_limit,
+    },
     yaml::Node,
 };
 
@@ -14,6 +17,7 @@ pub(super) fn route(context: &mut Context<'_>, node: &Node, path: &Path) -> Opti
         name: fields.text("name"),
         r#match: fields.nested("match", matching),
         services: Vec::new(),
+        rate_limits: fields.list("rate_limits", rate_limit),
     };
     let (one, many) = (fields.node("service").cloned(), fields.node("services").cloned());
     match (one, many) {

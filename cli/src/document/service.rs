@@ -5,9 +5,14 @@ use weir_proto::{Service, v1};
 use crate::{
     document::{
         backend::backend,
-        fields::{Context, Fields, Path, scalar},
+        care::{fault_injection, hedge_policy, mirror, session_affinity, slow_start, zone_aware},
+        fields::{Context, Fields, Path},
+        health_check::{health_check, outlier_detection},
+        lb_policy::lb_policy,
+        limits::{adaptive_concurrency, circuit_breakers, rate_limit},
+        retry::{retry_policy, timeouts},
         tls::service_tls,
-        words::{RETRY_ON, SERVICE_PROTOCOL},
+        words::SERVICE_PROTOCOL,
     },
     yaml::Node,
 };
@@ -26,6 +31,19 @@ pub(super) fn service(
         retry_policy: fields.nested("retry_policy", retry_policy),
         protocol: fields.word("protocol", &SERVICE_PROTOCOL),
         tls: fields.nested("tls", service_tls),
+        health_check: fields.nested("health_check", health_check),
+        outlier_detection: fields.nested("outlier_detection", outlier_detection),
+        circuit_breakers: fields.nested("circuit_breakers", circuit_breakers),
+        adaptive_concurrency: fields.nested("adaptive_concurrency", adaptive_concurrency),
+        rate_limits: fields.list("rate_limits", rate_limit),
+        hedge_policy: fields.nested("hedge_policy", hedge_policy),
+        fault_injection: fields.nested("fault_injection", fault_injection),
+        mirror: fields.nested("mirror", mirror),
+        session_affinity: fields.nested("session_affinity", session_affinity),
+        slow_start: fields.nested("slow_start", slow_start),
+        zone_aware: fields.nested("zone_aware", zone_aware),
+        healthy_panic_threshold: fields.number("healthy_panic_threshold"),
+        overprovisioning_factor: fields.number("overprovisioning_factor"),
     };
     // A bad name is the service's own fault; its backends are checked as if it had a good one.
     let name =
@@ -35,47 +53,4 @@ pub(super) fn service(
     let backends = fields.list("backends", |context, node, path| backend(context, node, path, name));
     fields.finish();
     Some((service, backends))
-}
-
-fn lb_policy(context: &mut Context<'_>, node: &Node, path: &Path) -> Option<v1::LbPolicy> {
-    let mut fields = Fields::of(context, node, path)?;
-    let round_robin = fields.nested("round_robin", |context, node, path| {
-        Fields::of(context, node, path)?.finish();
-        Some(v1::RoundRobin {})
-    });
-    fields.finish();
-    Some(v1::LbPolicy { policy: round_robin.map(v1::lb_policy::Policy::RoundRobin) })
-}
-
-fn timeouts(context: &mut Context<'_>, node: &Node, path: &Path) -> Option<v1::Timeouts> {
-    let mut fields = Fields::of(context, node, path)?;
-    let timeouts = v1::Timeouts {
-        connect: fields.duration("connect"),
-        request: fields.duration("request"),
-        body_idle: fields.duration("body_idle"),
-        connection_idle: fields.duration("connection_idle"),
-    };
-    fields.finish();
-    Some(timeouts)
-}
-
-fn retry_policy(context: &mut Context<'_>, node: &Node, path: &Path) -> Option<v1::RetryPolicy> {
-    let mut fields = Fields::of(context, node, path)?;
-    let policy = v1::RetryPolicy {
-        num_retries: fields.number("num_retries"),
-        retry_on: fields.list("retry_on", retry_on),
-    };
-    fields.finish();
-    Some(policy)
-}
-
-fn retry_on(context: &mut Context<'_>, node: &Node, path: &Path) -> Option<i32> {
-    context.place(path, node.at);
-    let text = scalar(context, path, node)?;
-    let known = RETRY_ON.iter().find(|(name, _)| *name == text);
-    if known.is_none() {
-        let names = RETRY_ON.map(|(name, _)| name).join(", ");
-        context.refuse(path, node.at, &format!("must be one of {names}, not {text:?}"));
-    }
-    known.map(|(_, on)| *on as i32)
 }

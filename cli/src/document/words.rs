@@ -2,11 +2,21 @@
 
 use weir_proto::v1;
 
-/// The ways to write `RetryOn`.
-pub(crate) const RETRY_ON: [(&str, v1::RetryOn); 3] = [
+/// The ways to write `RetryOn`: as Envoy does.
+pub(crate) const RETRY_ON: [(&str, v1::RetryOn); 13] = [
     ("connect-failure", v1::RetryOn::ConnectFailure),
     ("refused-stream", v1::RetryOn::RefusedStream),
     ("reset-before-response", v1::RetryOn::ResetBeforeResponse),
+    ("per-try-timeout", v1::RetryOn::PerTryTimeout),
+    ("gateway-error", v1::RetryOn::GatewayError),
+    ("5xx", v1::RetryOn::RetryOn5xx),
+    ("retriable-4xx", v1::RetryOn::Retriable4xx),
+    ("retriable-status-codes", v1::RetryOn::RetriableStatusCodes),
+    ("cancelled", v1::RetryOn::GrpcCancelled),
+    ("deadline-exceeded", v1::RetryOn::GrpcDeadlineExceeded),
+    ("internal", v1::RetryOn::GrpcInternal),
+    ("resource-exhausted", v1::RetryOn::GrpcResourceExhausted),
+    ("unavailable", v1::RetryOn::GrpcUnavailable),
 ];
 
 /// The ways to write `ListenerProtocol`.

@@ -1,14 +1,17 @@
 //! Messages as JSON values. An object has the shape that it has in a file, so that what is shown can be applied.
 
+mod health_check;
+mod lb_policy;
+mod limits;
+mod service;
+
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use weir_proto::{Digest, Epoch, LeaseId, ObjectKind, duration_read, v1};
 
 use crate::{
-    document::{
-        CLIENT_CERTIFICATE_MODE, LISTENER_PROTOCOL, RETRY_ON, SERVICE_PROTOCOL, TLS_VERSION, written,
-    },
+    document::{CLIENT_CERTIFICATE_MODE, LISTENER_PROTOCOL, TLS_VERSION, written},
     units,
 };
 
@@ -51,7 +54,7 @@ pub(crate) fn resource(resource: &v1::Resource) -> Option<(ObjectKind, Value)> {
     use v1::resource::Resource;
     Some(match resource.resource.as_ref()? {
         Resource::Listener(listener) => (ObjectKind::Listener, self::listener(listener)),
-        Resource::Service(service) => (ObjectKind::Service, self::service(service)),
+        Resource::Service(service) => (ObjectKind::Service, service::service(service)),
         Resource::Backend(backend) => (ObjectKind::Backend, self::backend(backend)),
         Resource::Route(route) => (ObjectKind::Route, self::route(route)),
     })
@@ -163,44 +166,6 @@ fn listener_tls(tls: &v1::ListenerTls) -> Value {
     }))
 }
 
-fn service_tls(tls: &v1::ServiceTls) -> Value {
-    let said = |text: &'_ str| (!text.is_empty()).then(|| text.to_owned());
-    let names = (!tls.subject_alt_names.is_empty()).then_some(&tls.subject_alt_names);
-    compact(json!({
-        "ca": said(&tls.ca_file),
-        "server_name": said(&tls.server_name),
-        "subject_alt_names": names,
-        "certificate": said(&tls.certificate_file),
-        "private_key": said(&tls.private_key_file),
-    }))
-}
-
-fn service(service: &v1::Service) -> Value {
-    let policy = service.lb_policy.as_ref().and_then(|p| p.policy.as_ref()).map(|policy| match policy {
-        v1::lb_policy::Policy::RoundRobin(v1::RoundRobin {}) => json!({ "round_robin": {} }),
-    });
-    let timeouts = service.timeouts.as_ref().map(|t| {
-        compact(json!({
-            "connect": duration(t.connect.as_ref()),
-            "request": duration(t.request.as_ref()),
-            "body_idle": duration(t.body_idle.as_ref()),
-            "connection_idle": duration(t.connection_idle.as_ref()),
-        }))
-    });
-    let retry_policy = service.retry_policy.as_ref().map(|r| {
-        let on: Vec<_> = r.retry_on().map(|on| written(&RETRY_ON, on)).collect();
-        compact(json!({ "num_retries": r.num_retries, "retry_on": (!on.is_empty()).then_some(on) }))
-    });
-    compact(json!({
-        "name": service.name,
-        "lb_policy": policy,
-        "timeouts": timeouts,
-        "retry_policy": retry_policy,
-        "protocol": written(&SERVICE_PROTOCOL, service.protocol()),
-        "tls": service.tls.as_ref().map(service_tls),
-    }))
-}
-
 fn backend(backend: &v1::Backend) -> Value {
     let zone = (!backend.zone.is_empty()).then_some(&backend.zone);
     let metadata = (!backend.metadata.is_empty()).then_some(&backend.metadata);
@@ -210,6 +175,7 @@ fn backend(backend: &v1::Backend) -> Value {
         "address": backend.address,
         "weight": backend.weight.unwrap_or(1),
         "zone": zone,
+        "priority": backend.priority.filter(|priority| *priority > 0),
         "metadata": metadata,
         "operator_state": word(backend.operator_state().as_str_name(), "OPERATOR_STATE_"),
         "lease_state": word(backend.lease_state().as_str_name(), "LEASE_STATE_"),
@@ -225,7 +191,12 @@ fn route(route: &v1::Route) -> Value {
     });
     let services: Vec<_> =
         route.services.iter().map(|s| json!({ "name": s.name, "weight": s.weight.unwrap_or(1) })).collect();
-    compact(json!({ "name": route.name, "match": matching, "services": services }))
+    compact(json!({
+        "name": route.name,
+        "match": matching,
+        "services": services,
+        "rate_limits": limits::rate_limits(&route.rate_limits),
+    }))
 }
 
 fn duration(duration: Option<&prost_types::Duration>) -> Option<String> {
@@ -239,6 +210,11 @@ fn remaining(left: Option<&prost_types::Duration>) -> Option<String> {
     Some(units::duration_text(Duration::from_millis(millis)))
 }
 
+/// A text, unless it is empty: that is how messages leave it out.
+fn said(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
 /// Without what is absent, as one would write it.
 fn compact(value: Value) -> Value {
     match value {
@@ -250,30 +226,6 @@ fn compact(value: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_service_looks_as_in_a_file() {
-        let service = v1::Service {
-            name: "web".into(),
-            lb_policy: Some(v1::LbPolicy {
-                policy: Some(v1::lb_policy::Policy::RoundRobin(v1::RoundRobin {})),
-            }),
-            timeouts: Some(v1::Timeouts {
-                request: Some(weir_proto::duration_to_wire(Duration::from_millis(1500))),
-                ..Default::default()
-            }),
-            retry_policy: Some(v1::RetryPolicy { num_retries: Some(0), retry_on: vec![1] }),
-            ..Default::default()
-        };
-        let resource = v1::Resource { resource: Some(v1::resource::Resource::Service(service)) };
-        assert_eq!(
-            super::resource(&resource).map(|(_, value)| value.to_string()).as_deref(),
-            Some(
-                "{\"name\":\"web\",\"lb_policy\":{\"round_robin\":{}},\"timeouts\":{\"request\":\"1500ms\"},\
-                 \"retry_policy\":{\"num_retries\":0,\"retry_on\":[\"connect-failure\"]}}"
-            )
-        );
-    }
 
     #[test]
     fn times_are_rfc_3339() {

@@ -94,6 +94,7 @@ impl TryFrom<v1::FaultInjection> for FaultInjection {
         };
         let abort = match share("abort_percent", wire.abort_percent)? {
             0 if wire.abort_status == 0 => None,
+            _ if wire.abort_status == 0 => return Err(Invalid::new("abort_status", "is missing")),
             percent => {
                 let status = status("abort_status", wire.abort_status, 200..=599)?;
                 (percent > 0).then_some((percent, status))
@@ -201,7 +202,8 @@ mod tests {
         let reason = reason::<_, FaultInjection>;
         assert_eq!(reason(wire(1, None, 0, 0)), "delay: is missing");
         assert_eq!(reason(wire(0, Some(2 * HOUR), 0, 0)), "delay: must be 1ms to 3600s, is 7200s");
-        assert_eq!(reason(wire(0, None, 1, 0)), "abort_status: must be 200 to 599, is 0");
+        assert_eq!(reason(wire(0, None, 1, 0)), "abort_status: is missing");
+        assert_eq!(reason(wire(0, None, 1, 199)), "abort_status: must be 200 to 599, is 199");
         assert_eq!(reason(wire(101, None, 0, 0)), "delay_percent: must be 0 to 100, is 101");
         assert_eq!(reason(wire(0, None, 101, 0)), "abort_percent: must be 0 to 100, is 101");
     }

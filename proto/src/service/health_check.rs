@@ -145,14 +145,15 @@ impl TryFrom<v1::HttpProbe> for HttpProbe {
         if expected_statuses.is_empty() {
             expected_statuses = d.expected_statuses;
         }
+        let headers = list("headers", wire.headers, MAX_HEADERS, header)?;
+        for (i, (name, _)) in headers.iter().enumerate() {
+            if headers[..i].iter().any(|(before, _)| before == name) {
+                let reason = format!("{name} is named twice; one field can hold several values");
+                return Err(Invalid::new(format!("headers[{i}].name"), reason));
+            }
+        }
         at_most(&wire.expected_body, MAX_TEXT).map_err(|e| e.within("expected_body"))?;
-        Ok(Self {
-            path,
-            host,
-            headers: list("headers", wire.headers, MAX_HEADERS, header)?,
-            expected_statuses,
-            expected_body: wire.expected_body,
-        })
+        Ok(Self { path, host, headers, expected_statuses, expected_body: wire.expected_body })
     }
 }
 
@@ -164,6 +165,9 @@ fn port(wire: u32) -> Result<u16, Invalid> {
 }
 
 fn header(wire: v1::HeaderValue) -> Result<(String, String), Invalid> {
+    if wire.name.eq_ignore_ascii_case("host") {
+        return Err(Invalid::new("name", "host is a setting of the probe's own, beside its headers"));
+    }
     let name = field::own_name(&wire.name).map_err(|e| e.within("name"))?;
     let value = field::value(wire.value).map_err(|e| e.within("value"))?;
     Ok((name.to_string(), value))
@@ -272,6 +276,10 @@ mod tests {
                 "{value:?}"
             );
         }
+        let twice =
+            ["x-probe", "X-Probe"].map(|name| v1::HeaderValue { name: name.into(), value: "1".into() });
+        let refusal = http(|wire| wire.headers = twice.to_vec()).unwrap_err();
+        assert!(refusal.starts_with("http.headers[1].name: x-probe is named twice"), "{refusal}");
         for path in ["healthz", "/a b", "/#a"] {
             assert!(http(|wire| wire.path = path.into()).unwrap_err().starts_with("http.path: "), "{path}");
         }
