@@ -1,5 +1,7 @@
 //! `weir service`, `weir route`, `weir listener`: the same verbs for each kind.
 
+mod summary;
+
 use clap::Subcommand;
 use serde_json::{Value, json};
 use weir_proto::{ObjectKind, v1};
@@ -11,6 +13,8 @@ use crate::{
     output::{self, State, Table},
 };
 
+use self::summary::Summary;
+
 /// Objects in one page of a listing.
 const PAGE: u32 = 1_000;
 
@@ -20,6 +24,7 @@ pub(super) enum Object {
     /// Show all
     List,
     /// Show one with all that is known of it
+    #[command(visible_alias = "show")]
     Get {
         /// Its name
         name: String,
@@ -45,7 +50,10 @@ pub(super) async fn run(global: &Global, kind: ObjectKind, verb: Object) -> Resu
         Object::List => {
             let infos = list(&global.connect().await?, kind, "").await?;
             let value = infos.iter().map(output::info).collect();
-            global.output().show_table(&value, || table(kind, &infos))?;
+            global.output().show_table(&value, || match kind {
+                ObjectKind::Service => services(&infos),
+                _ => table(kind, &infos),
+            })?;
         }
         Object::Get { name } => get(global, kind, name).await?,
         Object::Delete { cascade: true, .. } if kind != ObjectKind::Service => {
@@ -76,6 +84,14 @@ pub(super) async fn get(global: &Global, kind: ObjectKind, name: String) -> Resu
     global.output().show_table(&value, || {
         let mut table = Table::new(&["FIELD", "VALUE"], "");
         rows("", &value, &mut table);
+        if let Some(summary) = service(&info).and_then(Summary::of) {
+            // What nobody declared, and everybody wants to know.
+            for (field, word) in [("lb_policy", summary.policy), ("health_check", summary.health_check)] {
+                if value["service"].get(field).is_none() {
+                    table.row([State::plain(format!("service.{field}")), State::plain(word)]);
+                }
+            }
+        }
         table
     })
 }
@@ -117,24 +133,46 @@ pub(super) fn owner(info: &v1::ObjectInfo) -> String {
     }
 }
 
+fn services(infos: &[v1::ObjectInfo]) -> Table {
+    let columns = ["NAME", "POLICY", "HEALTH CHECK", "SETTINGS", "OWNER", "REVISION"];
+    let mut table = Table::new(&columns, "no service; register a backend or apply a file");
+    for info in infos {
+        let Some(service) = service(info) else { continue };
+        let newer = Summary { policy: "?", health_check: "?", settings: "of a newer version".to_owned() };
+        let Summary { policy, health_check, settings } = Summary::of(service).unwrap_or(newer);
+        table.row([
+            State::plain(&service.name),
+            State::plain(policy),
+            State::plain(health_check),
+            State::plain(settings),
+            State::plain(owner(info)),
+            State::plain(info.meta.as_ref().map_or(0, |m| m.modified_revision)),
+        ]);
+    }
+    table
+}
+
+fn service(info: &v1::ObjectInfo) -> Option<&v1::Service> {
+    match info.resource.as_ref()?.resource.as_ref()? {
+        v1::resource::Resource::Service(service) => Some(service),
+        _ => None,
+    }
+}
+
 fn table(kind: ObjectKind, infos: &[v1::ObjectInfo]) -> Table {
     use v1::resource::Resource;
     let (column, empty) = match kind {
         ObjectKind::Listener => ("ADDRESS", "no listener: proxies accept on their --listen address"),
-        ObjectKind::Service => ("POLICY", "no service; register a backend or apply a file"),
         ObjectKind::Route => {
             ("TO", "no route: requests go to the service named by their Host, or the only one")
         }
-        ObjectKind::Backend => ("ADDRESS", "no backend"),
+        ObjectKind::Service | ObjectKind::Backend => ("ADDRESS", "nothing"),
     };
     let mut table = Table::new(&["NAME", column, "OWNER", "REVISION"], empty);
     for info in infos {
         let Some(resource) = &info.resource else { continue };
         let detail = match &resource.resource {
             Some(Resource::Listener(listener)) => listener.address.clone(),
-            Some(Resource::Service(_)) => output::resource(resource)
-                .and_then(|(_, value)| Some(value.get("lb_policy")?.as_object()?.keys().next()?.clone()))
-                .unwrap_or_else(|| "round_robin".to_owned()),
             Some(Resource::Route(route)) => {
                 let to = route.services.iter().map(|s| match s.weight.unwrap_or(1) {
                     1 => s.name.clone(),
@@ -143,7 +181,7 @@ fn table(kind: ObjectKind, infos: &[v1::ObjectInfo]) -> Table {
                 to.collect::<Vec<_>>().join(" ")
             }
             Some(Resource::Backend(backend)) => backend.address.clone(),
-            None => String::new(),
+            Some(Resource::Service(_)) | None => String::new(),
         };
         let revision = info.meta.as_ref().map_or(0, |m| m.modified_revision);
         table.row([
@@ -156,7 +194,8 @@ fn table(kind: ObjectKind, infos: &[v1::ObjectInfo]) -> Table {
     table
 }
 
-fn rows(path: &str, value: &Value, table: &mut Table) {
+/// A row for each field that a value has.
+pub(super) fn rows(path: &str, value: &Value, table: &mut Table) {
     match value {
         Value::Object(map) if !map.is_empty() => {
             for (key, value) in map {
