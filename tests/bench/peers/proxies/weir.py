@@ -40,7 +40,7 @@ routes:
 """
 
 
-def prepare(settings: Settings) -> Launch:
+def prepare(settings: Settings, configuration: str = CONFIGURATION) -> Launch:
     own = settings.directory
     settings.beside(
         [
@@ -54,7 +54,7 @@ def prepare(settings: Settings) -> Launch:
         ],
         CONTROL_PORT,
     )
-    apply(settings.write("weir.yaml", CONFIGURATION))
+    apply(settings.write("weir.yaml", configuration))
     return Launch(
         [
             BINARY,

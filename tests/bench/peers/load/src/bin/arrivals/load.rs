@@ -76,7 +76,7 @@ impl Load {
                 if number == self.plan.requests || now() < due {
                     break due;
                 }
-                self.begin(number, due, &mut scratch)?;
+                self.begin(number, due, &mut scratch);
                 number += 1;
             };
             self.give_up();
@@ -92,16 +92,19 @@ impl Load {
         }
     }
 
-    fn begin(&mut self, number: u32, due: Duration, scratch: &mut [u8]) -> io::Result<()> {
+    fn begin(&mut self, number: u32, due: Duration, scratch: &mut [u8]) {
+        let request = Request { number, due, late: now().saturating_sub(due) };
         let fresh = self.plan.fresh > 0 && number.is_multiple_of(self.plan.fresh);
-        let token = if fresh { None } else { self.free_client() };
-        let token = token.map_or_else(|| self.new_client(fresh), Ok)?;
+        let free = if fresh { None } else { self.free_client() };
+        let Ok(token) = free.map_or_else(|| self.new_client(fresh), Ok) else {
+            self.ended.push(Ended::of(request, How::Refused));
+            return;
+        };
         if let Some(client) = self.clients.get_mut(token) {
-            client.begin(Request { number, due, late: now().saturating_sub(due) });
+            client.begin(request);
             self.given_up.push_back((due + self.plan.patience, token, number));
             self.go_on(token, scratch);
         }
-        Ok(())
     }
 
     fn new_client(&mut self, fresh: bool) -> io::Result<usize> {

@@ -7,8 +7,8 @@
 //! for each request, in the order in which they ended: the microsecond in which it was due (on the clock that all
 //! processes share), how many later it was sent, how many after `due` it had ended, how, and which backend said so.
 //!
-//! How: the status of a whole answer; `timeout`; `refused`, when there was no connection; `broken`, when it ended or was
-//! not HTTP. Which backend: what `x-backend` says, `-` without it.
+//! How: the status of a whole answer; `timeout`; `refused`, when there was no connection, or no descriptor left for one;
+//! `broken`, when it ended or was not HTTP. Which backend: what `x-backend` says, `-` without it.
 
 mod answer;
 mod client;

@@ -1,0 +1,11 @@
+"""What every proxy is set to. Seconds."""
+
+CHECK_PATH = "/healthz"
+CHECK_INTERVAL = CHECK_TIMEOUT = 1
+UNHEALTHY = HEALTHY = 2  # checks in a row
+CONSECUTIVE_FAILURES = 5
+EJECTION = 5
+CONNECT_TIMEOUT = 1
+TRY_TIMEOUT = 1
+REQUEST_TIMEOUT = 4
+RETRIES = 1
