@@ -3,10 +3,12 @@
 mod checks;
 mod outlier;
 mod probe;
+mod sweep;
 
 pub(crate) use self::{
     checks::{ProbeCounters, begin, check},
     outlier::EjectionCounts,
+    sweep::sweep,
 };
 use crate::{endpoint::InFlight, moment::Moment, reason::Reason, table::ServiceEntry};
 

@@ -20,6 +20,7 @@ use crate::{
     descriptors,
     discovery::{Discovery, Identity, Link},
     headers::Pseudonym,
+    health,
     identity::{self, DataDir},
     last_good::{self, Keeper},
     metrics::ConfigMetrics,
@@ -74,7 +75,7 @@ struct Proxy {
     workers: Arc<Workers>,
     phase: watch::Sender<Phase>,
     log: Option<AccessLog>,
-    tasks: [AbortOnDropHandle<()>; 5],
+    tasks: [AbortOnDropHandle<()>; 7],
     _data_dir: Option<DataDir>,
 }
 
@@ -100,6 +101,8 @@ impl Proxy {
             Admin::new(&table, &workers, phases.clone(), in_force.clone(), link.subscribe(), &metrics);
         let admin = spawn(admin::serve(listeners.admin, admin));
         let ready = spawn(tell_ready(in_force.clone()));
+        let checks = spawn(health::check(in_force.clone(), Arc::clone(&table)));
+        let sweeper = spawn(health::sweep(Arc::clone(&table)));
         let certificates = spawn(tls::reload(in_force, Arc::clone(&table)));
         if let Some((address, sockets)) = listeners.traffic {
             applier.take_fallback(address, sockets);
@@ -130,7 +133,7 @@ impl Proxy {
             workers,
             phase,
             log,
-            tasks: [admin, ready, certificates, retries, discovery],
+            tasks: [admin, ready, checks, sweeper, certificates, retries, discovery],
             _data_dir: data_dir,
         })
     }

@@ -1,13 +1,14 @@
 //! What this proxy has under way to a service and has learned of it: outlasts the tables, whatever its policy becomes.
 
 use std::sync::atomic::{
-    AtomicBool, AtomicU32,
+    AtomicBool, AtomicU32, AtomicU64,
     Ordering::{AcqRel, Relaxed},
 };
 
 use crate::{
     admission::Gate,
     health::{EjectionCounts, ProbeCounters},
+    retry::Budget,
 };
 
 /// Shared by all workers, and by all endpoints of the service.
@@ -19,13 +20,20 @@ pub(crate) struct Live {
     /// Endpoints that are ejected or on probation.
     ejected: AtomicU32,
     ejections: EjectionCounts,
+    panics: AtomicU64,
     probes: ProbeCounters,
+    budget: Budget,
 }
 
 impl Live {
     /// Who counts, and holds back, requests.
     pub(crate) fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// For retries and hedges.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Something about the health of an endpoint has changed: who waits may look again, and shares are to be computed anew.
@@ -63,5 +71,15 @@ impl Live {
     /// What became of ejections.
     pub(crate) fn ejections(&self) -> &EjectionCounts {
         &self.ejections
+    }
+
+    /// From now on health is ignored, because too few backends are usable.
+    pub(crate) fn panicked(&self) {
+        self.panics.fetch_add(1, Relaxed);
+    }
+
+    /// How often that was so.
+    pub(crate) fn panics(&self) -> u64 {
+        self.panics.load(Relaxed)
     }
 }

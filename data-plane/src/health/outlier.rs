@@ -6,13 +6,16 @@
 //! changes: the places among the few that may be out at one time are taken by compare-and-swap.
 
 mod counts;
+mod rates;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 use tokio::time::Duration;
 use weir_proto::OutlierDetection;
 
 pub(crate) use self::counts::EjectionCounts;
-pub(super) use self::rules::tripped;
+pub(super) use self::{rates::Interval, rules::tripped};
 use crate::{
     endpoint::{Ejection, EjectionCause, Endpoint, Marks},
     moment::Moment,
