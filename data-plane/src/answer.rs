@@ -28,9 +28,18 @@ pub(crate) fn reply<'a>(
         exchange.answer(reason, StatusCode::OK);
         return Reply::own(for_grpc(reason, call), Bytes::new(), exchange, closes);
     }
-    exchange.answer(reason, reason.status());
+    let qualified = exchange.qualified();
+    let mut head = head(reason);
+    if let Some(status) = qualified.status {
+        head.status = status;
+    }
+    if let Some(after) = qualified.retry_after {
+        // Whole seconds, and never earlier than is meant.
+        head.fields.set(Name::RetryAfter, after.as_secs_f64().ceil().max(1.0).to_string().as_bytes());
+    }
+    exchange.answer(reason, head.status);
     let text = if reason == Reason::AnsweredHere { Bytes::new() } else { Bytes::from(text(reason)) };
-    Reply::own(head(reason), text, exchange, closes)
+    Reply::own(head, text, exchange, closes)
 }
 
 /// The answer for a reason that closes, as bytes, where there was no request.
@@ -61,7 +70,7 @@ fn head(reason: Reason) -> ResponseHead {
     fields.push(Name::ProxyStatus, proxy_status(reason).as_bytes());
     match reason.status().as_u16() {
         405 => fields.push(Name::Allow, ALLOW.as_bytes()),
-        503 => fields.push(Name::RetryAfter, b"1"),
+        429 | 503 => fields.push(Name::RetryAfter, b"1"),
         _ => {}
     }
     head

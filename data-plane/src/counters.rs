@@ -62,8 +62,10 @@ pub(crate) struct WorkerCounters {
     /// Requests whose head was received; those that have ended. Tunnels are requests that have not ended.
     pub(crate) requests_started: Count,
     pub(crate) requests_ended: Count,
-    /// Attempts after the first.
+    /// Attempts after the first, hedges too.
     pub(crate) retries: Count,
+    /// Copies of requests that were sent to other services.
+    pub(crate) mirrored: Count,
     /// Bytes read from and written to clients, heads included.
     pub(crate) bytes_received: Count,
     pub(crate) bytes_sent: Count,
@@ -88,6 +90,7 @@ pub(crate) struct WorkerSums {
     pub(crate) upstream_reused: u64,
     pub(crate) in_flight: u64,
     pub(crate) retries: u64,
+    pub(crate) mirrored: u64,
     pub(crate) bytes_received: u64,
     pub(crate) bytes_sent: u64,
     pub(crate) panics: u64,
@@ -98,6 +101,8 @@ pub(crate) struct WorkerSums {
 /// How requests ended.
 #[derive(Debug)]
 pub(crate) struct Outcomes {
+    /// Requests that were routed to it, whether they have ended or not.
+    pub(crate) started: Count,
     /// Relayed, by class of status: 1xx to 5xx.
     relayed: [Count; 5],
     /// Ended by ourselves, by `Reason as usize`.
@@ -140,6 +145,7 @@ impl WorkerCounters {
             sum.upstream_reused += one.upstream_reused.get();
             sum.in_flight += one.requests_started.get().saturating_sub(ended);
             sum.retries += one.retries.get();
+            sum.mirrored += one.mirrored.get();
             sum.bytes_received += one.bytes_received.get();
             sum.bytes_sent += one.bytes_sent.get();
             sum.panics += one.panics.get();
@@ -182,6 +188,11 @@ impl ServiceCounters {
         self.slots[worker % SLOTS].get_or_init(Box::default)
     }
 
+    /// Requests that were routed to the service.
+    pub(crate) fn started(&self) -> u64 {
+        self.slots.iter().filter_map(OnceLock::get).map(|outcomes| outcomes.started.get()).sum()
+    }
+
     pub(crate) fn sum(&self) -> OutcomeSums {
         let mut sum = OutcomeSums::default();
         for outcomes in self.slots.iter().filter_map(OnceLock::get) {
@@ -194,6 +205,7 @@ impl ServiceCounters {
 impl Default for Outcomes {
     fn default() -> Self {
         Self {
+            started: Count::default(),
             relayed: Default::default(),
             reasons: Reason::ALL.iter().map(|_| Count::default()).collect(),
             durations: Default::default(),

@@ -3,7 +3,7 @@
 use std::{rc::Rc, sync::Arc};
 
 use http::StatusCode;
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use crate::{
     access_log::{Record, Request},
@@ -30,6 +30,14 @@ pub(crate) struct Exchange {
     reason: Reason,
     bytes_in: u64,
     bytes_out: u64,
+    qualified: Qualified,
+}
+
+/// What our own answer says besides its reason.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Qualified {
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl Exchange {
@@ -50,10 +58,17 @@ impl Exchange {
             reason: Reason::ClientGone,
             bytes_in: 0,
             bytes_out: 0,
+            qualified: Qualified::default(),
         }
     }
 
     pub(crate) fn routed(&mut self, service: &Arc<ServiceEntry>) {
+        service.counters.at(self.client.local.index()).started.add(1);
+        self.service = Some(Arc::clone(service));
+    }
+
+    /// The service's routes have changed under it: another entry of a service counts it from now on.
+    pub(crate) fn rerouted(&mut self, service: &Arc<ServiceEntry>) {
         self.service = Some(Arc::clone(service));
     }
 
@@ -68,6 +83,26 @@ impl Exchange {
         }
         self.attempts += 1;
         self.backend = Some(Arc::clone(backend));
+    }
+
+    /// A second one was begun while the first has not ended.
+    pub(crate) fn hedge(&mut self, backend: &Arc<Endpoint>) {
+        self.attempt(backend);
+        self.retry();
+    }
+
+    /// It was another one than that of the last attempt.
+    pub(crate) fn answered_by(&mut self, backend: &Arc<Endpoint>) {
+        self.backend = Some(Arc::clone(backend));
+    }
+
+    /// What our own answer says besides its reason: another status than that of the reason, and when to come back.
+    pub(crate) fn qualify(&mut self, status: Option<StatusCode>, retry_after: Option<Duration>) {
+        self.qualified = Qualified { status, retry_after };
+    }
+
+    pub(crate) fn qualified(&self) -> Qualified {
+        self.qualified
     }
 
     /// It failed, and another follows.

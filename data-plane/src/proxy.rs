@@ -2,7 +2,12 @@
 
 mod admit;
 mod attempt;
+mod budget;
 pub(crate) mod check;
+mod fault;
+mod gather;
+mod hedge;
+mod mirror;
 mod prepare;
 mod relay;
 pub(crate) mod target;

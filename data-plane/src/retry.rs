@@ -6,6 +6,10 @@ mod budget;
 use http::Method;
 use weir_proto::{RetryOn, RetryPolicy};
 
+pub(crate) use self::{
+    backoff::{pause, retry_after},
+    budget::Budget,
+};
 use crate::message::{Name, ResponseHead};
 
 /// How far an attempt got before it failed.

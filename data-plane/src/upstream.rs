@@ -47,6 +47,18 @@ pub(crate) struct Attempt<'t> {
     pub(crate) new_head: bool,
 }
 
+impl<'t> Attempt<'t> {
+    /// The only one of a request that changes no protocols.
+    pub(crate) fn plain(
+        local: &'t Rc<Local>,
+        service: &'t ServiceEntry,
+        endpoint: &'t Arc<Endpoint>,
+        head: &'t RequestHead,
+    ) -> Self {
+        Self { local, service, endpoint, head, upgrade: false, pinned: false, keeps: false, new_head: false }
+    }
+}
+
 /// A request that was not answered yet.
 #[derive(Debug)]
 pub(crate) enum Unsent<'a> {

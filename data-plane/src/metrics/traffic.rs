@@ -41,6 +41,7 @@ impl Collector for Traffic {
             ("upstream_connections", "Connections made to backends", sums.upstream_opened),
             ("upstream_reused", "Requests on a connection that had served before", sums.upstream_reused),
             ("retries", "Attempts after the first", sums.retries),
+            ("mirrored", "Copies of requests that were sent to other services", sums.mirrored),
             ("received_bytes", "Bytes read from clients", sums.bytes_received),
             ("sent_bytes", "Bytes written to clients", sums.bytes_sent),
             ("panics", "Requests that ended in a fault of the proxy", sums.panics),

@@ -1,13 +1,13 @@
 //! From a service to a backend that has room for the request, now or soon.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use tokio::time::Instant;
 
 use crate::{
     admission::{Full, Gate},
     balance::{Among, Pick, Picked},
-    endpoint::{EndpointId, InFlight},
+    endpoint::{Endpoint, EndpointId, InFlight, Marks},
     reason::Reason,
     table::ServiceEntry,
     worker::{InForce, Local},
@@ -17,11 +17,15 @@ use crate::{
 const RACES: usize = 8;
 
 /// What the request wants of a pick.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Wanted<'a> {
     pub(super) tried: &'a [EndpointId],
     /// Whether it may decide about an endpoint on probation.
     pub(super) may_decide: bool,
+    /// The hash of what the service's policy asks for.
+    pub(super) key: u64,
+    /// The endpoint that its client has been with, if that may still have it: then no other is looked for.
+    pub(super) pinned: Option<&'a Arc<Endpoint>>,
 }
 
 /// Why there is no backend.
@@ -61,6 +65,17 @@ pub(super) async fn admit(
     }
 }
 
+/// An endpoint that has room now, for those that wait for nothing.
+pub(super) fn at_once(service: &ServiceEntry, wanted: &Wanted<'_>) -> Option<InFlight> {
+    if service.live.gate().waiting() > 0 {
+        return None;
+    }
+    match enter(service, *wanted) {
+        Entry::Made(in_flight) => Some(in_flight),
+        Entry::Refused(_) | Entry::Full => None,
+    }
+}
+
 enum Entry {
     Made(InFlight),
     Refused(Reason),
@@ -83,7 +98,7 @@ fn enter(service: &ServiceEntry, wanted: Wanted<'_>) -> Entry {
     }
     let place = Place(gate);
     let mut pick = Pick {
-        key: 0,
+        key: wanted.key,
         tried: wanted.tried,
         among: Among::Healthy,
         may_decide: wanted.may_decide,
@@ -91,6 +106,10 @@ fn enter(service: &ServiceEntry, wanted: Wanted<'_>) -> Entry {
         load: gate.held(),
         slow_start: service.service.slow_start.as_ref(),
     };
+    if let Some(in_flight) = wanted.pinned.and_then(|endpoint| stay(endpoint, &pick)) {
+        std::mem::forget(place);
+        return Entry::Made(in_flight);
+    }
     for _ in 0..RACES {
         match service.balance.pick(&pick) {
             Picked::Endpoint(endpoint, among) => {
@@ -107,6 +126,13 @@ fn enter(service: &ServiceEntry, wanted: Wanted<'_>) -> Entry {
         }
     }
     Entry::Full
+}
+
+/// The endpoint that the request's client has been with, if nothing but draining speaks against it.
+fn stay(endpoint: &Arc<Endpoint>, pick: &Pick<'_>) -> Option<InFlight> {
+    let marks = endpoint.marks().without(Marks::DRAINING.and(Marks::RAMPING));
+    let stays = marks.is_empty() && !pick.tried.contains(&endpoint.id());
+    stays.then(|| endpoint.begin(pick)).flatten()
 }
 
 /// A place in the service that is of no use until there is an endpoint.

@@ -1,12 +1,18 @@
 //! One attempt: what is sent, how long it took, and what it says about the backend.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
-use super::relay::Request;
+use super::{
+    hedge::{self, Hedge},
+    relay::Request,
+};
 use crate::{
     deadline,
     downstream::Interim,
     endpoint::InFlight,
+    exchange::Exchange,
     headers::Upgrade,
     health::{self, Verdict},
     message::{Name, ResponseHead},
@@ -28,28 +34,36 @@ pub(super) async fn send<'a>(
     service: &ServiceEntry,
     in_flight: InFlight,
     request: Unsent<'a>,
-    again: bool,
+    hedge: Option<Hedge<'_>>,
+    exchange: &mut Exchange,
     clock: &mut Clock<'_>,
     interim: &mut Interim<'_>,
 ) -> Attempted<'a> {
+    let again = exchange.retries() > 0;
     let new_head = deadline::set(of.head, of.call, &service.service.timeouts, clock, again);
+    let endpoint = Arc::clone(in_flight.endpoint());
     let attempt = Attempt {
         local: &of.client.local,
         service,
-        endpoint: in_flight.endpoint(),
+        endpoint: &endpoint,
         head: of.head,
         upgrade: of.upgrade == Upgrade::Keep,
-        pinned: false,
+        pinned: endpoint.is_retired(false),
         keeps: of.idempotent,
         new_head,
     };
     let began = service.wants_latency.then(Instant::now);
-    let result = upstream::send(attempt, request, clock, interim).await;
+    let left = clock.left();
+    let first = upstream::send(attempt, request, clock, interim);
+    let attempted = match hedge {
+        None => Attempted { result: first.await, in_flight },
+        Some(hedge) => Box::pin(hedge::send(of, service, hedge, in_flight, first, left, exchange)).await,
+    };
     if let Some(began) = began {
         let now = Instant::now();
         let _ = (now - began, Moment::of(now));
     }
-    Attempted { result, in_flight }
+    attempted
 }
 
 /// What a backend's answer says about it.

@@ -3,10 +3,14 @@
 use std::{future::poll_fn, pin::pin, rc::Rc, sync::Arc, task::Poll};
 
 use tokio::time::{Duration, Instant};
+use weir_proto::FaultInjection;
 
 use super::{
     admit::{self, Denied, Wanted},
     attempt::{self, Attempted},
+    budget, fault, gather,
+    hedge::Hedge,
+    mirror,
     prepare::{self, Prepared},
     target,
 };
@@ -56,18 +60,35 @@ pub(super) async fn relay<'a>(
 ) -> Result<Outcome<'a>, Reason> {
     let local = &client.local;
     let Prepared { mut table, mut service, upgrade } = prepare::prepare(client, exchange, head, rest)?;
-    let idempotent = retry::is_idempotent(&head.method) || service.service.retry_policy.retry_non_idempotent;
-    let mut of = Request { client, head, call, upgrade, idempotent };
+    let mut body = rest.take().ok_or(Reason::Internal)?;
+    if let Some(faults) = &service.service.fault_injection {
+        let injected = inject(faults, exchange, &mut body).await;
+        if let Err(reason) = injected {
+            *rest = Some(body);
+            return Err(reason);
+        }
+    }
+    let copies = service.service.mirror.is_some() || service.service.hedge_policy.is_some();
+    let mut copy = None;
+    if copies && upgrade == Upgrade::Strip {
+        (body, copy) = gather::gather(head, body).await?;
+    }
+    if let (Some(mirror), Some(copy)) = (&service.service.mirror, &copy) {
+        mirror::send(local, &table, mirror, head, copy);
+    }
 
+    let policy = &service.service.retry_policy;
+    let idempotent = retry::is_idempotent(&head.method) || policy.retry_non_idempotent;
+    let mut of = Request { client, head, call, upgrade, idempotent };
     let timeouts = &service.service.timeouts;
     let timeout = call.and_then(|call| call.timeout).unwrap_or(timeouts.request);
     let mut clock = Clock::new(timeout, timeouts.per_try, alarm);
     let mut tried: Vec<EndpointId> = Vec::new();
-    let mut request = Unsent::Body(rest.take().ok_or(Reason::Internal)?);
+    let mut request = Unsent::Body(body);
     loop {
-        let wanted = Wanted { tried: &tried, may_decide: idempotent };
+        let wanted = Wanted { tried: &tried, may_decide: idempotent, ..Wanted::default() };
         let admitted = admit::admit(local, &table, &service, wanted);
-        let in_flight = match while_client_stays(&mut request, admitted).await? {
+        let in_flight = match while_client_stays(request.body(), admitted).await? {
             Ok(in_flight) => in_flight,
             Err(Denied::Refused(reason)) => {
                 *rest = Some(request.into_body());
@@ -76,33 +97,34 @@ pub(super) async fn relay<'a>(
             // All that the table offers was retired before anything was sent.
             Err(Denied::Outdated(newest)) => {
                 service = Arc::clone(target::service(&newest, &Host::of(of.head)?.name, of.head.path())?);
-                exchange.routed(&service);
+                exchange.rerouted(&service);
                 table = newest;
                 continue;
             }
         };
         exchange.attempt(in_flight.endpoint());
-        let again = exchange.retries() > 0;
-        let Attempted { result, mut in_flight } =
-            attempt::send(&mut of, &service, in_flight, request, again, &mut clock, interim).await;
+        let hedge = service.service.hedge_policy.filter(|_| idempotent && exchange.retries() == 0);
+        let hedge = hedge.zip(copy.as_ref()).map(|(hedge, body)| Hedge { wanted, body, delay: hedge.delay });
+        let attempt =
+            attempt::send(&mut of, &service, in_flight, request, hedge, exchange, &mut clock, interim);
+        let Attempted { result, mut in_flight } = attempt.await;
         let policy = &service.service.retry_policy;
         let repeatable = |whole| Repeatable { idempotent, whole };
         match result {
             Ok(answer) => {
                 attempt::learn_from_answer(&service, &mut in_flight, &answer.head, call.is_some());
                 let ended = Ended::Answered { head: &answer.head, call: call.is_some() };
-                let whole = answer.upload.is_whole();
                 let worth = service.looks_at_answers
-                    && retry::allowed(policy, exchange.retries(), ended, repeatable(whole));
-                let pause = worth.then(|| pause(&service, exchange, ended, &clock)).flatten();
+                    && retry::allowed(policy, exchange.retries(), ended, repeatable(answer.upload.is_whole()));
+                let pause = worth.then(|| pause(&service, exchange.retries(), ended, &clock)).flatten();
                 let Some(pause) = pause else {
                     return Ok(Outcome { answer, in_flight, service, upgrade });
                 };
                 tried.push(in_flight.endpoint().id());
-                let unsent = discard(local, &service, &in_flight, answer, exchange);
+                let unsent = discard(local, &service, &in_flight, answer);
                 drop(in_flight);
                 request = unsent.ok_or(Reason::Internal)?;
-                wait(&mut request, pause).await?;
+                wait(request.body(), pause).await?;
             }
             Err(Failure::Retired(unsent)) => {
                 exchange.withdraw();
@@ -115,13 +137,17 @@ pub(super) async fn relay<'a>(
                 drop(in_flight);
                 let ended = Ended::Failed(progress);
                 let worth = retry::allowed(policy, exchange.retries(), ended, repeatable(unsent.is_some()));
-                let pause = worth.then(|| pause(&service, exchange, ended, &clock)).flatten();
-                let (Some(pause), Some(whole)) = (pause, unsent) else {
-                    *rest = None;
-                    return Err(reason);
-                };
-                request = whole;
-                wait(&mut request, pause).await?;
+                let pause = worth.then(|| pause(&service, exchange.retries(), ended, &clock)).flatten();
+                match (pause, unsent) {
+                    (Some(pause), Some(whole)) => {
+                        request = whole;
+                        wait(request.body(), pause).await?;
+                    }
+                    (_, unsent) => {
+                        *rest = unsent.map(Unsent::into_body);
+                        return Err(reason);
+                    }
+                }
             }
         }
         exchange.retry();
@@ -129,28 +155,43 @@ pub(super) async fn relay<'a>(
     }
 }
 
-/// How long to wait before the next attempt. None if there is no time for it, or the budget is spent.
-fn pause(
-    service: &ServiceEntry,
-    exchange: &Exchange,
-    ended: Ended<'_>,
-    clock: &Clock<'_>,
-) -> Option<Duration> {
-    let retries = exchange.retries();
-    let _ = (service, clock);
-    Some(if retry::is_immediate(retries, ended) { Duration::ZERO } else { Duration::from_millis(25) })
+/// The trouble that the service's settings ask for.
+async fn inject(
+    faults: &FaultInjection,
+    exchange: &mut Exchange,
+    body: &mut RequestBody<'_>,
+) -> Result<(), Reason> {
+    if let Some(delay) = fault::delay(faults) {
+        wait(body, delay).await?;
+    }
+    let Some(status) = fault::abort(faults) else { return Ok(()) };
+    exchange.qualify(Some(status), None);
+    Err(Reason::FaultInjected)
 }
 
-async fn wait(request: &mut Unsent<'_>, pause: Duration) -> Result<(), Reason> {
+/// How long to wait before the next attempt. None if there is no time for it, or the budget is spent.
+fn pause(service: &ServiceEntry, retries: u32, ended: Ended<'_>, clock: &Clock<'_>) -> Option<Duration> {
+    let asked = match ended {
+        Ended::Answered { head, .. } => retry::retry_after(&head.fields),
+        Ended::Failed(_) => None,
+    };
+    let pause = match retry::is_immediate(retries, ended) {
+        true => Duration::ZERO,
+        false => retry::pause(&service.service.retry_policy, retries, asked, clock.left())?,
+    };
+    budget::withdraw(service).then_some(pause)
+}
+
+async fn wait(body: &mut RequestBody<'_>, pause: Duration) -> Result<(), Reason> {
     if pause.is_zero() {
         return Ok(());
     }
-    while_client_stays(request, tokio::time::sleep(pause)).await
+    while_client_stays(body, tokio::time::sleep(pause)).await
 }
 
 /// Does something that is not about the client, unless it goes.
 async fn while_client_stays<T>(
-    request: &mut Unsent<'_>,
+    body: &mut RequestBody<'_>,
     future: impl Future<Output = T>,
 ) -> Result<T, Reason> {
     let mut future = pin!(future);
@@ -158,7 +199,7 @@ async fn while_client_stays<T>(
         if let Poll::Ready(output) = future.as_mut().poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        request.body().poll_gone(cx).map(|()| Err(Reason::ClientGone))
+        body.poll_gone(cx).map(|()| Err(Reason::ClientGone))
     })
     .await
 }
@@ -170,7 +211,6 @@ fn discard<'a>(
     service: &ServiceEntry,
     in_flight: &InFlight,
     answer: Answer<'a>,
-    exchange: &Exchange,
 ) -> Option<Unsent<'a>> {
     let Answer { mut body, upload, .. } = answer;
     let sent = upload.is_done();
@@ -179,7 +219,6 @@ fn discard<'a>(
         && let Some(connection) = body.into_idle()
     {
         let idle = service.service.timeouts.connection_idle;
-        let _ = exchange;
         local.pool().give(in_flight.endpoint(), connection, idle, Instant::now());
     }
     upload.rewind()

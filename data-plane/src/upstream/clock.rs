@@ -110,7 +110,7 @@ mod tests {
             (4, (Reason::TryTimeout, Progress::TimedOut)),
             (5, (Reason::ResponseTimeout, Progress::Over)),
         ] {
-            assert_eq!(clock.left_for_try(), (7 - u32::try_from(elapsed).unwrap()).min(2) * SECOND);
+            assert_eq!(clock.left_for_try(), (6 - u32::try_from(elapsed).unwrap()).min(2) * SECOND);
             let sent = Flow::Done(Instant::now());
             assert_eq!(poll_fn(|cx| clock.poll(cx, sent)).await, expected);
             assert_eq!(start.elapsed().as_secs(), elapsed);

@@ -99,7 +99,7 @@ async fn a_body_that_is_not_all_there_any_more_is_not_sent_again() {
     })
     .await;
     let proxy = Proxy::of(vec![web(&[bad.address, bad.address])]).await;
-    let body = "x".repeat(40_000);
+    let body = "x".repeat(100_000);
     let put = format!("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     let response = proxy.ask(&put).await;
     assert_eq!((response.status(), reason(&response.body)), (502, "backend_reset"));

@@ -1,0 +1,122 @@
+//! A second attempt while the first has not answered: whoever answers first counts, the other one is ended.
+//! (Dean and Barroso, "The Tail at Scale", 2013.)
+
+use std::{future::poll_fn, pin::pin, task::Poll};
+
+use bytes::Bytes;
+use tokio::time;
+
+use super::{
+    admit::{self, Wanted},
+    attempt::{Attempted, learn_from_failure},
+    budget,
+    relay::Request,
+};
+use crate::{
+    alarm::Alarm,
+    body::{Replay, RequestBody},
+    downstream::Interim,
+    endpoint::InFlight,
+    exchange::Exchange,
+    reason::Reason,
+    table::ServiceEntry,
+    upstream::{self, Answer, Attempt, Clock, Failure, Unsent},
+};
+
+/// What the second attempt needs of the first one's request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hedge<'h> {
+    pub(super) wanted: Wanted<'h>,
+    /// All of it.
+    pub(super) body: &'h Bytes,
+    pub(super) delay: time::Duration,
+}
+
+type Sent<'a> = Result<Answer<'a>, Failure<'a>>;
+
+/// Waits for the `first` attempt, which `in_flight` stands for, and for no longer than the delay alone.
+pub(super) async fn send<'a>(
+    of: &Request<'_>,
+    service: &ServiceEntry,
+    hedge: Hedge<'_>,
+    mut in_flight: InFlight,
+    first: impl Future<Output = Sent<'a>>,
+    left: time::Duration,
+    exchange: &mut Exchange,
+) -> Attempted<'a> {
+    let mut first = pin!(first);
+    if let Ok(result) = time::timeout(hedge.delay, first.as_mut()).await {
+        return Attempted { result, in_flight };
+    }
+    let Some(mut other) = another(service, hedge.wanted, &in_flight).filter(|_| budget::withdraw(service))
+    else {
+        return Attempted { result: first.await, in_flight };
+    };
+    exchange.hedge(other.endpoint());
+    let mut alarm = Alarm::default();
+    let mut clock = Clock::new(left, service.service.timeouts.per_try, &mut alarm);
+    let local = &of.client.local;
+    let endpoint = std::sync::Arc::clone(other.endpoint());
+    let attempt = Attempt::plain(local, service, &endpoint, of.head);
+    let body = RequestBody::Replay(Box::new(Replay::whole(hedge.body.clone())));
+    let mut interim = Interim::None;
+    let mut second = pin!(upstream::send(attempt, Unsent::Body(body), &mut clock, &mut interim));
+
+    let (mut first_failed, mut second_failed) = (None, false);
+    let which = poll_fn(|cx| {
+        if first_failed.is_none()
+            && let Poll::Ready(result) = first.as_mut().poll(cx)
+        {
+            if second_failed || is_final(&result) {
+                return Poll::Ready((result, Winner::First));
+            }
+            first_failed = result.err();
+        }
+        if !second_failed && let Poll::Ready(result) = second.as_mut().poll(cx) {
+            match (result, first_failed.take()) {
+                (Ok(answer), _) => return Poll::Ready((Ok(answer), Winner::Second)),
+                (Err(failure), first) => {
+                    if let Failure::Failed { reason, .. } = &failure {
+                        learn_from_failure(service, &mut other, *reason);
+                    }
+                    second_failed = true;
+                    if let Some(first) = first {
+                        return Poll::Ready((Err(first), Winner::First));
+                    }
+                }
+            }
+        }
+        Poll::Pending
+    })
+    .await;
+    match which {
+        (result, Winner::First) => {
+            exchange.answered_by(in_flight.endpoint());
+            Attempted { result, in_flight }
+        }
+        (result, Winner::Second) => {
+            if let Some(Failure::Failed { reason, .. }) = first_failed {
+                learn_from_failure(service, &mut in_flight, reason);
+            }
+            Attempted { result, in_flight: other }
+        }
+    }
+}
+
+enum Winner {
+    First,
+    Second,
+}
+
+/// Whether nothing that the other attempt brings can be better.
+fn is_final(result: &Sent<'_>) -> bool {
+    matches!(result, Ok(_) | Err(Failure::Failed { reason: Reason::ClientGone, .. }))
+}
+
+/// Another endpoint that has room now.
+fn another(service: &ServiceEntry, wanted: Wanted<'_>, first: &InFlight) -> Option<InFlight> {
+    let mut tried = wanted.tried.to_vec();
+    tried.push(first.endpoint().id());
+    let other = admit::at_once(service, &Wanted { tried: &tried, pinned: None, ..wanted })?;
+    (other.endpoint().id() != first.endpoint().id()).then_some(other)
+}
