@@ -6,6 +6,7 @@ mod completions;
 mod dev;
 mod diff;
 mod epoch;
+mod explain;
 mod object;
 mod proxy;
 mod run;
@@ -124,6 +125,8 @@ enum Command {
     /// Look at the proxies
     #[command(subcommand)]
     Proxy(proxy::Proxy),
+    /// Ask a proxy what it would do with a request now, and why
+    Explain(explain::Explain),
     /// Show how the control plane is
     Status,
     /// Show events as they happen
@@ -154,6 +157,7 @@ pub(crate) async fn run(program: Program) -> Result<Exit, Error> {
         Command::Route(verb) => object::run(&global, ObjectKind::Route, verb).await,
         Command::Listener(verb) => object::run(&global, ObjectKind::Listener, verb).await,
         Command::Proxy(verb) => proxy::run(&global, &verb).await,
+        Command::Explain(explain) => explain::run(&global, explain).await,
         Command::Status => status::run(&global).await,
         Command::Watch(watch) => watch::run(&global, &watch).await,
         Command::Epoch(verb) => epoch::run(&global, &verb).await,

@@ -1,5 +1,7 @@
 //! What commands print: tables for people, JSON and YAML, stable and complete, for programs.
 
+mod condition;
+mod explanation;
 mod object;
 mod table;
 
@@ -10,6 +12,8 @@ use serde_json::Value;
 
 use crate::{Error, yaml};
 
+pub(crate) use condition::{ejection, fleet_health, health, proxy_condition};
+pub(crate) use explanation::{people as explanation, value as explanation_value};
 pub(crate) use object::{change, info, proxy, reference, resource, resource_name, timestamp, word};
 pub(crate) use table::{State, Table};
 
@@ -76,6 +80,11 @@ impl Output {
     /// Prints a table.
     pub(crate) fn show_table(self, value: &Value, table: impl FnOnce() -> Table) -> Result<(), Error> {
         self.show(value, || table().render(self.colored))
+    }
+
+    /// Whether what people read may have colours.
+    pub(crate) fn is_colored(self) -> bool {
+        self.colored
     }
 
     /// Whether people read it.

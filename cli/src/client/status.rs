@@ -27,6 +27,8 @@ pub(super) fn failure(url: &str, status: &Status) -> Error {
         Code::Unavailable => Error::Unavailable { url: url.to_owned(), reason: message.to_owned() },
         Code::PermissionDenied => Error::Denied(message.to_owned()),
         Code::ResourceExhausted => Error::Failed(format!("the control plane is out of room: {message}")),
+        // It knows the call, but not everybody that it needs for it does.
+        Code::Unimplemented if !message.is_empty() => Error::Failed(message.to_owned()),
         Code::Unimplemented => Error::Failed(format!(
             "the control plane at {url} does not know this call; is it a Weir control plane of this version?"
         )),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 use weir_proto::{
     Backend as Valid, BackendKey, Invalid, ObjectKind, OperatorState, duration_read, duration_to_wire, v1,
 };
@@ -38,7 +38,8 @@ pub(super) enum Backend {
         #[arg(default_value = "", hide_default_value = true)]
         service: String,
     },
-    /// Show one with all that is known of it
+    /// Show one with all that is known of it, and what each proxy finds of it
+    #[command(visible_alias = "show")]
     Get {
         /// As `weir backend list` shows it
         #[arg(value_name = "SERVICE/ID", value_parser = key)]
@@ -72,6 +73,9 @@ pub(super) struct Traits {
     /// Where it runs
     #[arg(long, default_value = "", hide_default_value = true)]
     zone: String,
+    /// Those of the lowest number get the traffic, the next ones are their backup: 0 to 15 [default: 0]
+    #[arg(long, value_name = "N")]
+    priority: Option<u32>,
     /// For people and tools; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     meta: Vec<(String, String)>,
@@ -112,6 +116,7 @@ impl Traits {
             weight: self.weight,
             zone: self.zone,
             metadata: self.meta.into_iter().collect(),
+            priority: self.priority,
             ..Default::default()
         };
         Valid::try_from(backend.clone()).map_err(invalid)?;
@@ -127,7 +132,7 @@ pub(super) async fn run(global: &Global, verb: Backend) -> Result<Exit, Error> {
         Backend::Enable(set) => return set_state(global, &set, OperatorState::Enabled).await,
         Backend::Disable(set) => return set_state(global, &set, OperatorState::Disabled).await,
         Backend::List { service } => list(global, &service).await?,
-        Backend::Get { backend } => object::get(global, ObjectKind::Backend, backend.to_string()).await?,
+        Backend::Get { backend } => get(global, &backend).await?,
     }
     Ok(Exit::Ok)
 }
@@ -221,9 +226,9 @@ async fn deregister(global: &Global, deregister: &Deregister) -> Result<(), Erro
 async fn list(global: &Global, service: &str) -> Result<(), Error> {
     let client = global.connect().await?;
     let infos = object::list(&client, ObjectKind::Backend, service).await?;
-    let value = infos.iter().map(output::info).collect();
+    let value = infos.iter().map(json).collect();
     global.output().show_table(&value, || {
-        let columns = ["BACKEND", "ADDRESS", "WEIGHT", "ZONE", "OPERATOR", "LEASE", "OWNER"];
+        let columns = ["BACKEND", "ADDRESS", "WEIGHT", "ZONE", "OPERATOR", "LEASE", "HEALTH", "OWNER"];
         let mut table = Table::new(&columns, "no backend; register one with `weir backend register`");
         for info in &infos {
             let resource = info.resource.as_ref().and_then(|r| r.resource.as_ref());
@@ -235,7 +240,67 @@ async fn list(global: &Global, service: &str) -> Result<(), Error> {
     })
 }
 
-fn row(info: &v1::ObjectInfo, backend: &v1::Backend) -> [(String, Option<State>); 7] {
+/// A backend with what proxies find of it, for programs.
+fn json(info: &v1::ObjectInfo) -> Value {
+    let mut value = output::info(info);
+    let conditions: Vec<_> = info.conditions.iter().map(output::proxy_condition).collect();
+    value["proxies"] = json!({ "connected": info.connected_proxies, "conditions": conditions });
+    value
+}
+
+async fn get(global: &Global, backend: &BackendKey) -> Result<(), Error> {
+    let client = global.connect().await?;
+    let name = backend.to_string();
+    let object = Some(v1::ObjectRef { kind: ObjectKind::Backend.wire() as i32, name: name.clone() });
+    let mut admin = client.admin();
+    let info = client.call(admin.get_object(v1::GetObjectRequest { object })).await?;
+    let request = v1::ListConditionsRequest { service: backend.service.to_string() };
+    let (conditions, silent) = match client.call(admin.list_conditions(request)).await {
+        Ok(found) => (found.conditions, found.silent),
+        Err(e) => {
+            output::note(&format!("the proxies could not be asked, this is what they reported last: {e}"));
+            (info.conditions.clone(), Vec::new())
+        }
+    };
+    let of_it = |c: &v1::ProxyCondition| c.condition.as_ref().is_some_and(|c| c.backend == name);
+    let conditions: Vec<_> = conditions.into_iter().filter(of_it).collect();
+    let shown = output::info(&info);
+    let mut value = shown.clone();
+    value["proxies"] = json!({
+        "connected": info.connected_proxies,
+        "silent": silent,
+        "conditions": conditions.iter().map(output::proxy_condition).collect::<Vec<_>>(),
+    });
+    let output = global.output();
+    output.show(&value, || {
+        let mut fields = Table::new(&["FIELD", "VALUE"], "");
+        object::rows("", &shown, &mut fields);
+        let fields = fields.render(output.is_colored());
+        format!("{fields}\n\n{}", views(&conditions, &silent).render(output.is_colored()))
+    })
+}
+
+/// What each proxy finds of one backend.
+fn views(conditions: &[v1::ProxyCondition], silent: &[String]) -> Table {
+    let columns = ["PROXY", "HEALTH", "EJECTION", "IN FLIGHT"];
+    let mut table = Table::new(&columns, "no connected proxy knows it");
+    for found in conditions {
+        let Some(condition) = &found.condition else { continue };
+        table.row([
+            State::plain(&found.proxy_id),
+            output::health(condition),
+            output::ejection(condition),
+            State::plain(condition.in_flight),
+        ]);
+    }
+    for proxy in silent {
+        let none = || State::plain("");
+        table.row([State::plain(proxy), State::Doubtful.cell("did not answer"), none(), none()]);
+    }
+    table
+}
+
+fn row(info: &v1::ObjectInfo, backend: &v1::Backend) -> [(String, Option<State>); 8] {
     let operator = output::word(backend.operator_state().as_str_name(), "OPERATOR_STATE_");
     let operator = match backend.operator_state() {
         v1::OperatorState::Draining => State::Doubtful.cell(operator),
@@ -258,6 +323,7 @@ fn row(info: &v1::ObjectInfo, backend: &v1::Backend) -> [(String, Option<State>)
         State::plain(&backend.zone),
         operator,
         lease,
+        output::fleet_health(info),
         State::plain(object::owner(info)),
     ]
 }
