@@ -12,7 +12,7 @@ from ..backends import ADDRESSES
 from . import common
 
 CLUSTER = "faults"
-# Under way at a time, whatever the budget: as many as a fault may need, so that no request fails for the budget.
+# Under way at a time, whatever the budget: as many as a fault may need, so that it fails no request.
 LEAST_RETRIES = 100
 
 
