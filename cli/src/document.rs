@@ -155,7 +155,10 @@ routes:
         let limits = document.listeners[0].limits.expect("limits");
         assert_eq!(limits.max_header_bytes, Some(65536));
         assert_eq!(limits.idle_timeout.map(|d| d.seconds), Some(90));
-        assert_eq!(document.services[0].timeouts.as_ref().and_then(|t| t.request).map(|d| d.seconds), Some(5));
+        assert_eq!(
+            document.services[0].timeouts.as_ref().and_then(|t| t.request).map(|d| d.seconds),
+            Some(5)
+        );
         assert_eq!(document.services[0].retry_policy.as_ref().map(|r| r.retry_on.len()), Some(1));
         assert_eq!(document.backends[1].service, "shop");
         assert_eq!(document.backends[1].weight, Some(2));

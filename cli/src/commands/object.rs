@@ -83,7 +83,6 @@ pub(super) async fn get(global: &Global, kind: ObjectKind, name: String) -> Resu
     let value = output::info(&info);
     global.output().show_table(&value, || {
         let mut table = Table::new(&["FIELD", "VALUE"], "");
-        rows("", &value, &mut table);
         if let Some(summary) = service(&info).and_then(Summary::of) {
             // What nobody declared, and everybody wants to know.
             for (field, word) in [("lb_policy", summary.policy), ("health_check", summary.health_check)] {
@@ -92,6 +91,7 @@ pub(super) async fn get(global: &Global, kind: ObjectKind, name: String) -> Resu
                 }
             }
         }
+        rows("", &value, &mut table);
         table
     })
 }
@@ -134,7 +134,7 @@ pub(super) fn owner(info: &v1::ObjectInfo) -> String {
 }
 
 fn services(infos: &[v1::ObjectInfo]) -> Table {
-    let columns = ["NAME", "POLICY", "HEALTH CHECK", "SETTINGS", "OWNER", "REVISION"];
+    let columns = ["NAME", "POLICY", "HEALTH CHECK", "OWNER", "REVISION", "SETTINGS"];
     let mut table = Table::new(&columns, "no service; register a backend or apply a file");
     for info in infos {
         let Some(service) = service(info) else { continue };
@@ -144,9 +144,9 @@ fn services(infos: &[v1::ObjectInfo]) -> Table {
             State::plain(&service.name),
             State::plain(policy),
             State::plain(health_check),
-            State::plain(settings),
             State::plain(owner(info)),
             State::plain(info.meta.as_ref().map_or(0, |m| m.modified_revision)),
+            State::plain(settings),
         ]);
     }
     table
