@@ -1,5 +1,9 @@
 //! Whether a request may go on to a backend now, must wait, or is refused.
 
 mod gate;
+mod rate_limit;
 
-pub(crate) use self::gate::{Full, Gate};
+pub(crate) use self::{
+    gate::{Full, Gate},
+    rate_limit::Limits,
+};

@@ -96,9 +96,20 @@ impl Exchange {
         self.backend = Some(Arc::clone(backend));
     }
 
-    /// What our own answer says besides its reason: another status than that of the reason, and when to come back.
-    pub(crate) fn qualify(&mut self, status: Option<StatusCode>, retry_after: Option<Duration>) {
-        self.qualified = Qualified { status, retry_after };
+    /// Our own answer has another status than that of its reason.
+    pub(crate) fn with_status(&mut self, status: StatusCode) {
+        self.qualified.status = Some(status);
+    }
+
+    /// The reason, and when it is worth to come back.
+    pub(crate) fn refuse(&mut self, reason: Reason, retry_after: Duration) -> Reason {
+        self.qualified.retry_after = Some(retry_after);
+        reason
+    }
+
+    /// When the request's head was here.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
     }
 
     pub(crate) fn qualified(&self) -> Qualified {

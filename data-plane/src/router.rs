@@ -9,6 +9,7 @@ use foldhash::fast::RandomState;
 use weir_proto::{HostMatch, Route, RouteName, ServiceName};
 
 use self::{paths::Paths, split::Split};
+use crate::admission::Limits;
 
 /// All routes, compiled: a look-up costs the same for one as for ten thousand.
 #[derive(Debug, Default)]
@@ -25,6 +26,7 @@ pub(crate) struct Router {
 pub(crate) struct CompiledRoute {
     route: Route,
     split: Split,
+    limits: Limits,
 }
 
 impl Router {
@@ -35,9 +37,12 @@ impl Router {
     ) -> Router {
         let mut all = Router::default();
         for route in routes {
-            let known =
-                previous.and_then(|p| p.by_name.get(&route.name)).filter(|known| known.route == *route);
-            let compiled = known.cloned().unwrap_or_else(|| Arc::new(CompiledRoute::new(route.clone())));
+            let before = previous.and_then(|p| p.by_name.get(&route.name));
+            let known = before.filter(|known| known.route == *route).cloned();
+            let compiled = known.unwrap_or_else(|| {
+                let before = before.map(|before| &**before);
+                Arc::new(CompiledRoute::new(route.clone(), before))
+            });
             let paths = match &route.host {
                 HostMatch::Any => &mut all.any,
                 HostMatch::Exact(host) => all.exact.entry(Arc::clone(host)).or_default(),
@@ -75,14 +80,36 @@ impl Router {
 }
 
 impl CompiledRoute {
-    fn new(route: Route) -> Self {
+    /// Limits that `previous` had too go on with what has been used.
+    fn new(route: Route, previous: Option<&Self>) -> Self {
         let split = Split::new(route.services.iter().map(|service| service.weight));
-        Self { route, split }
+        let none = Limits::default();
+        let limits = Limits::new(&route.rate_limits, previous.map_or(&none, |previous| &previous.limits));
+        Self { route, split, limits }
+    }
+
+    /// What all of its requests must be within.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// The service whose turn it is; it need not exist.
     pub(crate) fn service(&self) -> &ServiceName {
         &self.route.services[self.split.next()].name
+    }
+
+    /// The same, and its turn stays.
+    pub(crate) fn next_service(&self) -> &ServiceName {
+        &self.route.services[self.split.peek()].name
+    }
+
+    /// How many services have shares of it.
+    pub(crate) fn shares(&self) -> usize {
+        self.route.services.len()
+    }
+
+    pub(crate) fn name(&self) -> &RouteName {
+        &self.route.name
     }
 }
 

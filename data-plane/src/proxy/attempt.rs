@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use weir_proto::{LbPolicy, PeakEwma};
 
 use super::{
     hedge::{self, Hedge},
@@ -11,7 +12,7 @@ use super::{
 use crate::{
     deadline,
     downstream::Interim,
-    endpoint::InFlight,
+    endpoint::{Endpoint, InFlight},
     exchange::Exchange,
     headers::Upgrade,
     health::{self, Verdict},
@@ -59,11 +60,25 @@ pub(super) async fn send<'a>(
         None => Attempted { result: first.await, in_flight },
         Some(hedge) => Box::pin(hedge::send(of, service, hedge, in_flight, first, left, exchange)).await,
     };
-    if let Some(began) = began {
-        let now = Instant::now();
-        let _ = (now - began, Moment::of(now));
+    if let Some(began) = began.filter(|_| attempted.in_flight.endpoint().id() == endpoint.id()) {
+        time(service, &endpoint, &attempted.result, began);
     }
     attempted
+}
+
+/// Notes how long an attempt took, for those who want to know.
+fn time(service: &ServiceEntry, endpoint: &Endpoint, result: &Result<Answer<'_>, Failure<'_>>, began: Instant) {
+    let now = Instant::now();
+    let (took, now) = (now - began, Moment::of(now));
+    let LbPolicy::PeakEwma(PeakEwma { decay }) = service.service.lb_policy else { return };
+    match result {
+        Ok(answer) if answer.head.status.is_server_error() => endpoint.latency().fail(now, decay),
+        Ok(_) => endpoint.latency().observe(took, now, decay),
+        Err(Failure::Failed { reason, .. }) if Verdict::of_failure(*reason).is_some() => {
+            endpoint.latency().fail(now, decay);
+        }
+        Err(_) => {}
+    }
 }
 
 /// What a backend's answer says about it.

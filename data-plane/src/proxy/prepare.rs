@@ -4,7 +4,7 @@ use std::{rc::Rc, sync::Arc};
 
 use super::{
     check::{self, Checked},
-    target,
+    target::{self, Found},
 };
 use crate::{
     body::{Length, RequestBody},
@@ -12,6 +12,7 @@ use crate::{
     exchange::Exchange,
     headers::{self, Host, Origin, Upgrade},
     message::RequestHead,
+    moment::Moment,
     reason::Reason,
     table::ServiceEntry,
     worker::InForce,
@@ -42,8 +43,14 @@ pub(super) fn prepare(
     }
     let table = local.table().ok_or(Reason::NothingConfigured)?;
     let host = Host::of(head)?;
-    let service = Arc::clone(target::service(&table, &host.name, head.path())?);
+    let Found { route, service } = target::of(&table, &host.name, head.path());
+    let service = Arc::clone(service?);
     exchange.routed(&service);
+    let limits = route.map(|route| route.limits()).into_iter().chain([&service.limits]);
+    for limits in limits.filter(|limits| !limits.is_empty()) {
+        let checked = limits.check(client.peer.ip(), &head.fields, Moment::of(exchange.started()));
+        checked.map_err(|wait| exchange.refuse(Reason::RateLimited, wait))?;
+    }
     let host = host.value.to_owned();
     let origin = Origin { peer: &client.peer_text, secure: client.secure, host: &host };
     headers::request(head, upgrade, &origin, local.pseudonym());

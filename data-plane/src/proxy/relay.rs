@@ -96,7 +96,8 @@ pub(super) async fn relay<'a>(
             }
             // All that the table offers was retired before anything was sent.
             Err(Denied::Outdated(newest)) => {
-                service = Arc::clone(target::service(&newest, &Host::of(of.head)?.name, of.head.path())?);
+                let found = target::of(&newest, &Host::of(of.head)?.name, of.head.path());
+                service = Arc::clone(found.service?);
                 exchange.rerouted(&service);
                 table = newest;
                 continue;
@@ -165,7 +166,7 @@ async fn inject(
         wait(body, delay).await?;
     }
     let Some(status) = fault::abort(faults) else { return Ok(()) };
-    exchange.qualify(Some(status), None);
+    exchange.with_status(status);
     Err(Reason::FaultInjected)
 }
 

@@ -18,9 +18,9 @@ pub(crate) struct Found<'a> {
     pub(crate) service: Result<&'a Arc<ServiceEntry>, Reason>,
 }
 
-/// The service of a request, which takes its turn where a route has several.
-pub(super) fn service<'a>(table: &'a Table, host: &str, path: &str) -> Result<&'a Arc<ServiceEntry>, Reason> {
-    find(table, host, path, CompiledRoute::service).service
+/// Where a request goes, which takes its turn where a route has several services.
+pub(super) fn of<'a>(table: &'a Table, host: &str, path: &str) -> Found<'a> {
+    find(table, host, path, CompiledRoute::service)
 }
 
 /// By the routes, or, while there is none: the service named like the host, else the only one. `turn` says which of a
@@ -35,8 +35,9 @@ pub(crate) fn find<'a>(
         return Found { route: None, service: without_routes(table, host) };
     }
     let route = table.router.route(host, path);
-    let service =
-        route.ok_or(Reason::NoRoute).and_then(|route| table.services.get(turn(route)).ok_or(Reason::NoService));
+    let service = route
+        .ok_or(Reason::NoRoute)
+        .and_then(|route| table.services.get(turn(route)).ok_or(Reason::NoService));
     Found { route, service }
 }
 

@@ -30,11 +30,18 @@ impl Split {
 
     /// The index of the entry whose turn it is.
     pub(super) fn next(&self) -> usize {
+        // With one entry there are no turns to count.
+        if self.ends.len() == 1 { 0 } else { self.entry(self.cursor.fetch_add(1, Relaxed)) }
+    }
+
+    /// The index of the entry whose turn is next.
+    pub(super) fn peek(&self) -> usize {
+        self.entry(self.cursor.load(Relaxed))
+    }
+
+    fn entry(&self, turn: u64) -> usize {
         let &[.., total] = &*self.ends else { return 0 };
-        if self.ends.len() == 1 {
-            return 0;
-        }
-        let turn = self.cursor.fetch_add(1, Relaxed) % total * self.step % total;
+        let turn = turn % total * self.step % total;
         self.ends.partition_point(|end| *end <= turn)
     }
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use weir_proto::{Backend, BackendId, LbPolicy, LeaseState, OperatorState, Service};
 
 use crate::{
+    admission::Limits,
     balance::{GroupMember, Groups},
     counters::ServiceCounters,
     endpoint::{Endpoint, Marks},
@@ -33,6 +34,8 @@ pub(crate) struct ServiceEntry {
     pub(crate) looks_at_answers: bool,
     /// Whether anybody wants to know how long answers take.
     pub(crate) wants_latency: bool,
+    /// What all of its requests must be within.
+    pub(crate) limits: Limits,
 }
 
 /// A backend of a service, and its live state. The endpoint outlasts every change but that of the address.
@@ -74,7 +77,10 @@ impl ServiceEntry {
         let balance = Groups::new(&service, &routable, before.map(|entry| &entry.balance));
         let counters = before.map(|entry| Arc::clone(&entry.counters)).unwrap_or_default();
         let routable = u32::try_from(routable.len()).unwrap_or(u32::MAX);
+        let none = Limits::default();
+        let limits = Limits::new(&service.rate_limits, before.map_or(&none, |entry| &entry.limits));
         Self {
+            limits,
             looks_at_answers: retry::looks_at_answers(&service.retry_policy),
             wants_latency: matches!(service.lb_policy, LbPolicy::PeakEwma(_))
                 || service.adaptive_concurrency.is_some(),
