@@ -1,5 +1,6 @@
 //! What the proxy tells whoever operates it, on an address of its own: health, metrics, and the table in force.
 
+mod backends;
 mod incoming;
 mod view;
 
@@ -20,16 +21,17 @@ use self::incoming::Incoming;
 use crate::{
     discovery::Link,
     lifecycle::{Phase, is_ready},
-    metrics::{ConfigMetrics, Tls, Traffic},
+    metrics::{Backends, ConfigMetrics, Tls, Traffic},
     table::{Applied, SharedTable},
     worker::Workers,
 };
 
 const INDEX: &str = "\
-/livez    200 while the process lives
-/readyz   200 while it should get traffic
-/metrics  for Prometheus
-/config   the table in force, as JSON
+/livez     200 while the process lives
+/readyz    200 while it should get traffic
+/metrics   for Prometheus
+/config    the table in force, as JSON
+/backends  every backend with its states, for people
 ";
 
 /// Where the answers come from.
@@ -60,6 +62,7 @@ impl Admin {
             workers: Arc::downgrade(workers),
             link: link.clone(),
         }));
+        metrics.register_collector(Box::new(Backends { table: Arc::clone(table) }));
         metrics.register_collector(Box::new(Tls { table: Arc::clone(table), applied: applied.clone() }));
         Self { table: Arc::clone(table), workers: Arc::downgrade(workers), phase, applied, link, metrics }
     }
@@ -73,6 +76,7 @@ pub(crate) async fn serve(listener: TcpListener, admin: Admin) {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/config", get(config))
+        .route("/backends", get(backends))
         .layer(map_response(only_answer))
         .with_state(Arc::new(admin));
     if let Err(e) = axum::serve(Incoming::new(listener), router).await {
@@ -109,6 +113,10 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
             (StatusCode::INTERNAL_SERVER_ERROR, [(header::CONTENT_TYPE, "text/plain")], format!("{e}\n"))
         }
     }
+}
+
+async fn backends(State(admin): State<Arc<Admin>>) -> String {
+    backends::backends(admin.table.load_full().as_deref())
 }
 
 async fn config(State(admin): State<Arc<Admin>>) -> impl IntoResponse {

@@ -1,5 +1,6 @@
 //! What `/metrics` shows: what becomes of the configuration (counted here), and of requests (`metrics/traffic.rs`).
 
+mod backends;
 mod tls;
 mod traffic;
 
@@ -10,7 +11,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-pub(crate) use self::{tls::Tls, traffic::Traffic};
+pub(crate) use self::{backends::Backends, tls::Tls, traffic::Traffic};
 
 /// What becomes of the configuration on its way from the control plane into force. All clones count together.
 #[derive(Debug, Clone, Default)]

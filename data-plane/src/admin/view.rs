@@ -3,12 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
-use weir_proto::{Backend, LeaseState, ListenerProtocol, OperatorState, ServiceProtocol};
+use weir_proto::{ListenerProtocol, ServiceProtocol};
 
+use super::backends::{lease_word, operator_word};
 use crate::{
     discovery::Link,
+    explain::Condition,
+    moment::Moment,
     objects::Position,
-    table::{Applied, ServiceEntry, Table},
+    table::{Applied, Member, ServiceEntry, Table},
     tls::InUse,
 };
 
@@ -95,11 +98,25 @@ struct ServiceView {
 struct BackendView {
     address: String,
     weight: u32,
+    priority: u32,
     zone: String,
     operator_state: &'static str,
     lease_state: &'static str,
     routable: bool,
-    in_flight: u64,
+    health: &'static str,
+    health_reason: String,
+    /// Absent of one that nobody probes.
+    health_seconds: Option<f64>,
+    ejection: Option<EjectionView>,
+    in_flight: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct EjectionView {
+    state: &'static str,
+    reason: &'static str,
+    seconds: f64,
+    seconds_left: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -211,13 +228,9 @@ impl From<&weir_proto::Route> for RouteView {
 
 impl From<&ServiceEntry> for ServiceView {
     fn from(entry: &ServiceEntry) -> Self {
+        let now = Moment::now();
         let members = entry.members.iter();
-        let backends = members.map(|(id, member)| {
-            (
-                id.to_string(),
-                BackendView { in_flight: member.endpoint.in_flight().into(), ..(&*member.backend).into() },
-            )
-        });
+        let backends = members.map(|(id, member)| (id.to_string(), BackendView::of(member, now)));
         Self {
             lb_policy: entry.service.lb_policy.as_str(),
             protocol: match entry.service.protocol {
@@ -230,24 +243,27 @@ impl From<&ServiceEntry> for ServiceView {
     }
 }
 
-impl From<&Backend> for BackendView {
-    fn from(backend: &Backend) -> Self {
+impl BackendView {
+    fn of(Member { backend, endpoint }: &Member, now: Moment) -> Self {
+        let condition = Condition::of(endpoint, now);
         Self {
             address: backend.address.to_string(),
             weight: backend.weight,
+            priority: backend.priority,
             zone: backend.zone.clone(),
-            operator_state: match backend.operator_state {
-                OperatorState::Enabled => "enabled",
-                OperatorState::Draining => "draining",
-                OperatorState::Disabled => "disabled",
-            },
-            lease_state: match backend.lease_state {
-                LeaseState::Static => "static",
-                LeaseState::Live => "live",
-                LeaseState::Expired => "expired",
-            },
+            operator_state: operator_word(backend.operator_state),
+            lease_state: lease_word(backend.lease_state),
             routable: backend.is_routable(),
-            in_flight: 0,
+            health: condition.health_word(),
+            health_seconds: condition.health_for.map(|time| time.as_secs_f64()),
+            ejection: condition.ejection.map(|ejected| EjectionView {
+                state: condition.ejection_word(),
+                reason: ejected.cause.code(),
+                seconds: ejected.since.as_secs_f64(),
+                seconds_left: ejected.left.as_secs_f64(),
+            }),
+            in_flight: condition.in_flight,
+            health_reason: condition.health_reason,
         }
     }
 }

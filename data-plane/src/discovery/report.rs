@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use weir_proto::v1;
 
-use crate::table::Table;
+use crate::{explain, table::Table};
 
 /// Between two reports while nothing drains.
 const QUIET: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ pub(super) fn report(table: Option<&Table>, in_flight: u64, state: v1::ProxyStat
             .map(|(backend, in_flight)| v1::BackendInFlight { backend, in_flight })
             .collect(),
         revision: table.map_or(0, |table| table.position.revision.0),
-        conditions: Vec::new(),
+        conditions: explain::troubles(table),
     }
 }
 

@@ -1,15 +1,15 @@
 //! One stream, from the answer to Hello to its end.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use tokio::{
-    sync::{MutexGuard, watch},
+    sync::{MutexGuard, mpsc, watch},
     time::{Instant, sleep_until, timeout},
 };
 use weir_proto::{
     duration_read,
     v1::{
-        Ack, ControlMessage, Delta, Pong, ProxyMessage, Resync, SnapshotPage,
+        Ack, ControlMessage, Delta, Pong, ProxyMessage, Question, Resync, SnapshotPage,
         control_message::Message as Down, proxy_message::Message as Up,
     },
 };
@@ -22,6 +22,8 @@ use super::{
     report,
 };
 use crate::{
+    explain,
+    headers::Pseudonym,
     lifecycle::Phase,
     objects::Position,
     table::{Applied, Applier},
@@ -32,6 +34,8 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// How often to ask again for a state that was kept out, in case that what the operator said about it was missed.
 const ASK_AGAIN: Duration = Duration::from_mins(1);
 
+/// Questions that wait for an answer: no control plane has more of them open.
+const MOST_QUESTIONS: usize = 64;
 /// No control plane keeps a proxy away for longer.
 const MOST_RETRY_AFTER: Duration = Duration::from_mins(1);
 
@@ -50,6 +54,10 @@ pub(super) struct Session<'a> {
     resyncing: bool,
     ask_again: Option<Instant>,
     next_report: Instant,
+    /// Not answered yet, because that must hold nothing else up.
+    questions: VecDeque<Question>,
+    /// As which requests would be taken for ours.
+    pseudonym: Pseudonym,
 }
 
 impl<'a> Session<'a> {
@@ -65,6 +73,8 @@ impl<'a> Session<'a> {
             resyncing: false,
             ask_again: None,
             next_report: Instant::now(),
+            questions: VecDeque::new(),
+            pseudonym: Pseudonym::of(&discovery.identity.id),
         }
     }
 
@@ -72,6 +82,7 @@ impl<'a> Session<'a> {
     pub(super) async fn run(mut self, max_age: Duration) -> End {
         let aged = Instant::now() + max_age;
         let mut heard = Instant::now();
+        let outbound = self.stream.outbound.clone();
         loop {
             let ask_again = self.ask_again.unwrap_or(aged);
             let done = tokio::select! {
@@ -88,6 +99,10 @@ impl<'a> Session<'a> {
                 }
                 () = sleep_until(aged) => Err(End::Aged),
                 () = sleep_until(ask_again) => self.resync("asking again for what was kept out").await,
+                Ok(permit) = outbound.reserve(), if !self.questions.is_empty() => {
+                    self.answer(permit);
+                    Ok(())
+                }
                 () = sleep_until(self.next_report) => self.report().await,
                 Ok(()) = self.phase.changed() => self.report().await,
                 // Listeners that could not be bound are tried again between two states.
@@ -109,11 +124,24 @@ impl<'a> Session<'a> {
                 let after = go_away.retry_after.and_then(duration_read).unwrap_or_default();
                 Err(End::GoAway(after.min(MOST_RETRY_AFTER)))
             }
-            // It is not answered yet.
-            Some(Down::Question(_)) => Ok(()),
+            Some(Down::Question(question)) => {
+                // More than anybody asks are not worth an answer.
+                if self.questions.len() < MOST_QUESTIONS {
+                    self.questions.push_back(question);
+                }
+                Ok(())
+            }
             // Of a newer version: "one that receives a message that it does not know ignores it".
             None => Ok(()),
         }
+    }
+
+    /// Answers the oldest question.
+    fn answer(&mut self, permit: mpsc::Permit<'_, ProxyMessage>) {
+        let Some(question) = self.questions.pop_front() else { return };
+        let table = self.discovery.table.load();
+        let answer = explain::answer(table.as_deref(), &self.pseudonym, question);
+        permit.send(ProxyMessage { message: Some(Up::Answer(answer)) });
     }
 
     async fn page(&mut self, page: SnapshotPage) -> Result<(), End> {

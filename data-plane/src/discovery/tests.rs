@@ -1,5 +1,7 @@
 //! The client against a control plane whose every message the test chooses.
 
+mod questions;
+
 use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;

@@ -1,0 +1,149 @@
+//! Which backends of a service a request may get, and why the others not.
+
+use weir_proto::{BackendKey, OperatorState, duration_to_wire, v1};
+
+use super::{condition::Condition, request::Asked};
+use crate::{
+    balance::{Among, Pick},
+    endpoint::Marks,
+    moment::Moment,
+    reason::Reason,
+    table::{Member, ServiceEntry},
+};
+
+/// Candidates in one explanation.
+const MOST_CANDIDATES: usize = 1_000;
+
+/// The backends of a service, and what a pick would make of each.
+#[derive(Debug)]
+pub(super) struct Candidates<'a> {
+    entry: &'a ServiceEntry,
+    judged: Vec<Judged<'a>>,
+    panics: bool,
+}
+
+#[derive(Debug)]
+struct Judged<'a> {
+    member: &'a Member,
+    usable: bool,
+    why: &'static str,
+}
+
+impl<'a> Candidates<'a> {
+    pub(super) fn of(entry: &'a ServiceEntry, asked: &Asked) -> Self {
+        let pick = Pick {
+            may_decide: asked.is_idempotent(),
+            limit: entry.service.circuit_breakers.max_requests_per_backend,
+            load: entry.live.gate().held(),
+            ..Pick::default()
+        };
+        let among = among(entry, &pick);
+        let pick = Pick { among: among.unwrap_or(Among::Healthy), ..pick };
+        let judged = entry.members.values().map(|member| Judged {
+            member,
+            usable: pick.admits(&member.endpoint),
+            why: why(member, &pick),
+        });
+        Self { entry, judged: judged.collect(), panics: among == Some(Among::All) }
+    }
+
+    /// Whether health and ejection are ignored.
+    pub(super) fn panics(&self) -> bool {
+        self.panics
+    }
+
+    /// The backend that takes the request, if there can be no other.
+    pub(super) fn certain(&self) -> Option<&BackendKey> {
+        let mut usable = self.judged.iter().filter(|judged| judged.usable);
+        match (usable.next(), usable.next()) {
+            (Some(only), None) => Some(&only.member.backend.key),
+            _ => None,
+        }
+    }
+
+    /// Refuses the request if no backend takes requests.
+    pub(super) fn check(&self) -> Result<(), Reason> {
+        if self.judged.is_empty() {
+            return Err(Reason::NoBackends);
+        }
+        if self.judged.iter().all(|judged| judged.member.retired().is_some()) {
+            return Err(Reason::NoRoutableBackend);
+        }
+        Ok(())
+    }
+
+    /// Whether there are backends that take requests, and none now.
+    pub(super) fn is_full(&self) -> bool {
+        !self.judged.iter().any(|judged| judged.usable)
+            || self.entry.live.gate().held() >= self.entry.service.circuit_breakers.max_requests
+    }
+
+    /// As the contract has them, the usable ones first if there are too many; and how many are left out.
+    pub(super) fn wire(&self) -> (Vec<v1::Candidate>, u32) {
+        let now = Moment::now();
+        let omitted = self.judged.len().saturating_sub(MOST_CANDIDATES);
+        let mut shown: Vec<_> = self.judged.iter().collect();
+        if omitted > 0 {
+            shown.sort_by_key(|judged| !judged.usable);
+            shown.truncate(MOST_CANDIDATES);
+        }
+        let candidates = shown.into_iter().map(|judged| self.candidate(judged, now));
+        (candidates.collect(), u32::try_from(omitted).unwrap_or(u32::MAX))
+    }
+
+    fn candidate(&self, judged: &Judged<'_>, now: Moment) -> v1::Candidate {
+        let Member { backend, endpoint } = judged.member;
+        let decay = match &self.entry.service.lb_policy {
+            weir_proto::LbPolicy::PeakEwma(policy) => Some(policy.decay),
+            _ => None,
+        };
+        v1::Candidate {
+            condition: Some(Condition::of(endpoint, now).wire(backend.key.to_string())),
+            usable: judged.usable,
+            why: judged.why.to_owned(),
+            weight: backend.weight,
+            priority: backend.priority,
+            zone: backend.zone.clone(),
+            latency: decay.and_then(|decay| endpoint.latency().get(now, decay)).map(duration_to_wire),
+        }
+    }
+}
+
+/// Whether health and ejection are ignored for the requests of a service, because too few are usable by them.
+pub(crate) fn panics(entry: &ServiceEntry) -> bool {
+    among(entry, &Pick::default()) == Some(Among::All)
+}
+
+/// Which of the service's backends come into question.
+fn among(entry: &ServiceEntry, pick: &Pick<'_>) -> Option<Among> {
+    [Among::Healthy, Among::Degraded, Among::All].into_iter().find(|among| {
+        let pick = Pick { among: *among, ..*pick };
+        entry.members.values().any(|member| pick.admits(&member.endpoint))
+    })
+}
+
+/// What speaks against a backend, or takes a part of its share.
+fn why(member: &Member, pick: &Pick<'_>) -> &'static str {
+    let Member { backend, endpoint } = member;
+    let marks = endpoint.marks();
+    match backend.operator_state {
+        OperatorState::Disabled => return "disabled",
+        _ if backend.lease_state == weir_proto::LeaseState::Expired => return "expired",
+        OperatorState::Draining => return "draining",
+        OperatorState::Enabled => {}
+    }
+    let said = [
+        (Marks::PROBATION, "probation"),
+        (Marks::EJECTED, "ejected"),
+        (Marks::UNHEALTHY, "unhealthy"),
+        (Marks::UNKNOWN, "unknown"),
+        (Marks::DEGRADED, "degraded"),
+    ];
+    if let Some((_, word)) = said.iter().find(|(mark, _)| marks.has(*mark)) {
+        return word;
+    }
+    if endpoint.in_flight() >= pick.limit {
+        return "at_limit";
+    }
+    if marks.has(Marks::RAMPING) { "slow_start" } else { "" }
+}
