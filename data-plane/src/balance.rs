@@ -1,81 +1,74 @@
 //! Which endpoint of a service takes the next request.
 
+mod bound;
+mod groups;
+mod least_request;
+mod maglev;
+mod peak_ewma;
 mod pick;
+mod random;
+mod ring_hash;
 mod round_robin;
+mod sequence;
+mod shares;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod urn;
 
 use std::{fmt, sync::Arc};
 
-use weir_proto::{LbPolicy, Service};
+use weir_proto::LbPolicy;
 
-pub(crate) use self::pick::{Among, Pick, Picked};
-use self::round_robin::RoundRobin;
-use crate::endpoint::Endpoint;
+pub(crate) use self::{
+    groups::{GroupMember, Groups},
+    pick::{Among, Pick, Picked},
+};
+use self::{
+    least_request::LeastRequest, maglev::Maglev, peak_ewma::PeakEwma, random::Random, ring_hash::RingHash,
+    round_robin::RoundRobin,
+};
+use crate::{endpoint::Endpoint, moment::Moment};
 
 /// An algorithm over a fixed set of endpoints; all workers share one.
 pub(crate) trait Balance: Send + Sync + fmt::Debug {
-    /// The endpoint for a request; never one that `pick` does not admit. None if it admits none.
+    /// The endpoint for a request; never one that `pick` does not admit. None only if it admits none.
     fn pick(&self, pick: &Pick<'_>) -> Option<&Arc<Endpoint>>;
 
-    /// How many turns have been taken: what a balancer that replaces this one goes on from.
-    fn turn(&self) -> usize {
-        0
-    }
-}
-
-/// The routable endpoints of a service, by priority and zone, each group with its algorithm.
-#[derive(Debug)]
-pub(crate) struct Groups {
-    endpoints: Box<[Arc<Endpoint>]>,
-    balance: Arc<dyn Balance>,
-}
-
-impl Groups {
-    /// Over these endpoints, all of them routable. It goes on where `previous`, the one that it replaces, stood.
-    pub(crate) fn new(service: &Service, members: &[GroupMember], previous: Option<&Self>) -> Self {
-        let endpoints: Vec<_> = members.iter().map(|m| (Arc::clone(&m.endpoint), m.weight)).collect();
-        let balance = build(&service.lb_policy, &endpoints, previous.map(|groups| &*groups.balance));
-        Self { endpoints: endpoints.into_iter().map(|(endpoint, _)| endpoint).collect(), balance }
+    /// How many turns have been taken, where there are turns: what a balancer that replaces this one goes on from.
+    fn turn(&self) -> Option<usize> {
+        None
     }
 
-    /// One group, by an algorithm of a test's own.
-    #[cfg(test)]
-    pub(crate) fn by(balance: Arc<dyn Balance>, endpoints: Vec<Arc<Endpoint>>) -> Self {
-        Self { endpoints: endpoints.into(), balance }
+    /// Whether a request's key decides. Then a pick changes nothing, and another one like it has the same outcome.
+    fn is_by_key(&self) -> bool {
+        false
     }
 
-    /// The endpoint for a request.
-    pub(crate) fn pick(&self, pick: &Pick<'_>) -> Picked<'_> {
-        if self.endpoints.is_empty() {
-            return Picked::Nobody;
-        }
-        self.balance.pick(pick).map_or(Picked::Full, |endpoint| Picked::Endpoint(endpoint, pick.among))
-    }
+    /// The health of some endpoint may have changed. Off the request path.
+    fn recount(&self) {}
 
-    /// Computes what follows from the health of the endpoints anew.
-    #[expect(clippy::unused_self, reason = "soon")]
-    pub(crate) fn recount(&self) {}
+    /// At least once a second, off the request path.
+    fn refresh(&self, _now: Moment) {}
 }
 
-/// A routable backend, as the algorithms want it.
-#[derive(Debug, Clone)]
-pub(crate) struct GroupMember {
-    pub(crate) endpoint: Arc<Endpoint>,
-    pub(crate) weight: u32,
-    pub(crate) priority: u32,
-    /// Whether it is in the proxy's own zone.
-    pub(crate) is_near: bool,
-}
-
-/// The balancer for these endpoints, all of them routable, with their weights. It goes on where `previous`, the one
-/// that it replaces, stood.
+/// The balancer for these endpoints, all of them routable. It goes on where `previous`, the one that it replaces, stood.
 fn build(
     policy: &LbPolicy,
-    endpoints: &[(Arc<Endpoint>, u32)],
+    members: &Arc<[GroupMember]>,
     previous: Option<&dyn Balance>,
 ) -> Arc<dyn Balance> {
-    let turn = previous.map_or_else(|| fastrand::usize(..usize::MAX / 2), Balance::turn);
+    // Where the turns begin is random, so that proxies do not move in step.
+    let turn = previous.and_then(Balance::turn).unwrap_or_else(|| fastrand::usize(..usize::MAX / 2));
     match policy {
-        LbPolicy::RoundRobin => Arc::new(RoundRobin::new(endpoints, turn)),
-        _ => Arc::new(RoundRobin::new(endpoints, turn)),
+        LbPolicy::LeastRequest(settings) => Arc::new(LeastRequest::new(*settings, members)),
+        LbPolicy::PeakEwma(settings) => Arc::new(PeakEwma::new(*settings, members)),
+        LbPolicy::Random => Arc::new(Random::new(members)),
+        LbPolicy::RingHash(settings) => Arc::new(RingHash::new(settings, members)),
+        LbPolicy::Maglev(settings) => Arc::new(Maglev::new(settings, members)),
+        LbPolicy::RoundRobin | LbPolicy::ClientSideWeightedRoundRobin(_) => {
+            Arc::new(RoundRobin::new(members, turn))
+        }
     }
 }

@@ -32,7 +32,7 @@ pub(crate) struct Pick<'a> {
 pub(crate) enum Among {
     /// Those that nothing speaks against, and those on probation whose turn it is.
     Healthy,
-    /// Those that are degraded too, and those that begin slowly take their full share.
+    /// Those that ask for less, because the healthy ones do not suffice.
     Degraded,
     /// All that are routable, whatever health says.
     All,
@@ -53,7 +53,7 @@ impl Pick<'_> {
     /// Whether the request may have this endpoint. Costs next to nothing while nothing speaks against it.
     pub(crate) fn admits(&self, endpoint: &Endpoint) -> bool {
         let marks = endpoint.marks();
-        (marks.is_empty() || self.admits_with(marks, endpoint))
+        (if marks.is_empty() { self.among != Among::Degraded } else { self.admits_with(marks, endpoint) })
             && endpoint.in_flight() < self.limit
             && !self.tried.contains(&endpoint.id())
     }
@@ -71,23 +71,49 @@ impl Pick<'_> {
         if self.ignores_health() {
             return true;
         }
-        if marks.has(Marks::EJECTED) {
-            let may = self.may_decide && marks.has(Marks::PROBATION) && !marks.has(Marks::PROBED);
-            return may && !marks.has(Marks::UNHEALTHY);
-        }
         if marks.has(Marks::UNKNOWN.and(Marks::UNHEALTHY)) {
             return false;
         }
-        if self.among == Among::Degraded {
-            return true;
+        if marks.has(Marks::EJECTED) {
+            return self.may_decide && marks.has(Marks::PROBATION) && !marks.has(Marks::PROBED);
         }
-        !marks.has(Marks::DEGRADED) && (!marks.has(Marks::RAMPING) || self.ramps(endpoint))
+        marks.has(Marks::DEGRADED) == (self.among == Among::Degraded)
+            && (!marks.has(Marks::RAMPING) || self.ramps(endpoint))
     }
 
     /// Whether one that takes less than its share takes this one.
     fn ramps(&self, endpoint: &Endpoint) -> bool {
         let Some(slow_start) = self.slow_start else { return true };
         fastrand::f64() < share(slow_start, endpoint.ramp_began(), Moment::now())
+    }
+}
+
+/// What an endpoint's marks make of it, apart from limits and how fast it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// By operator or lease.
+    Retired,
+    /// Its first probe is awaited.
+    Unknown,
+    Healthy,
+    Degraded,
+    /// By its health.
+    Out,
+}
+
+impl Standing {
+    pub(super) fn of(marks: Marks) -> Self {
+        if marks.has(Marks::RETIRED) {
+            Self::Retired
+        } else if marks.has(Marks::UNHEALTHY.and(Marks::EJECTED)) {
+            Self::Out
+        } else if marks.has(Marks::UNKNOWN) {
+            Self::Unknown
+        } else if marks.has(Marks::DEGRADED) {
+            Self::Degraded
+        } else {
+            Self::Healthy
+        }
     }
 }
 
