@@ -6,7 +6,7 @@ mod http;
 mod http1;
 mod http2;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::{fmt, io, net::SocketAddr, sync::Arc};
 

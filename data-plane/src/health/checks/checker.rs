@@ -71,7 +71,7 @@ impl Checker {
             }
             (health @ Health::Unhealthy, Outcome::Failed(reason))
             | (health @ Health::Degraded, Outcome::Loaded(reason)) => {
-                condition::found(endpoint, health, reason)
+                condition::found(endpoint, health, reason);
             }
             (Health::Healthy, _) => condition::found(endpoint, Health::Healthy, ""),
             // On the way to something else, which is not reached.

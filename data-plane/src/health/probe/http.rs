@@ -83,7 +83,9 @@ mod tests {
 
     fn finds(wanted: &str, pieces: &[&[u8]]) -> bool {
         let mut search = Search::new(wanted);
-        pieces.iter().for_each(|piece| search.take(piece));
+        for piece in pieces {
+            search.take(piece);
+        }
         search.outcome() == Outcome::Passed
     }
 

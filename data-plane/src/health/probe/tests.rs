@@ -47,15 +47,17 @@ fn failed(reason: &str) -> Outcome {
 }
 
 /// A backend that does as scripted with each connection.
-struct Backend {
-    address: SocketAddr,
+pub(in crate::health) struct Backend {
+    pub(in crate::health) address: SocketAddr,
     /// The heads of all requests so far.
-    heads: Arc<Mutex<Vec<String>>>,
+    pub(in crate::health) heads: Arc<Mutex<Vec<String>>>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Backend {
-    async fn scripted<F>(script: impl Fn(TcpStream, Arc<Mutex<Vec<String>>>) -> F + Send + 'static) -> Self
+    pub(in crate::health) async fn scripted<F>(
+        script: impl Fn(TcpStream, Arc<Mutex<Vec<String>>>) -> F + Send + 'static,
+    ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -97,13 +99,13 @@ impl Backend {
     }
 
     /// Takes connections and says nothing.
-    async fn silent() -> Self {
+    pub(in crate::health) async fn silent() -> Self {
         Self::answering("").await
     }
 }
 
 /// What is read until the end of a request's head.
-async fn head(stream: &mut TcpStream) -> String {
+pub(in crate::health) async fn head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {

@@ -75,19 +75,21 @@ async fn status_and_body_decide_as_by_http_1() {
     assert_eq!(asked(503, "ok").await, failed("status 503"));
 }
 
+/// Why one of them is not well.
+async fn asked(backend: Backend) -> String {
+    match over_http2(http(|_| ())).ask(backend.address).await {
+        Outcome::Failed(reason) => reason,
+        outcome => panic!("{outcome:?}"),
+    }
+}
+
 #[tokio::test]
 async fn one_that_resets_or_goes_away_or_speaks_something_else_has_not_answered() {
     let reset = Backend::scripted(|stream, _| {
         serve(stream, |_, mut respond| async move { respond.send_reset(Reason::INTERNAL_ERROR) })
     });
     let closing = Backend::closing("");
-    let other = Backend::closing("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
-    let asked = |backend: Backend| async move {
-        match over_http2(http(|_| ())).ask(backend.address).await {
-            Outcome::Failed(reason) => reason,
-            outcome => panic!("{outcome:?}"),
-        }
-    };
+    let other = Backend::answering("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
     let reason = asked(reset.await).await;
     assert!(reason.starts_with("HTTP/2: stream error received: "), "{reason}");
     let reason = asked(closing.await).await;

@@ -93,9 +93,14 @@ async fn who_is_not_trusted_or_speaks_something_else_is_not_well() {
     let question = with_tls(over_http2(says_ok()), other.client(ServiceProtocol::Http2));
     let Outcome::Failed(reason) = question.ask(backend.address).await else { panic!("it speaks HTTP/2") };
     assert!(reason.starts_with("TLS: "), "{reason}");
-    let plain = Backend::closing("HTTP/1.1 200 OK\r\n\r\n").await;
+    let plain = Backend::scripted(|mut stream, _| async move {
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
     let question = with_tls(says_ok(), trust.client(ServiceProtocol::Http1));
-    assert!(matches!(question.ask(plain.address).await, Outcome::Failed(_)));
+    let Outcome::Failed(reason) = question.ask(plain.address).await else { panic!("it speaks TLS") };
+    assert!(reason.starts_with("TLS: "), "{reason}");
 }
 
 #[tokio::test(start_paused = true)]
