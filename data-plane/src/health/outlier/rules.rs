@@ -106,7 +106,7 @@ mod tests {
             let matters = quotient(settings.max_ejection_time, settings.base_ejection_time, u128::div_ceil);
             prop_assert!(count <= matters.max(1));
             prop_assert_eq!(next_count(&settings, count, settings.interval * matters), 1);
-            let calm = settings.interval - Duration::from_nanos(1);
+            let calm = settings.interval.saturating_sub(Duration::from_nanos(1));
             prop_assert_eq!(next_count(&settings, count, calm), (count + 1).min(matters));
         }
 

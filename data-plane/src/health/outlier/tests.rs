@@ -4,6 +4,7 @@ mod cap;
 mod policy;
 mod probation;
 mod rates;
+mod sweeper;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -31,7 +31,7 @@ async fn a_new_policy_or_neighbour_resets_nothing_that_was_learned() {
         web(|_| ()),
         web(|wire| {
             wire.outlier_detection =
-                Some(v1::OutlierDetection { consecutive_5xx: Some(9), ..Default::default() })
+                Some(v1::OutlierDetection { consecutive_5xx: Some(9), ..Default::default() });
         }),
         web(|wire| wire.retry_policy = Some(v1::RetryPolicy { num_retries: Some(0), ..Default::default() })),
     ];

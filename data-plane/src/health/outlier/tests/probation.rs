@@ -3,6 +3,8 @@
 use super::*;
 
 const BASE: Duration = Duration::from_secs(30);
+/// From one look of the sweeper to the next.
+const TICK: Duration = Duration::from_millis(100);
 
 /// How long the ejection of the first endpoint still lasts.
 fn left(fixture: &Fixture) -> Duration {
@@ -13,9 +15,9 @@ fn left(fixture: &Fixture) -> Duration {
 async fn after_its_time_one_request_decides_and_its_success_brings_the_backend_back_slowly() {
     let mut fixture = Fixture::new(3, |_| ());
     fixture.fail(0, 5);
-    fixture.pass(BASE - Duration::from_millis(100)).await;
+    fixture.pass(BASE.saturating_sub(TICK)).await;
     assert!(fixture.begin(0).is_none(), "not before its time");
-    fixture.pass(Duration::from_millis(100)).await;
+    fixture.pass(TICK).await;
     let mut first = fixture.begin(0).unwrap();
     assert!(fixture.begin(0).is_none(), "one decides, the others go elsewhere");
     learn(&fixture.service, &mut first, Verdict::Success);
@@ -26,9 +28,10 @@ async fn after_its_time_one_request_decides_and_its_success_brings_the_backend_b
 
 #[tokio::test(start_paused = true)]
 async fn a_probation_that_fails_makes_the_ejection_longer_up_to_the_most() {
-    let mut fixture = Fixture::new(3, |d| d.max_ejection_time = 3 * BASE - Duration::from_secs(1));
+    let most = 2 * BASE + TICK;
+    let mut fixture = Fixture::new(3, |d| d.max_ejection_time = most);
     fixture.fail(0, 5);
-    for expected in [2 * BASE, 3 * BASE - Duration::from_secs(1), 3 * BASE - Duration::from_secs(1)] {
+    for expected in [2 * BASE, most, most] {
         fixture.pass(left(&fixture)).await;
         let mut decides = fixture.begin(0).unwrap();
         learn(&fixture.service, &mut decides, Verdict::ServerError);
@@ -69,14 +72,17 @@ async fn a_client_that_goes_away_decides_nothing() {
 #[tokio::test(start_paused = true)]
 async fn requests_that_may_not_decide_do_not_come_until_nobody_else_has_for_long() {
     let mut fixture = Fixture::new(3, |_| ());
-    fixture.fail(0, 5);
+    // Some were under way when it was ejected.
+    fixture.fail(0, 9);
     let post = Pick { may_decide: false, ..Pick::default() };
-    fixture.pass(3 * BASE - Duration::from_millis(100)).await;
+    fixture.pass((3 * BASE).saturating_sub(TICK)).await;
     assert!(fixture.marks(0).has(Marks::PROBATION) && !post.admits(&fixture.endpoint(0)));
-    fixture.pass(Duration::from_millis(100)).await;
+    fixture.pass(TICK).await;
     assert!(post.admits(&fixture.endpoint(0)));
     assert_eq!(fixture.service.live.ejected(), 0);
-    fixture.fail(0, 5);
+    fixture.fail(0, 4);
+    assert!(!fixture.marks(0).has(Marks::EJECTED), "they are forgiven");
+    fixture.fail(0, 1);
     assert_eq!(left(&fixture), 2 * BASE, "it is judged as before, and remembered");
 }
 
