@@ -44,6 +44,6 @@ fn document(number: u32) -> v1::Document {
     let service = v1::Service { name: name.clone(), ..v1::Service::default() };
     let weighted = v1::WeightedService { name: name.clone(), weight: Some(number + 1) };
     let host = v1::RouteMatch { host: format!("{name}.example"), ..v1::RouteMatch::default() };
-    let route = v1::Route { name, r#match: Some(host), services: vec![weighted] };
+    let route = v1::Route { name, r#match: Some(host), services: vec![weighted], ..Default::default() };
     v1::Document { services: vec![service], routes: vec![route], ..v1::Document::default() }
 }

@@ -14,6 +14,7 @@ mod daemons;
 mod dev;
 mod drain;
 mod epoch;
+mod explain;
 mod grpc;
 mod house;
 mod http2;
