@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use weir_proto::ServiceName;
 
@@ -75,7 +75,8 @@ impl Supervisor {
         // Nobody may write down what was found after others have taken over.
         ended.iter().for_each(AbortOnDropHandle::abort);
         for task in ended {
-            finish(task.detach()).await;
+            // It has ended before, or ends now.
+            let _ = task.await;
         }
         for (name, entry) in changed {
             let known = self.services.entry(name.clone());
@@ -103,13 +104,12 @@ impl Watched {
             self.question = question.map(Arc::new);
             return std::mem::take(&mut self.checkers).into_values().collect();
         }
-        let wanted: HashSet<_> =
-            entry.members.values().filter(|m| is_checked(m)).map(|m| m.endpoint.id()).collect();
-        // One that has ended by itself died of a fault of ours; another takes its place.
-        self.checkers
-            .extract_if(|id, checker| checker.is_finished() || !wanted.contains(id))
-            .map(|(_, checker)| checker)
-            .collect()
+        if self.checkers.is_empty() {
+            return Vec::new();
+        }
+        let wanted = entry.members.values().filter(|member| is_checked(member));
+        let wanted: HashSet<_> = wanted.map(|member| member.endpoint.id()).collect();
+        self.checkers.extract_if(|id, _| !wanted.contains(id)).map(|(_, checker)| checker).collect()
     }
 
     /// Starts the checkers that are missing. What is known of those that nobody asks does not outlast the asking.
@@ -130,13 +130,4 @@ impl Watched {
 /// Draining backends are: until they have ended, they serve.
 fn is_checked(member: &Member) -> bool {
     member.retired() != Some(Marks::GONE)
-}
-
-/// Returns when the task does nothing any more.
-async fn finish(task: JoinHandle<()>) {
-    if let Err(e) = task.await
-        && e.is_panic()
-    {
-        tracing::error!("a health check ended in a fault of the proxy: {e}");
-    }
 }

@@ -1,5 +1,6 @@
 //! A whole proxy, started as `main` starts it.
 
+mod health;
 mod tls;
 
 use std::{net::SocketAddr, path::Path, time::Duration};

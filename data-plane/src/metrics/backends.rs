@@ -62,6 +62,15 @@ impl Collector for Backends {
                     .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
             }
         }
+        let help = "Probes of backends, by what came of them";
+        let mut probes = to.encode_descriptor("health_checks", help, None, MetricType::Counter)?;
+        for (name, entry) in services.iter().filter(|(_, entry)| entry.service.health_check.is_some()) {
+            for (outcome, count) in entry.live.probes().by_outcome() {
+                probes
+                    .encode_family(&[("service", name.as_str()), ("outcome", outcome)])?
+                    .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            }
+        }
         let help = "Failures that would have ejected, had not as many backends been out as may be";
         let mut prevented = to.encode_descriptor("ejections_prevented", help, None, MetricType::Counter)?;
         for (name, entry) in &services {

@@ -1,7 +1,8 @@
 //! Who asks one backend, time and again, one question at a time.
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
+use futures_util::FutureExt;
 use tokio::{
     pin, select,
     time::{Duration, sleep},
@@ -41,7 +42,10 @@ impl Checker {
         let mut schedule = Schedule::new(condition::attend(&self.endpoint));
         loop {
             let place = self.place(check.timeout).await;
-            let outcome = Box::pin(self.question.ask(self.endpoint.address())).await;
+            let asking = Box::pin(self.question.ask(self.endpoint.address()));
+            // A fault of ours must not be the last that is heard of a backend.
+            let outcome = AssertUnwindSafe(asking).catch_unwind().await;
+            let outcome = outcome.unwrap_or_else(|_| Outcome::Skipped("a fault of this proxy".to_owned()));
             drop(place);
             self.note(&mut schedule, &outcome);
             sleep(schedule.wait(check, fastrand::f64())).await;

@@ -72,7 +72,7 @@ pub(super) fn found(endpoint: &Endpoint, health: Health, reason: &str) {
     match (before, health) {
         (_, Health::Unhealthy) => tracing::warn!("{key} is unhealthy: {reason}"),
         (Health::Unhealthy, Health::Degraded) => {
-            tracing::info!("{key} is alive again, and degraded: {reason}")
+            tracing::info!("{key} is alive again, and degraded: {reason}");
         }
         (_, Health::Degraded) => tracing::warn!("{key} is degraded: {reason}"),
         (Health::Unhealthy | Health::Degraded, _) => tracing::info!("{key} is healthy again"),
