@@ -1,7 +1,10 @@
 //! Which endpoint of a service takes the next request.
 
+mod affinity;
 mod bound;
+mod cookie;
 mod groups;
+mod key;
 mod least_request;
 mod maglev;
 mod peak_ewma;
@@ -22,7 +25,9 @@ use std::{fmt, sync::Arc};
 use weir_proto::LbPolicy;
 
 pub(crate) use self::{
+    affinity::Affinity,
     groups::{GroupMember, Groups},
+    key::{HashKeys, Keyed, NewCookie},
     pick::{Among, Pick, Picked},
 };
 use self::{

@@ -129,13 +129,19 @@ impl Groups {
                 Picked::Full | Picked::Nobody => None,
             };
         }
-        let mut admitted = Vec::new();
-        for (choice, _) in self.shares.iter().enumerate().filter(|(_, share)| share.load(Relaxed) > 0) {
+        let mut admitted = self.admitted(pick);
+        admitted.next().filter(|_| admitted.next().is_none())
+    }
+
+    /// Every endpoint that a request may get now: of the groups that take traffic, those that the pick admits. An endpoint
+    /// that begins slowly is among them.
+    pub(crate) fn admitted(&self, pick: &Pick<'_>) -> impl Iterator<Item = &Arc<Endpoint>> {
+        let choices = self.shares.iter().enumerate().filter(|(_, share)| share.load(Relaxed) > 0);
+        choices.flat_map(move |(choice, _)| {
             let pick = Pick { among: AMONG[choice % AMONG.len()], slow_start: None, ..*pick };
             let members = self.all[choice / AMONG.len()].members.iter();
-            admitted.extend(members.map(|m| &m.endpoint).filter(|endpoint| pick.admits(endpoint)));
-        }
-        admitted.pop().filter(|_| admitted.is_empty())
+            members.map(|m| &m.endpoint).filter(move |endpoint| pick.admits(endpoint))
+        })
     }
 
     /// Computes what follows from the health of the endpoints anew: off the request path, soon after it has changed.
