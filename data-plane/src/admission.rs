@@ -1,5 +1,6 @@
 //! Whether a request may go on to a backend now, must wait, or is refused.
 
+mod breaker;
 mod gate;
 mod rate_limit;
 
