@@ -192,7 +192,6 @@ async fn what_speaks_another_protocol_now_is_as_well_as_it_was() {
     let moody = Moody::new(503).await;
     let forms = [backend("a", moody.address())];
     let before = entry(Some(once()), &forms, None);
-    Supervisor::default().follow(&table(Some(&before))).await;
     let mut supervisor = Supervisor::default();
     supervisor.follow(&table(Some(&before))).await;
     until_told(&endpoint(&before, "a"), Health::Unhealthy, "status 503").await;
@@ -242,7 +241,21 @@ async fn a_backend_that_moves_is_unknown_again() {
 }
 
 #[tokio::test]
-async fn a_check_that_is_added_keeps_no_request_waiting_and_one_that_is_removed_leaves_nothing() {
+async fn a_check_that_is_added_keeps_no_request_waiting() {
+    let silent = Backend::silent().await;
+    let forms = [backend("a", silent.address)];
+    let mut supervisor = Supervisor::default();
+    let before = entry(None, &forms, None);
+    supervisor.follow(&table(Some(&before))).await;
+    let checked = entry(Some(once()), &forms, Some(&before));
+    supervisor.follow(&table(Some(&checked))).await;
+    let endpoint = endpoint(&checked, "a");
+    until_told(&endpoint, Health::Unknown, "").await;
+    assert!(!endpoint.marks().has(Marks::UNKNOWN), "it has served until now");
+}
+
+#[tokio::test]
+async fn a_check_that_is_removed_leaves_nothing() {
     let moody = Moody::new(503).await;
     let forms = [backend("a", moody.address())];
     let mut supervisor = Supervisor::default();
@@ -252,7 +265,6 @@ async fn a_check_that_is_added_keeps_no_request_waiting_and_one_that_is_removed_
     assert_eq!(told(&endpoint).0, Health::Unchecked);
     let checked = entry(Some(once()), &forms, Some(&before));
     supervisor.follow(&table(Some(&checked))).await;
-    assert!(!endpoint.marks().has(Marks::UNKNOWN), "it has served until now");
     until_told(&endpoint, Health::Unhealthy, "status 503").await;
     let after = entry(None, &forms, Some(&checked));
     supervisor.follow(&table(Some(&after))).await;

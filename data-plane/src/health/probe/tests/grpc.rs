@@ -126,6 +126,7 @@ async fn what_is_no_message_is_no_answer() {
     let ok = || Some(vec![("grpc-status", "0")]);
     let compressed = [&[1], &good[1..]].concat();
     let longer = [&good[..], b"."].concat();
+    let misnumbered = [&[0, 0, 0, 0, 3], &good[5..]].concat();
     for bad in [
         answer(good.clone(), None),
         answer(good.clone(), Some(vec![("a", "b")])),
@@ -134,6 +135,7 @@ async fn what_is_no_message_is_no_answer() {
         answer(Bytes::new(), ok()),
         answer(compressed.into(), ok()),
         answer(longer.into(), ok()),
+        answer(misnumbered.into(), ok()),
         answer(vec![0; 100_000].into(), ok()),
         trailers_only(&[("grpc-status", "0")]),
     ] {
