@@ -13,11 +13,8 @@ use std::borrow::Cow;
 
 use weir_proto::v1::{self, answer::Answer as Content, question::Question as Wanted};
 
+pub(crate) use self::condition::{Condition, conditions, troubles};
 use self::{candidates::Candidates, request::Asked};
-pub(crate) use self::{
-    candidates::panics,
-    condition::{Condition, conditions, troubles},
-};
 use crate::{
     headers::{Host, Pseudonym},
     proxy::{check, target},
@@ -72,15 +69,15 @@ fn follow(
     let service = found.service?;
     explanation.service = service.service.name.to_string();
     service.service.lb_policy.as_str().clone_into(&mut explanation.lb_policy);
-    explanation.limits = limits::used(service, &asked);
-
+    let route = found.route.map(|route| &**route);
+    explanation.limits = limits::used(route, service, &asked);
     let candidates = Candidates::of(service, &asked);
-    explanation.pick = candidates.certain().map(|key| key.to_string()).unwrap_or_default();
-    explanation.panic = candidates.panics();
+    explanation.pick = candidates.certain().map(ToString::to_string).unwrap_or_default();
+    explanation.panic = service.balance.is_panicking();
     (explanation.candidates, explanation.omitted) = candidates.wire();
-    limits::check(service)?;
+    limits::check(route, service, &asked)?;
     candidates.check()?;
-    Ok(sentence(found.route.map(|route| &**route), service, candidates.is_full()))
+    Ok(sentence(route, service, candidates.is_full()))
 }
 
 /// What is worth a word about a request that is answered.

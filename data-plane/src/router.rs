@@ -6,7 +6,7 @@ mod split;
 use std::{collections::HashMap, sync::Arc};
 
 use foldhash::fast::RandomState;
-use weir_proto::{HostMatch, Route, RouteName, ServiceName};
+use weir_proto::{HostMatch, RateLimit, Route, RouteName, ServiceName};
 
 use self::{paths::Paths, split::Split};
 use crate::admission::Limits;
@@ -106,6 +106,11 @@ impl CompiledRoute {
     /// How many services have shares of it.
     pub(crate) fn shares(&self) -> usize {
         self.route.services.len()
+    }
+
+    /// The settings that `limits` are made of.
+    pub(crate) fn rate_limits(&self) -> &[RateLimit] {
+        &self.route.rate_limits
     }
 
     pub(crate) fn name(&self) -> &RouteName {

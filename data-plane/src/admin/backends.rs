@@ -79,14 +79,9 @@ pub(super) fn lease_word(state: LeaseState) -> &'static str {
 
 /// `unhealthy 12s: connection refused`
 fn health(condition: &Condition) -> String {
-    let mut text = condition.health_word().to_owned();
-    if let Some(since) = condition.health_for {
-        text += &format!(" {}", rough(since));
-    }
-    if !condition.health_reason.is_empty() {
-        text += &format!(": {}", condition.health_reason);
-    }
-    text
+    let since = condition.health_for.map(|since| format!(" {}", rough(since))).unwrap_or_default();
+    let colon = if condition.health_reason.is_empty() { "" } else { ": " };
+    format!("{}{since}{colon}{}", condition.health_word(), condition.health_reason)
 }
 
 /// `ejected 10s, 20s left: consecutive_5xx`

@@ -1,11 +1,13 @@
 //! Which backends of a service a request may get, and why the others not.
 
-use weir_proto::{BackendKey, OperatorState, duration_to_wire, v1};
+use std::collections::HashSet;
+
+use weir_proto::{BackendKey, LbPolicy, LeaseState, OperatorState, Service, duration_to_wire, v1};
 
 use super::{condition::Condition, request::Asked};
 use crate::{
-    balance::{Among, Pick},
-    endpoint::Marks,
+    balance::Pick,
+    endpoint::{EndpointId, Marks},
     moment::Moment,
     reason::Reason,
     table::{Member, ServiceEntry},
@@ -19,7 +21,7 @@ const MOST_CANDIDATES: usize = 1_000;
 pub(super) struct Candidates<'a> {
     entry: &'a ServiceEntry,
     judged: Vec<Judged<'a>>,
-    panics: bool,
+    certain: Option<&'a BackendKey>,
 }
 
 #[derive(Debug)]
@@ -32,33 +34,25 @@ struct Judged<'a> {
 impl<'a> Candidates<'a> {
     pub(super) fn of(entry: &'a ServiceEntry, asked: &Asked) -> Self {
         let pick = Pick {
-            may_decide: asked.is_idempotent(),
+            may_decide: asked.may_be_repeated(&entry.service),
             limit: entry.service.circuit_breakers.max_requests_per_backend,
             load: entry.live.gate().held(),
             ..Pick::default()
         };
-        let among = among(entry, &pick);
-        let pick = Pick { among: among.unwrap_or(Among::Healthy), ..pick };
+        let admitted: HashSet<EndpointId> = entry.balance.admitted(&pick).map(|e| e.id()).collect();
+        let groups = Traffic::of(entry);
         let judged = entry.members.values().map(|member| Judged {
             member,
-            usable: pick.admits(&member.endpoint),
-            why: why(member, &pick),
+            usable: admitted.contains(&member.endpoint.id()),
+            why: why(member, &entry.service, &pick, &groups),
         });
-        Self { entry, judged: judged.collect(), panics: among == Some(Among::All) }
-    }
-
-    /// Whether health and ejection are ignored.
-    pub(super) fn panics(&self) -> bool {
-        self.panics
+        let certain = entry.balance.peek(&pick).map(|endpoint| endpoint.key());
+        Self { entry, judged: judged.collect(), certain }
     }
 
     /// The backend that takes the request, if there can be no other.
     pub(super) fn certain(&self) -> Option<&BackendKey> {
-        let mut usable = self.judged.iter().filter(|judged| judged.usable);
-        match (usable.next(), usable.next()) {
-            (Some(only), None) => Some(&only.member.backend.key),
-            _ => None,
-        }
+        self.certain
     }
 
     /// Refuses the request if no backend takes requests.
@@ -94,7 +88,7 @@ impl<'a> Candidates<'a> {
     fn candidate(&self, judged: &Judged<'_>, now: Moment) -> v1::Candidate {
         let Member { backend, endpoint } = judged.member;
         let decay = match &self.entry.service.lb_policy {
-            weir_proto::LbPolicy::PeakEwma(policy) => Some(policy.decay),
+            LbPolicy::PeakEwma(policy) => Some(policy.decay),
             _ => None,
         };
         v1::Candidate {
@@ -109,26 +103,32 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// Whether health and ejection are ignored for the requests of a service, because too few are usable by them.
-pub(crate) fn panics(entry: &ServiceEntry) -> bool {
-    among(entry, &Pick::default()) == Some(Among::All)
+/// Which groups of a service take its traffic now.
+#[derive(Debug)]
+struct Traffic {
+    /// Endpoints whose group takes any.
+    taking: HashSet<EndpointId>,
+    /// Priorities of which any group takes some.
+    priorities: HashSet<u32>,
 }
 
-/// Which of the service's backends come into question.
-fn among(entry: &ServiceEntry, pick: &Pick<'_>) -> Option<Among> {
-    [Among::Healthy, Among::Degraded, Among::All].into_iter().find(|among| {
-        let pick = Pick { among: *among, ..*pick };
-        entry.members.values().any(|member| pick.admits(&member.endpoint))
-    })
+impl Traffic {
+    fn of(entry: &ServiceEntry) -> Self {
+        let taking = || entry.balance.candidates().filter(|candidate| candidate.share > 0.0);
+        Self {
+            taking: taking().map(|candidate| candidate.member.endpoint.id()).collect(),
+            priorities: taking().map(|candidate| candidate.member.priority).collect(),
+        }
+    }
 }
 
 /// What speaks against a backend, or takes a part of its share.
-fn why(member: &Member, pick: &Pick<'_>) -> &'static str {
+fn why(member: &Member, service: &Service, pick: &Pick<'_>, traffic: &Traffic) -> &'static str {
     let Member { backend, endpoint } = member;
     let marks = endpoint.marks();
     match backend.operator_state {
         OperatorState::Disabled => return "disabled",
-        _ if backend.lease_state == weir_proto::LeaseState::Expired => return "expired",
+        _ if backend.lease_state == LeaseState::Expired => return "expired",
         OperatorState::Draining => return "draining",
         OperatorState::Enabled => {}
     }
@@ -145,5 +145,9 @@ fn why(member: &Member, pick: &Pick<'_>) -> &'static str {
     if endpoint.in_flight() >= pick.limit {
         return "at_limit";
     }
-    if marks.has(Marks::RAMPING) { "slow_start" } else { "" }
+    if !traffic.taking.contains(&endpoint.id()) {
+        let same = traffic.priorities.contains(&backend.priority);
+        return if same { "other_zone" } else { "other_priority" };
+    }
+    if marks.has(Marks::RAMPING) && service.slow_start.is_some() { "slow_start" } else { "" }
 }

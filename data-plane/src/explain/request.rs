@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use http::Method;
-use weir_proto::v1::ExplainQuestion;
+use weir_proto::{Service, v1::ExplainQuestion};
 
 use crate::{http1, message::RequestHead, reason::Reason, retry};
 
@@ -39,8 +39,8 @@ impl Asked {
         Ok(Self { head, client })
     }
 
-    /// Whether a second attempt would do no harm.
-    pub(super) fn is_idempotent(&self) -> bool {
-        retry::is_idempotent(&self.head.method)
+    /// Whether a second attempt would do no harm by the rules of this service.
+    pub(super) fn may_be_repeated(&self, service: &Service) -> bool {
+        retry::is_idempotent(&self.head.method) || service.retry_policy.retry_non_idempotent
     }
 }

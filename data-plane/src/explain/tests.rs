@@ -7,6 +7,7 @@ use weir_proto::{Backend, Digest, Epoch, ProxyId, Revision, Route, Service, v1::
 use super::*;
 use crate::{
     endpoint::{Endpoint, Health, Marks},
+    message::Fields,
     moment::Moment,
     objects::Position,
     router::Router,
@@ -52,6 +53,8 @@ fn route(host: &str, services: &[&str]) -> Route {
 fn ask(table: Option<&Table>, change: impl FnOnce(&mut v1::ExplainQuestion)) -> v1::Explanation {
     let mut question = v1::ExplainQuestion { host: "shop.example".into(), ..Default::default() };
     change(&mut question);
+    // As a proxy does soon after anything has changed.
+    table.into_iter().flat_map(|table| table.services.values()).for_each(|entry| entry.balance.recount());
     let us = Pseudonym::of(&ProxyId::try_from("proxy-1").unwrap());
     let answer = answer(table, &us, v1::Question { id: 3, question: Some(Wanted::Explain(question)) });
     match (answer.id, answer.answer) {
@@ -96,7 +99,7 @@ const UP: OperatorState = OperatorState::Enabled;
 #[test]
 fn each_backend_that_is_out_says_why() {
     let entry = entry(
-        |_| {},
+        |service| service.healthy_panic_threshold = Some(0),
         &[(1, UP), (2, OperatorState::Draining), (3, OperatorState::Disabled), (4, UP), (5, UP)],
     );
     for n in [1, 4, 5] {
@@ -180,6 +183,50 @@ fn limits_show_what_is_used_and_refuse_what_they_would_refuse() {
     assert!(entry.live.gate().enter(2));
     let explained = ask(Some(&table), |_| {});
     assert_eq!((explained.outcome.as_str(), explained.status), ("overflow", 503));
+}
+
+#[test]
+fn rates_are_those_of_this_client_and_asking_uses_none() {
+    let limit = |requests, key| v1::RateLimit { requests, key, ..Default::default() };
+    let by_client = v1::RateLimitKey { key: Some(v1::rate_limit_key::Key::ClientAddress(true)) };
+    let entry =
+        entry(|service| service.rate_limits = vec![limit(9, None), limit(2, Some(by_client))], &[(1, UP)]);
+    let table = table(vec![Arc::clone(&entry)], &[]);
+    let rates = |from: &str| {
+        let explained = ask(Some(&table), |q| q.client_address = from.into());
+        let rates = explained.limits.iter().filter(|l| l.setting.starts_with("rate_limits["));
+        (rates.map(|l| (l.used, l.limit)).collect::<Vec<_>>(), explained.outcome)
+    };
+    let client = "10.1.2.3".parse().unwrap();
+    for used in 0..2 {
+        for _ in 0..3 {
+            assert_eq!(rates("10.1.2.3"), (vec![(used, 9), (used, 2)], "ok".into()));
+        }
+        entry.limits.check(client, &Fields::default(), Moment::now()).unwrap();
+    }
+    assert_eq!(rates("10.1.2.3"), (vec![(2, 9), (2, 2)], "rate_limited".into()));
+    assert_eq!(rates("10.1.2.4"), (vec![(2, 9), (0, 2)], "ok".into()));
+}
+
+#[test]
+fn a_backup_says_that_others_come_first() {
+    let wire = v1::Service { name: "web".into(), ..Default::default() };
+    let backends = [(1, 0), (2, 1)].map(|(n, priority)| {
+        let address = format!("10.0.0.{n}:80");
+        let wire =
+            v1::Backend { service: "web".into(), address, priority: Some(priority), ..Default::default() };
+        Arc::new(Backend::try_from(wire).unwrap())
+    });
+    let entry =
+        Arc::new(ServiceEntry::new(Arc::new(Service::try_from(wire).unwrap()), None, backends, None, ""));
+    let table = table(vec![Arc::clone(&entry)], &[]);
+    let explained = ask(Some(&table), |_| {});
+    assert_eq!(candidates(&explained), ["1+", "2-other_priority"]);
+    assert_eq!(explained.pick, "web/10.0.0.1:80");
+    find(endpoint(&entry, 1), Health::Unhealthy, "connection refused");
+    let explained = ask(Some(&table), |_| {});
+    assert_eq!(candidates(&explained), ["1-unhealthy", "2+"]);
+    assert!(!explained.panic);
 }
 
 #[test]

@@ -8,9 +8,10 @@ use prometheus_client::{
     metrics::MetricType,
 };
 
+use weir_proto::{LeaseState, OperatorState};
+
 use crate::{
     endpoint::Marks,
-    explain::panics,
     table::{Member, ServiceEntry, SharedTable},
 };
 
@@ -20,17 +21,9 @@ pub(crate) struct Backends {
     pub(crate) table: Arc<SharedTable>,
 }
 
-/// What a backend counts as: the first that is true of it.
-const STATES: [(&str, fn(&Member) -> bool); 8] = [
-    ("expired", |member| member.backend.lease_state == weir_proto::LeaseState::Expired),
-    ("disabled", |member| member.backend.operator_state == weir_proto::OperatorState::Disabled),
-    ("draining", |member| member.backend.operator_state == weir_proto::OperatorState::Draining),
-    ("ejected", |member| member.endpoint.marks().has(Marks::EJECTED)),
-    ("unhealthy", |member| member.endpoint.marks().has(Marks::UNHEALTHY)),
-    ("unknown", |member| member.endpoint.marks().has(Marks::UNKNOWN)),
-    ("degraded", |member| member.endpoint.marks().has(Marks::DEGRADED)),
-    ("healthy", |_| true),
-];
+/// What a backend counts as.
+const STATES: [&str; 8] =
+    ["expired", "disabled", "draining", "ejected", "unhealthy", "unknown", "degraded", "healthy"];
 
 impl Collector for Backends {
     fn encode(&self, mut to: DescriptorEncoder<'_>) -> fmt::Result {
@@ -41,16 +34,16 @@ impl Collector for Backends {
         let help = "Backends, each in the first of its states that keeps requests away";
         let mut backends = to.encode_descriptor("backends", help, None, MetricType::Gauge)?;
         for (name, entry) in &services {
-            for ((state, _), count) in STATES.iter().zip(count(entry)) {
+            for (state, count) in STATES.into_iter().zip(count(entry)) {
                 backends
-                    .encode_family(&[("service", name.as_str()), ("state", *state)])?
+                    .encode_family(&[("service", name.as_str()), ("state", state)])?
                     .encode_gauge(&count)?;
             }
         }
         let help = "1 while too few backends are usable, so that health and ejection are ignored";
         let mut panic = to.encode_descriptor("service_panic", help, None, MetricType::Gauge)?;
         for (name, entry) in &services {
-            let now = u64::from(panics(entry));
+            let now = u64::from(entry.balance.is_panicking());
             panic.encode_family(&[("service", name.as_str())])?.encode_gauge(&now)?;
         }
         let help = "Backends ejected for what requests met";
@@ -84,10 +77,51 @@ impl Collector for Backends {
 
 fn count(entry: &ServiceEntry) -> [u64; STATES.len()] {
     let mut counts = [0; STATES.len()];
-    for member in entry.members.values() {
-        if let Some(state) = STATES.iter().position(|(_, is)| is(member)) {
-            counts[state] += 1;
+    for state in entry.members.values().map(state) {
+        for (count, _) in counts.iter_mut().zip(STATES).filter(|(_, each)| *each == state) {
+            *count += 1;
         }
     }
     counts
+}
+
+/// The first state that is true of a backend.
+fn state(Member { backend, endpoint }: &Member) -> &'static str {
+    let marks = endpoint.marks();
+    match (backend.lease_state, backend.operator_state) {
+        (LeaseState::Expired, _) => "expired",
+        (_, OperatorState::Disabled) => "disabled",
+        (_, OperatorState::Draining) => "draining",
+        _ if marks.has(Marks::EJECTED) => "ejected",
+        _ if marks.has(Marks::UNHEALTHY) => "unhealthy",
+        _ if marks.has(Marks::UNKNOWN) => "unknown",
+        _ if marks.has(Marks::DEGRADED) => "degraded",
+        _ => "healthy",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use weir_proto::{Backend, Service, ServiceName, v1};
+
+    use super::*;
+
+    #[test]
+    fn every_backend_counts_once() {
+        let states = [v1::OperatorState::Enabled, v1::OperatorState::Enabled, v1::OperatorState::Draining];
+        let backends = states.into_iter().zip(1..).map(|(state, n)| {
+            let address = format!("10.0.0.{n}:80");
+            let operator_state = state as i32;
+            let wire = v1::Backend { service: "web".into(), address, operator_state, ..Default::default() };
+            Arc::new(Backend::try_from(wire).unwrap())
+        });
+        let service = Arc::new(Service::with_defaults(ServiceName::try_from("web").unwrap()));
+        let entry = ServiceEntry::new(service, None, backends, None, "");
+        let sick = &entry.members["10.0.0.1:80"].endpoint;
+        assert!(sick.eject(1));
+        sick.mark(Marks::HEALTH, Marks::UNHEALTHY);
+        assert_eq!(count(&entry), [0, 0, 1, 1, 0, 0, 0, 1]);
+    }
 }
