@@ -2,11 +2,13 @@
 
 mod affinity;
 mod bound;
+mod client_side_weighted_round_robin;
 mod cookie;
 mod groups;
 mod key;
 mod least_request;
 mod maglev;
+mod orca;
 mod peak_ewma;
 mod pick;
 mod random;
@@ -28,11 +30,12 @@ pub(crate) use self::{
     affinity::Affinity,
     groups::{GroupMember, Groups},
     key::{HashKeys, Keyed, NewCookie},
+    orca::LoadReport,
     pick::{Among, Pick, Picked},
 };
 use self::{
-    least_request::LeastRequest, maglev::Maglev, peak_ewma::PeakEwma, random::Random, ring_hash::RingHash,
-    round_robin::RoundRobin,
+    client_side_weighted_round_robin::ClientSideWeightedRoundRobin, least_request::LeastRequest,
+    maglev::Maglev, peak_ewma::PeakEwma, random::Random, ring_hash::RingHash, round_robin::RoundRobin,
 };
 use crate::{endpoint::Endpoint, moment::Moment};
 
@@ -67,13 +70,14 @@ fn build(
     // Where the turns begin is random, so that proxies do not move in step.
     let turn = previous.and_then(Balance::turn).unwrap_or_else(|| fastrand::usize(..usize::MAX / 2));
     match policy {
+        LbPolicy::RoundRobin => Arc::new(RoundRobin::new(members, turn)),
         LbPolicy::LeastRequest(settings) => Arc::new(LeastRequest::new(*settings, members)),
         LbPolicy::PeakEwma(settings) => Arc::new(PeakEwma::new(*settings, members)),
         LbPolicy::Random => Arc::new(Random::new(members)),
         LbPolicy::RingHash(settings) => Arc::new(RingHash::new(settings, members)),
         LbPolicy::Maglev(settings) => Arc::new(Maglev::new(settings, members)),
-        LbPolicy::RoundRobin | LbPolicy::ClientSideWeightedRoundRobin(_) => {
-            Arc::new(RoundRobin::new(members, turn))
+        LbPolicy::ClientSideWeightedRoundRobin(settings) => {
+            Arc::new(ClientSideWeightedRoundRobin::new(*settings, members, turn, Moment::now()))
         }
     }
 }

@@ -4,6 +4,7 @@ mod connections;
 mod health;
 mod latency;
 mod passive;
+mod reported;
 mod state;
 
 use std::{
@@ -22,6 +23,7 @@ pub(crate) use self::{
     health::{Ejection, EjectionCause, Health, HealthRecord},
     latency::Latency,
     passive::Passive,
+    reported::Reported,
     state::Marks,
 };
 use crate::{balance::Pick, live::Live, moment::Moment, padded::Padded};
@@ -38,6 +40,7 @@ pub(crate) struct Endpoint {
     /// Requests and tunnels that have this endpoint and have not ended, and what became of the others.
     passive: Padded<Passive>,
     latency: Padded<Latency>,
+    reported: Padded<Reported>,
     /// Connections of all workers, idle ones too.
     connections: Padded<Connections>,
     /// When it was given less than its share last.
@@ -63,6 +66,7 @@ impl Endpoint {
             state: State::default(),
             passive: Padded::default(),
             latency: Padded::default(),
+            reported: Padded::default(),
             connections: Padded::default(),
             ramp_began: AtomicU64::new(0),
             health: Mutex::default(),
@@ -119,6 +123,10 @@ impl Endpoint {
 
     pub(crate) fn latency(&self) -> &Latency {
         &self.latency
+    }
+
+    pub(crate) fn reported(&self) -> &Reported {
+        &self.reported
     }
 
     pub(crate) fn connections(&self) -> &Connections {

@@ -77,15 +77,15 @@ mod tests {
 
     #[test]
     fn a_client_comes_back_to_its_backend_by_any_proxy() {
-        let (affinity_here, endpoints) = affinity(&settings(), 3);
-        let (affinity_there, others) = affinity(&settings(), 3);
+        let (at_home, endpoints) = affinity(&settings(), 3);
+        let (elsewhere, others) = affinity(&settings(), 3);
         for (here, there) in endpoints.iter().zip(&others) {
-            let given = affinity_here.set_cookie(here, false);
+            let given = at_home.set_cookie(here, false);
             let (pair, attributes) = given.split_once("; ").unwrap();
             assert_eq!(attributes, "Path=/; HttpOnly; SameSite=Lax");
             assert!(!given.contains("10.0.0"), "{given}");
             let request = head(&["theme=dark", &format!("a=b; {pair}; c=d")]);
-            let found = affinity_there.find(affinity_there.wanted(&request).unwrap());
+            let found = elsewhere.find(elsewhere.wanted(&request).unwrap());
             assert_eq!(found.map(|endpoint| endpoint.id()), Some(there.id()));
         }
     }

@@ -31,22 +31,30 @@ impl RoundRobin {
 
 impl Balance for RoundRobin {
     fn pick(&self, pick: &Pick<'_>) -> Option<&Arc<Endpoint>> {
-        // Turns of endpoints that cannot take them are skipped, which leaves the order of the others as it is.
-        for _ in 0..self.sequence.len().min(SKIPS) {
-            let turn = self.cursor.fetch_add(1, Relaxed);
-            let endpoint = &self.members[self.sequence.at(turn)].endpoint;
-            if pick.admits(endpoint) {
-                return Some(endpoint);
-            }
-        }
-        // Other workers may have taken exactly the turns that this one needed.
-        let index = among_all(&self.members, |index| pick.admits(&self.members[index].endpoint))?;
-        Some(&self.members[index].endpoint)
+        in_turn(&self.members, &self.sequence, &self.cursor, pick)
     }
 
     fn turn(&self) -> Option<usize> {
         Some(self.cursor.load(Relaxed))
     }
+}
+
+/// The next one in the sequence that is admitted.
+pub(super) fn in_turn<'a>(
+    members: &'a [GroupMember],
+    sequence: &Sequence,
+    cursor: &AtomicUsize,
+    pick: &Pick<'_>,
+) -> Option<&'a Arc<Endpoint>> {
+    // Turns of endpoints that cannot take them are skipped, which leaves the order of the others as it is.
+    for _ in 0..sequence.len().min(SKIPS) {
+        let endpoint = &members[sequence.at(cursor.fetch_add(1, Relaxed))].endpoint;
+        if pick.admits(endpoint) {
+            return Some(endpoint);
+        }
+    }
+    // Other workers may have taken exactly the turns that this one needed.
+    among_all(members, |index| pick.admits(&members[index].endpoint)).map(|index| &members[index].endpoint)
 }
 
 #[cfg(test)]
