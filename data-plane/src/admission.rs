@@ -1,10 +1,12 @@
 //! Whether a request may go on to a backend now, must wait, or is refused.
 
+mod adaptive;
 mod breaker;
 mod gate;
 mod rate_limit;
 
 pub(crate) use self::{
+    breaker::{Breaker, Permit},
     gate::{Full, Gate},
     rate_limit::Limits,
 };

@@ -72,6 +72,11 @@ impl Exchange {
         self.service = Some(Arc::clone(service));
     }
 
+    /// Where the request was routed to, if it got so far.
+    pub(crate) fn service(&self) -> Option<&ServiceEntry> {
+        self.service.as_deref()
+    }
+
     /// How many attempts were begun after the first.
     pub(crate) fn retries(&self) -> u32 {
         self.attempts.saturating_sub(1)

@@ -5,9 +5,12 @@ use std::sync::atomic::{
     Ordering::{AcqRel, Relaxed},
 };
 
+use weir_proto::Service;
+
 use crate::{
-    admission::Gate,
-    health::{EjectionCounts, ProbeCounters},
+    admission::{Breaker, Gate, Permit},
+    health::{EjectionCounts, ProbeCounters, Verdict},
+    moment::Moment,
     retry::Budget,
 };
 
@@ -23,12 +26,27 @@ pub(crate) struct Live {
     panics: AtomicU64,
     probes: ProbeCounters,
     budget: Budget,
+    breaker: Breaker,
 }
 
 impl Live {
     /// Who counts, and holds back, requests.
     pub(crate) fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// Who spares the service when it has failed too often.
+    pub(crate) fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
+    /// Tells the circuit what became of a request that had its leave; nothing, if that says nothing about the service.
+    pub(crate) fn settle(&self, permit: Permit, verdict: Option<Verdict>, service: &Service) {
+        match verdict {
+            Some(Verdict::Success) => self.breaker.succeed(permit, service, Moment::now()),
+            Some(_) => self.breaker.fail(permit, service, Moment::now()),
+            None => {}
+        }
     }
 
     /// For retries and hedges.

@@ -1,6 +1,6 @@
 //! One request from top to bottom.
 
-mod admit;
+pub(crate) mod admit;
 mod attempt;
 mod budget;
 pub(crate) mod check;
@@ -8,6 +8,7 @@ mod fault;
 mod gather;
 mod hedge;
 mod mirror;
+mod place;
 mod prepare;
 mod relay;
 pub(crate) mod target;
@@ -29,7 +30,7 @@ use crate::{
     exchange::Exchange,
     grpc::Call,
     headers::{self, Upgrade},
-    message::RequestHead,
+    message::{Name, RequestHead},
     reason::Reason,
     reply::{Held, Reply},
 };
@@ -74,7 +75,7 @@ fn respond<'a>(
     outcome: Outcome<'a>,
     call: Option<Call>,
 ) -> Reply<'a> {
-    let Outcome { mut answer, in_flight, service, upgrade } = outcome;
+    let Outcome { mut answer, in_flight, service, upgrade, cookies, .. } = outcome;
     let status = answer.head.status;
     let switches = status == StatusCode::SWITCHING_PROTOCOLS;
     if switches && upgrade == Upgrade::Strip {
@@ -82,6 +83,9 @@ fn respond<'a>(
     }
     let keep = if switches { Upgrade::Keep } else { Upgrade::Strip };
     headers::response(&mut answer.head, keep, client.local.pseudonym());
+    for cookie in cookies.into_iter().flatten().flatten() {
+        answer.head.fields.push(Name::SetCookie, cookie.as_bytes());
+    }
     exchange.answer(Reason::Ok, status);
     let timeouts = &service.service.timeouts;
     let held = Held::new(&client.local, in_flight, timeouts.body_idle, timeouts.connection_idle);

@@ -13,6 +13,7 @@ use crate::{
     body::{Length, ResponseBody},
     endpoint::InFlight,
     exchange::Exchange,
+    health::{self, Verdict},
     message::{Fields, ResponseHead},
     reason::Reason,
     splice::Pipe,
@@ -217,6 +218,11 @@ impl<'a> Reply<'a> {
 
     /// The response began, and was cut.
     pub(crate) fn fail(mut self, reason: Reason) {
+        if let (Some(held), Some(verdict)) = (&mut self.held, Verdict::of_failure(reason))
+            && let Some(service) = self.exchange.service()
+        {
+            health::learn(service, &mut held.in_flight, verdict);
+        }
         self.count_upload();
         self.exchange.cut_short(reason);
     }

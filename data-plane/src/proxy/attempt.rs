@@ -29,11 +29,12 @@ pub(super) struct Attempted<'a> {
     pub(super) in_flight: InFlight,
 }
 
-/// Sends the request to the endpoint in flight. `again` if there was an attempt before.
+/// Sends the request to the endpoint in flight: `pinned` if its client has been with that.
 pub(super) async fn send<'a>(
     of: &mut Request<'_>,
     service: &ServiceEntry,
     in_flight: InFlight,
+    pinned: bool,
     request: Unsent<'a>,
     hedge: Option<Hedge<'_>>,
     exchange: &mut Exchange,
@@ -49,7 +50,7 @@ pub(super) async fn send<'a>(
         endpoint: &endpoint,
         head: of.head,
         upgrade: of.upgrade == Upgrade::Keep,
-        pinned: endpoint.is_retired(false),
+        pinned,
         keeps: of.idempotent,
         new_head,
     };
@@ -67,7 +68,12 @@ pub(super) async fn send<'a>(
 }
 
 /// Notes how long an attempt took, for those who want to know.
-fn time(service: &ServiceEntry, endpoint: &Endpoint, result: &Result<Answer<'_>, Failure<'_>>, began: Instant) {
+fn time(
+    service: &ServiceEntry,
+    endpoint: &Endpoint,
+    result: &Result<Answer<'_>, Failure<'_>>,
+    began: Instant,
+) {
     let now = Instant::now();
     let (took, now) = (now - began, Moment::of(now));
     let LbPolicy::PeakEwma(PeakEwma { decay }) = service.service.lb_policy else { return };
@@ -87,8 +93,10 @@ pub(super) fn learn_from_answer(
     in_flight: &mut InFlight,
     head: &ResponseHead,
     call: bool,
-) {
-    health::learn(service, in_flight, verdict(head, call));
+) -> Verdict {
+    let verdict = verdict(head, call);
+    health::learn(service, in_flight, verdict);
+    verdict
 }
 
 /// What an attempt without an answer says about the backend.

@@ -7,6 +7,7 @@ use super::{
     target::{self, Found},
 };
 use crate::{
+    admission::Permit,
     body::{Length, RequestBody},
     downstream::Client,
     exchange::Exchange,
@@ -25,6 +26,8 @@ pub(super) struct Prepared {
     pub(super) service: Arc<ServiceEntry>,
     /// Whether the request asks for one that we relay.
     pub(super) upgrade: Upgrade,
+    /// Leave of the service's circuit, where it has one.
+    pub(super) permit: Option<Permit>,
 }
 
 pub(super) fn prepare(
@@ -51,8 +54,16 @@ pub(super) fn prepare(
         let checked = limits.check(client.peer.ip(), &head.fields, Moment::of(exchange.started()));
         checked.map_err(|wait| exchange.refuse(Reason::RateLimited, wait))?;
     }
+    let breakers = &service.service.circuit_breakers;
+    let permit = match breakers.consecutive_failures {
+        0 => None,
+        _ => {
+            let permit = service.live.breaker().may(breakers, Moment::of(exchange.started()));
+            Some(permit.map_err(|wait| exchange.refuse(Reason::CircuitOpen, wait))?)
+        }
+    };
     let host = host.value.to_owned();
     let origin = Origin { peer: &client.peer_text, secure: client.secure, host: &host };
     headers::request(head, upgrade, &origin, local.pseudonym());
-    Ok(Prepared { table, service, upgrade })
+    Ok(Prepared { table, service, upgrade, permit })
 }

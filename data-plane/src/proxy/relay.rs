@@ -11,6 +11,7 @@ use super::{
     budget, fault, gather,
     hedge::Hedge,
     mirror,
+    place::{Cookies, Place},
     prepare::{self, Prepared},
     target,
 };
@@ -22,6 +23,7 @@ use crate::{
     exchange::Exchange,
     grpc::Call,
     headers::{Host, Upgrade},
+    health::Verdict,
     message::RequestHead,
     reason::Reason,
     retry::{self, Ended, Repeatable},
@@ -36,6 +38,10 @@ pub(super) struct Outcome<'a> {
     pub(super) in_flight: InFlight,
     pub(super) service: Arc<ServiceEntry>,
     pub(super) upgrade: Upgrade,
+    /// What the answer says about the backend.
+    pub(super) verdict: Verdict,
+    /// What the client is given to come back to where it was.
+    pub(super) cookies: Option<Cookies>,
 }
 
 /// What of a request every attempt wants to know.
@@ -48,7 +54,7 @@ pub(super) struct Request<'r> {
     pub(super) idempotent: bool,
 }
 
-/// Leaves in `rest` what was not sent of the body, if that is known.
+/// Leaves in `rest` what was not sent of the body, if that is known. What comes of it settles the service's circuit.
 pub(super) async fn relay<'a>(
     client: &Rc<Client>,
     exchange: &mut Exchange,
@@ -58,8 +64,33 @@ pub(super) async fn relay<'a>(
     alarm: &mut Alarm,
     call: Option<Call>,
 ) -> Result<Outcome<'a>, Reason> {
+    let mut prepared = prepare::prepare(client, exchange, head, rest)?;
+    let Some(permit) = prepared.permit.take() else {
+        return attempts(client, exchange, head, rest, interim, alarm, call, prepared).await;
+    };
+    let outcome = Box::pin(attempts(client, exchange, head, rest, interim, alarm, call, prepared)).await;
+    let verdict = match &outcome {
+        Ok(outcome) => Some(outcome.verdict),
+        Err(reason) => Verdict::of_failure(*reason),
+    };
+    if let Some(service) = exchange.service() {
+        service.live.settle(permit, verdict, &service.service);
+    }
+    outcome
+}
+
+async fn attempts<'a>(
+    client: &Rc<Client>,
+    exchange: &mut Exchange,
+    head: &mut RequestHead,
+    rest: &mut Option<RequestBody<'a>>,
+    interim: &mut Interim<'_>,
+    alarm: &mut Alarm,
+    call: Option<Call>,
+    prepared: Prepared,
+) -> Result<Outcome<'a>, Reason> {
     let local = &client.local;
-    let Prepared { mut table, mut service, upgrade } = prepare::prepare(client, exchange, head, rest)?;
+    let Prepared { mut table, mut service, upgrade, .. } = prepared;
     let mut body = rest.take().ok_or(Reason::Internal)?;
     if let Some(faults) = &service.service.fault_injection {
         let injected = inject(faults, exchange, &mut body).await;
@@ -85,8 +116,10 @@ pub(super) async fn relay<'a>(
     let mut clock = Clock::new(timeout, timeouts.per_try, alarm);
     let mut tried: Vec<EndpointId> = Vec::new();
     let mut request = Unsent::Body(body);
+    let mut place = Place::of(&service, of.head, client);
     loop {
-        let wanted = Wanted { tried: &tried, may_decide: idempotent, ..Wanted::default() };
+        let pinned = place.pinned(&service);
+        let wanted = Wanted { tried: &tried, may_decide: idempotent, key: place.key(), pinned };
         let admitted = admit::admit(local, &table, &service, wanted);
         let in_flight = match while_client_stays(request.body(), admitted).await? {
             Ok(in_flight) => in_flight,
@@ -99,6 +132,7 @@ pub(super) async fn relay<'a>(
                 let found = target::of(&newest, &Host::of(of.head)?.name, of.head.path());
                 service = Arc::clone(found.service?);
                 exchange.rerouted(&service);
+                place = Place::of(&service, of.head, client);
                 table = newest;
                 continue;
             }
@@ -106,20 +140,28 @@ pub(super) async fn relay<'a>(
         exchange.attempt(in_flight.endpoint());
         let hedge = service.service.hedge_policy.filter(|_| idempotent && exchange.retries() == 0);
         let hedge = hedge.zip(copy.as_ref()).map(|(hedge, body)| Hedge { wanted, body, delay: hedge.delay });
+        let stays = pinned.is_some_and(|pinned| pinned.id() == in_flight.endpoint().id());
         let attempt =
-            attempt::send(&mut of, &service, in_flight, request, hedge, exchange, &mut clock, interim);
+            attempt::send(&mut of, &service, in_flight, stays, request, hedge, exchange, &mut clock, interim);
         let Attempted { result, mut in_flight } = attempt.await;
         let policy = &service.service.retry_policy;
         let repeatable = |whole| Repeatable { idempotent, whole };
         match result {
             Ok(answer) => {
-                attempt::learn_from_answer(&service, &mut in_flight, &answer.head, call.is_some());
+                let verdict =
+                    attempt::learn_from_answer(&service, &mut in_flight, &answer.head, call.is_some());
                 let ended = Ended::Answered { head: &answer.head, call: call.is_some() };
                 let worth = service.looks_at_answers
-                    && retry::allowed(policy, exchange.retries(), ended, repeatable(answer.upload.is_whole()));
+                    && retry::allowed(
+                        policy,
+                        exchange.retries(),
+                        ended,
+                        repeatable(answer.upload.is_whole()),
+                    );
                 let pause = worth.then(|| pause(&service, exchange.retries(), ended, &clock)).flatten();
                 let Some(pause) = pause else {
-                    return Ok(Outcome { answer, in_flight, service, upgrade });
+                    let cookies = place.cookies(&service, in_flight.endpoint(), client.secure);
+                    return Ok(Outcome { answer, in_flight, service, upgrade, verdict, cookies });
                 };
                 tried.push(in_flight.endpoint().id());
                 let unsent = discard(local, &service, &in_flight, answer);

@@ -6,7 +6,7 @@ use weir_proto::{Backend, BackendId, LbPolicy, LeaseState, OperatorState, Servic
 
 use crate::{
     admission::Limits,
-    balance::{GroupMember, Groups},
+    balance::{Affinity, GroupMember, Groups, HashKeys},
     counters::ServiceCounters,
     endpoint::{Endpoint, Marks},
     health,
@@ -36,6 +36,10 @@ pub(crate) struct ServiceEntry {
     pub(crate) wants_latency: bool,
     /// What all of its requests must be within.
     pub(crate) limits: Limits,
+    /// What of a request its policy wants to know.
+    pub(crate) hash_keys: HashKeys,
+    /// How clients stay with their backend, where they do.
+    pub(crate) affinity: Option<Affinity>,
 }
 
 /// A backend of a service, and its live state. The endpoint outlasts every change but that of the address.
@@ -77,10 +81,17 @@ impl ServiceEntry {
         let balance = Groups::new(&service, &routable, before.map(|entry| &entry.balance));
         let counters = before.map(|entry| Arc::clone(&entry.counters)).unwrap_or_default();
         let routable = u32::try_from(routable.len()).unwrap_or(u32::MAX);
+        let hash_keys = HashKeys::new(service.lb_policy.hash_keys());
+        let affinity = service.session_affinity.as_ref().map(|settings| {
+            let may_stay = |member: &&Member| member.retired().is_none_or(|marks| marks == Marks::DRAINING);
+            Affinity::new(settings, members.values().filter(may_stay).map(|member| &member.endpoint))
+        });
         let none = Limits::default();
         let limits = Limits::new(&service.rate_limits, before.map_or(&none, |entry| &entry.limits));
         Self {
             limits,
+            hash_keys,
+            affinity,
             looks_at_answers: retry::looks_at_answers(&service.retry_policy),
             wants_latency: matches!(service.lb_policy, LbPolicy::PeakEwma(_))
                 || service.adaptive_concurrency.is_some(),
