@@ -1,6 +1,8 @@
 //! Which endpoint of a service takes the next request.
 
 mod affinity;
+#[cfg(feature = "bench")]
+pub mod bench;
 mod bound;
 mod client_side_weighted_round_robin;
 mod cookie;

@@ -53,6 +53,9 @@ mod upgrade;
 mod upstream;
 mod worker;
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub use balance::bench;
 pub use config::{AccessLogTarget, Config, Listen};
 pub use error::Error;
 pub use lifecycle::serve;
