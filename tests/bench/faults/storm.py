@@ -18,7 +18,8 @@ from .proxies import PEERS
 
 RATE = 500
 PHASES = Phases(before=3, during=30, after=15)
-QUICK = Phases(before=2, during=6, after=8)
+# As long as a budget of retries may look back: in a shorter storm it would also spend what it saved before.
+QUICK = Phases(before=2, during=10, after=8)
 # What may reach the backends: so many times the requests, and so many a second more.
 TRIES, TRIES_A_SECOND = 1.2, 10
 # What one backend may see in any second after it: so many times its share.
