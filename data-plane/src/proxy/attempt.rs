@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 use weir_proto::{LbPolicy, PeakEwma};
 
 use super::{
@@ -10,6 +10,7 @@ use super::{
     relay::Request,
 };
 use crate::{
+    balance::LoadReport,
     deadline,
     downstream::Interim,
     endpoint::{Endpoint, InFlight},
@@ -96,11 +97,25 @@ pub(super) fn learn_from_answer(
 ) -> Verdict {
     let verdict = verdict(head, call);
     health::learn(service, in_flight, verdict);
+    if service.wants_reports
+        && let Some(report) = LoadReport::of(&head.fields)
+    {
+        in_flight.endpoint().reported().report(report, Moment::now());
+    }
     verdict
 }
 
-/// What an attempt without an answer says about the backend.
-pub(super) fn learn_from_failure(service: &ServiceEntry, in_flight: &mut InFlight, reason: Reason) {
+/// What an attempt without an answer says about the backend, in a request that had so much time. A client that gives
+/// less than the service's settings do says nothing by that: it could have healthy backends ejected.
+pub(super) fn learn_from_failure(
+    service: &ServiceEntry,
+    in_flight: &mut InFlight,
+    reason: Reason,
+    timeout: Duration,
+) {
+    if reason == Reason::ResponseTimeout && timeout < service.service.timeouts.request {
+        return;
+    }
     if let Some(verdict) = Verdict::of_failure(reason) {
         health::learn(service, in_flight, verdict);
     }

@@ -4,7 +4,7 @@
 use std::{future::poll_fn, pin::pin, task::Poll};
 
 use bytes::Bytes;
-use tokio::time;
+use tokio::time::{self, Instant};
 
 use super::{
     admit::{self, Wanted},
@@ -15,10 +15,11 @@ use super::{
 use crate::{
     alarm::Alarm,
     body::{Replay, RequestBody},
+    deadline,
     downstream::Interim,
     endpoint::InFlight,
     exchange::Exchange,
-    reason::Reason,
+    retry::Progress,
     table::ServiceEntry,
     upstream::{self, Answer, Attempt, Clock, Failure, Unsent},
 };
@@ -44,7 +45,7 @@ pub(super) async fn send<'a>(
     left: time::Duration,
     exchange: &mut Exchange,
 ) -> Attempted<'a> {
-    let mut first = pin!(first);
+    let (mut first, began) = (pin!(first), Instant::now());
     if let Ok(result) = time::timeout(hedge.delay, first.as_mut()).await {
         return Attempted { result, in_flight };
     }
@@ -54,10 +55,13 @@ pub(super) async fn send<'a>(
     };
     exchange.hedge(other.endpoint());
     let mut alarm = Alarm::default();
-    let mut clock = Clock::new(left, service.service.timeouts.per_try, &mut alarm);
-    let local = &of.client.local;
+    let timeouts = &service.service.timeouts;
+    let left = left.saturating_sub(began.elapsed());
+    let mut clock = Clock::new(left, timeouts.per_try, &mut alarm);
+    let mut head = of.head.clone();
+    deadline::set(&mut head, of.call, timeouts, &clock, true);
     let endpoint = std::sync::Arc::clone(other.endpoint());
-    let attempt = Attempt::plain(local, service, &endpoint, of.head);
+    let attempt = Attempt::plain(&of.client.local, service, &endpoint, &head);
     let body = RequestBody::Replay(Box::new(Replay::whole(hedge.body.clone())));
     let mut interim = Interim::None;
     let mut second = pin!(upstream::send(attempt, Unsent::Body(body), &mut clock, &mut interim));
@@ -77,7 +81,7 @@ pub(super) async fn send<'a>(
                 (Ok(answer), _) => return Poll::Ready((Ok(answer), Winner::Second)),
                 (Err(failure), first) => {
                     if let Failure::Failed { reason, .. } = &failure {
-                        learn_from_failure(service, &mut other, *reason);
+                        learn_from_failure(service, &mut other, *reason, left);
                     }
                     second_failed = true;
                     if let Some(first) = first {
@@ -96,7 +100,7 @@ pub(super) async fn send<'a>(
         }
         (result, Winner::Second) => {
             if let Some(Failure::Failed { reason, .. }) = first_failed {
-                learn_from_failure(service, &mut in_flight, reason);
+                learn_from_failure(service, &mut in_flight, reason, left);
             }
             Attempted { result, in_flight: other }
         }
@@ -110,7 +114,7 @@ enum Winner {
 
 /// Whether nothing that the other attempt brings can be better.
 fn is_final(result: &Sent<'_>) -> bool {
-    matches!(result, Ok(_) | Err(Failure::Failed { reason: Reason::ClientGone, .. }))
+    matches!(result, Ok(_) | Err(Failure::Failed { progress: Progress::Over, .. }))
 }
 
 /// Another endpoint that has room now.

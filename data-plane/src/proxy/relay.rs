@@ -121,7 +121,7 @@ async fn attempts<'a>(
         let pinned = place.pinned(&service);
         let wanted = Wanted { tried: &tried, may_decide: idempotent, key: place.key(), pinned };
         let admitted = admit::admit(local, &table, &service, wanted);
-        let in_flight = match while_client_stays(request.body(), admitted).await? {
+        let in_flight = match request.body().while_client_stays(admitted).await? {
             Ok(in_flight) => in_flight,
             Err(Denied::Refused(reason)) => {
                 *rest = Some(request.into_body());
@@ -175,7 +175,7 @@ async fn attempts<'a>(
                 continue;
             }
             Err(Failure::Failed { reason, progress, request: unsent }) => {
-                attempt::learn_from_failure(&service, &mut in_flight, reason);
+                attempt::learn_from_failure(&service, &mut in_flight, reason, timeout);
                 tried.push(in_flight.endpoint().id());
                 drop(in_flight);
                 let ended = Ended::Failed(progress);
@@ -229,22 +229,7 @@ async fn wait(body: &mut RequestBody<'_>, pause: Duration) -> Result<(), Reason>
     if pause.is_zero() {
         return Ok(());
     }
-    while_client_stays(body, tokio::time::sleep(pause)).await
-}
-
-/// Does something that is not about the client, unless it goes.
-async fn while_client_stays<T>(
-    body: &mut RequestBody<'_>,
-    future: impl Future<Output = T>,
-) -> Result<T, Reason> {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
-            return Poll::Ready(Ok(output));
-        }
-        body.poll_gone(cx).map(|()| Err(Reason::ClientGone))
-    })
-    .await
+    body.while_client_stays(tokio::time::sleep(pause)).await
 }
 
 /// Lets go of an answer that nobody will see, and of its connection as if it had been relayed, if that is quickly done.

@@ -34,6 +34,8 @@ pub(crate) struct ServiceEntry {
     pub(crate) looks_at_answers: bool,
     /// Whether anybody wants to know how long answers take.
     pub(crate) wants_latency: bool,
+    /// Whether anybody wants to know what backends report of their load.
+    pub(crate) wants_reports: bool,
     /// What all of its requests must be within.
     pub(crate) limits: Limits,
     /// What of a request its policy wants to know.
@@ -95,6 +97,7 @@ impl ServiceEntry {
             looks_at_answers: retry::looks_at_answers(&service.retry_policy),
             wants_latency: matches!(service.lb_policy, LbPolicy::PeakEwma(_))
                 || service.adaptive_concurrency.is_some(),
+            wants_reports: matches!(service.lb_policy, LbPolicy::ClientSideWeightedRoundRobin(_)),
             service,
             balance,
             tls,
