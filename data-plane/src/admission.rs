@@ -6,7 +6,7 @@ mod gate;
 mod rate_limit;
 
 pub(crate) use self::{
-    breaker::{Breaker, Permit},
+    breaker::{Breaker, Circulation, Permit},
     gate::{Full, Gate},
     rate_limit::Limits,
 };
