@@ -1,14 +1,15 @@
 //! Which backends of a service a request may get, and why the others not.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use weir_proto::{BackendKey, LbPolicy, LeaseState, OperatorState, Service, duration_to_wire, v1};
 
 use super::{condition::Condition, request::Asked};
 use crate::{
     balance::Pick,
-    endpoint::{EndpointId, Marks},
+    endpoint::{Endpoint, EndpointId, Marks},
     moment::Moment,
+    proxy::admit,
     reason::Reason,
     table::{Member, ServiceEntry},
 };
@@ -33,20 +34,27 @@ struct Judged<'a> {
 
 impl<'a> Candidates<'a> {
     pub(super) fn of(entry: &'a ServiceEntry, asked: &Asked) -> Self {
+        let keyed = entry.hash_keys.key(&asked.head, asked.client);
         let pick = Pick {
+            key: keyed.hash,
             may_decide: asked.may_be_repeated(&entry.service),
             limit: entry.service.circuit_breakers.max_requests_per_backend,
             load: entry.live.gate().held(),
             ..Pick::default()
         };
-        let admitted: HashSet<EndpointId> = entry.balance.admitted(&pick).map(|e| e.id()).collect();
+        let mut admitted: HashSet<EndpointId> = entry.balance.admitted(&pick).map(|e| e.id()).collect();
+        let pinned = pinned(entry, asked)
+            .filter(|endpoint| admit::may_stay(endpoint, &pick) && endpoint.in_flight() < pick.limit);
+        // A key that is made up decides for this once only.
+        let peeked = entry.balance.peek(&pick).filter(|_| keyed.lasts || admitted.len() == 1);
+        admitted.extend(pinned.map(|endpoint| endpoint.id()));
         let groups = Traffic::of(entry);
         let judged = entry.members.values().map(|member| Judged {
             member,
             usable: admitted.contains(&member.endpoint.id()),
             why: why(member, &entry.service, &pick, &groups),
         });
-        let certain = entry.balance.peek(&pick).map(|endpoint| endpoint.key());
+        let certain = pinned.or(peeked).map(|endpoint| endpoint.key());
         Self { entry, judged: judged.collect(), certain }
     }
 
@@ -60,7 +68,7 @@ impl<'a> Candidates<'a> {
         if self.judged.is_empty() {
             return Err(Reason::NoBackends);
         }
-        if self.judged.iter().all(|judged| judged.member.retired().is_some()) {
+        if self.judged.iter().all(|judged| !judged.usable && judged.member.retired().is_some()) {
             return Err(Reason::NoRoutableBackend);
         }
         Ok(())
@@ -101,6 +109,12 @@ impl<'a> Candidates<'a> {
             latency: decay.and_then(|decay| endpoint.latency().get(now, decay)).map(duration_to_wire),
         }
     }
+}
+
+/// The endpoint that the request's cookie names.
+fn pinned<'a>(entry: &'a ServiceEntry, asked: &Asked) -> Option<&'a Arc<Endpoint>> {
+    let affinity = entry.affinity.as_ref()?;
+    affinity.find(affinity.wanted(&asked.head)?)
 }
 
 /// Which groups of a service take its traffic now.

@@ -3,7 +3,13 @@
 use weir_proto::{RateLimit, v1::LimitUse};
 
 use super::request::Asked;
-use crate::{admission::Limits, moment::Moment, reason::Reason, router::CompiledRoute, table::ServiceEntry};
+use crate::{
+    admission::{Circulation, Limits},
+    moment::Moment,
+    reason::Reason,
+    router::CompiledRoute,
+    table::ServiceEntry,
+};
 
 /// Every limit that this request could meet.
 pub(super) fn used(route: Option<&CompiledRoute>, entry: &ServiceEntry, asked: &Asked) -> Vec<LimitUse> {
@@ -24,11 +30,19 @@ pub(super) fn used(route: Option<&CompiledRoute>, entry: &ServiceEntry, asked: &
         ),
         limit("retry_policy.budget_percent", retries, most_retries),
     ];
+    let failures = breakers.consecutive_failures;
+    if failures > 0 {
+        let in_a_row = match entry.live.breaker().circulation(breakers, now) {
+            Circulation::Closed { failures } => failures,
+            Circulation::Open { .. } | Circulation::HalfOpen => failures,
+        };
+        all.push(limit("circuit_breakers.consecutive_failures", in_a_row, failures));
+    }
     all.extend(of_route.into_iter().flatten().chain(of_service));
     all
 }
 
-/// Refuses a request that is over a rate, or that would find no room to wait either.
+/// Refuses a request that is over a rate, whose service's circuit is open, or that would find no room to wait either.
 pub(super) fn check(
     route: Option<&CompiledRoute>,
     entry: &ServiceEntry,
@@ -42,6 +56,9 @@ pub(super) fn check(
         return Err(Reason::RateLimited);
     }
     let (breakers, gate) = (&entry.service.circuit_breakers, entry.live.gate());
+    if let Circulation::Open { .. } = entry.live.breaker().circulation(breakers, now) {
+        return Err(Reason::CircuitOpen);
+    }
     let must_wait = gate.waiting() > 0 || gate.held() >= breakers.max_requests;
     if must_wait && gate.waiting() >= breakers.max_pending_requests {
         return Err(Reason::Overflow);

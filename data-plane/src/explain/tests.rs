@@ -209,6 +209,22 @@ fn rates_are_those_of_this_client_and_asking_uses_none() {
 }
 
 #[test]
+fn an_open_circuit_refuses_and_says_so() {
+    let breakers = v1::CircuitBreakers { consecutive_failures: Some(2), ..Default::default() };
+    let entry = entry(|service| service.circuit_breakers = Some(breakers), &[(1, UP)]);
+    let table = table(vec![Arc::clone(&entry)], &[]);
+    let settings = &entry.service.circuit_breakers;
+    for failures in 0..2 {
+        let explained = ask(Some(&table), |_| {});
+        let limit = explained.limits.iter().find(|l| l.setting.ends_with("consecutive_failures")).unwrap();
+        assert_eq!((explained.outcome.as_str(), limit.used, limit.limit), ("ok", failures, 2));
+        let permit = entry.live.breaker().may(settings, Moment::now()).unwrap();
+        entry.live.breaker().fail(permit, &entry.service, Moment::now());
+    }
+    assert_eq!(ask(Some(&table), |_| {}).outcome, "circuit_open");
+}
+
+#[test]
 fn a_backup_says_that_others_come_first() {
     let wire = v1::Service { name: "web".into(), ..Default::default() };
     let backends = [(1, 0), (2, 1)].map(|(n, priority)| {
@@ -227,6 +243,35 @@ fn a_backup_says_that_others_come_first() {
     let explained = ask(Some(&table), |_| {});
     assert_eq!(candidates(&explained), ["1-unhealthy", "2+"]);
     assert!(!explained.panic);
+}
+
+#[test]
+fn a_key_decides_where_it_lasts_and_a_cookie_before_it() {
+    let by_user = v1::HashKey { key: Some(v1::hash_key::Key::Header("x-user".into())) };
+    let maglev = v1::Maglev { hash_keys: vec![by_user], ..Default::default() };
+    let entry = entry(
+        |service| {
+            service.lb_policy = Some(v1::LbPolicy { policy: Some(v1::lb_policy::Policy::Maglev(maglev)) });
+            service.session_affinity = Some(v1::SessionAffinity::default());
+        },
+        &[(1, UP), (2, UP), (3, UP), (4, OperatorState::Draining)],
+    );
+    let table = table(vec![Arc::clone(&entry)], &[]);
+    let pick = |name: &str, value: &str| {
+        let field = v1::ExplainField { name: name.into(), value: value.into() };
+        ask(Some(&table), |q| q.fields = vec![field])
+    };
+    let picks: Vec<_> = (0..20).map(|user| pick("x-user", &user.to_string()).pick).collect();
+    assert!(picks.iter().all(|pick| pick.starts_with("web/10.0.0.")));
+    assert!(picks.iter().any(|pick| *pick != picks[0]), "other keys lead elsewhere");
+    assert_eq!(pick("x-user", "7").pick, picks[7]);
+    assert_eq!(ask(Some(&table), |_| {}).pick, "", "a key is made up for each such request");
+
+    let affinity = entry.affinity.as_ref().unwrap();
+    let cookie = affinity.set_cookie(endpoint(&entry, 4), false);
+    let explained = pick("cookie", cookie.split(';').next().unwrap());
+    assert_eq!(explained.pick, "web/10.0.0.4:80", "it keeps the clients that it has");
+    assert_eq!(candidates(&explained)[3], "4+draining");
 }
 
 #[test]

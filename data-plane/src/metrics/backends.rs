@@ -121,7 +121,7 @@ mod tests {
         let entry = ServiceEntry::new(service, None, backends, None, "");
         let sick = &entry.members["10.0.0.1:80"].endpoint;
         assert!(sick.eject(1));
-        sick.mark(Marks::HEALTH, Marks::UNHEALTHY);
+        sick.mark(Marks::HEALTH, Marks::DEGRADED);
         assert_eq!(count(&entry), [0, 0, 1, 1, 0, 0, 0, 1]);
     }
 }

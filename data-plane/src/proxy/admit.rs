@@ -130,9 +130,13 @@ fn enter(service: &ServiceEntry, wanted: Wanted<'_>) -> Entry {
 
 /// The endpoint that the request's client has been with, if nothing but draining speaks against it.
 fn stay(endpoint: &Arc<Endpoint>, pick: &Pick<'_>) -> Option<InFlight> {
+    may_stay(endpoint, pick).then(|| endpoint.begin(pick)).flatten()
+}
+
+/// Whether it is so, but for room.
+pub(crate) fn may_stay(endpoint: &Endpoint, pick: &Pick<'_>) -> bool {
     let marks = endpoint.marks().without(Marks::DRAINING.and(Marks::RAMPING));
-    let stays = marks.is_empty() && !pick.tried.contains(&endpoint.id());
-    stays.then(|| endpoint.begin(pick)).flatten()
+    marks.is_empty() && !pick.tried.contains(&endpoint.id())
 }
 
 /// A place in the service that is of no use until there is an endpoint.
