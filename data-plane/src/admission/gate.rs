@@ -84,11 +84,23 @@ impl Gate {
         &self,
         most: u32,
         deadline: Instant,
+        enter: impl FnMut() -> Result<T, Full>,
+    ) -> Result<T, Reason> {
+        self.wait_at(&self.calls, most, deadline, enter).await
+    }
+
+    /// The same for those who want something else than a place, and are called otherwise: a call must not be lost on
+    /// somebody who has no use for it.
+    pub(crate) async fn wait_at<T>(
+        &self,
+        calls: &Notify,
+        most: u32,
+        deadline: Instant,
         mut enter: impl FnMut() -> Result<T, Full>,
     ) -> Result<T, Reason> {
         let _waiting = Waiting::begin(self, most)?;
         loop {
-            let mut called = pin!(self.calls.notified());
+            let mut called = pin!(calls.notified());
             // From here on a call is not missed.
             called.as_mut().enable();
             if let Ok(entered) = enter() {

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU32, Ordering::SeqCst},
 };
 
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 use weir_proto::CircuitBreakers;
 
 use super::Endpoint;
@@ -17,6 +17,8 @@ pub(crate) struct Connections {
     open: AtomicU32,
     /// Requests that want one and may have none.
     wanted: AtomicU32,
+    /// Calls them, one for each that was closed.
+    closed: Notify,
 }
 
 /// A connection's place among them, while it is open.
@@ -44,10 +46,12 @@ impl Connected {
     }
 
     async fn wait(endpoint: &Arc<Endpoint>, limits: &CircuitBreakers) -> Result<Self, Reason> {
-        let _wanted = Wanted::begin(&endpoint.connections);
+        let connections = &*endpoint.connections;
+        let _wanted = Wanted::begin(connections);
         let deadline = Instant::now() + limits.queue_timeout;
         let claim = || Self::try_claim(endpoint, limits.max_connections_per_backend);
-        endpoint.live.gate().wait(limits.max_pending_requests, deadline, claim).await
+        let gate = endpoint.live.gate();
+        gate.wait_at(&connections.closed, limits.max_pending_requests, deadline, claim).await
     }
 
     fn try_claim(endpoint: &Arc<Endpoint>, most: u32) -> Result<Self, Full> {
@@ -61,8 +65,11 @@ impl Connected {
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        self.0.connections.open.fetch_sub(1, SeqCst);
-        self.0.live.gate().call();
+        let connections = &self.0.connections;
+        connections.open.fetch_sub(1, SeqCst);
+        if connections.are_wanted() {
+            connections.closed.notify_one();
+        }
     }
 }
 
