@@ -3,7 +3,11 @@
 mod pace;
 mod replay;
 
-use std::task::{Context, Poll, Waker};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
 
 use bytes::Bytes;
 
@@ -121,6 +125,21 @@ impl RequestBody<'_> {
             Self::Http2(body) => body.poll_ended(cx),
             Self::Replay(body) => body.rest().map_or(Poll::Ready(()), |rest| rest.poll_ended(cx)),
         }
+    }
+
+    /// Does something that is not about the client, unless it goes.
+    pub(crate) async fn while_client_stays<T>(
+        &mut self,
+        future: impl Future<Output = T>,
+    ) -> Result<T, Reason> {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
+            }
+            self.poll_gone(cx).map(|()| Err(Reason::ClientGone))
+        })
+        .await
     }
 
     /// Ready when the client has gone. For the time after the end of the body.

@@ -46,13 +46,19 @@ pub(super) async fn send<'a>(
         let reused = idle.is_some();
         let mut connection = match idle {
             Some(connection) => connection,
-            None => match connect(service, endpoint, clock.cap(timeouts.connect)).await {
-                Ok((stream, connected)) => Box::new(Connection::new(local, stream, connected)),
-                Err(reason) => {
-                    let request = Some(Unsent::Http1(upload));
-                    return Err(Failure::Failed { reason, progress: Progress::NotConnected, request });
+            None => {
+                let connected = connect(service, endpoint, clock.cap(timeouts.connect));
+                match upload.body().while_client_stays(connected).await {
+                    Ok(Ok((stream, connected))) => Box::new(Connection::new(local, stream, connected)),
+                    Ok(Err(reason)) => {
+                        let request = Some(Unsent::Http1(upload));
+                        return Err(Failure::Failed { reason, progress: Progress::NotConnected, request });
+                    }
+                    Err(reason) => {
+                        return Err(Failure::Failed { reason, progress: Progress::Over, request: None });
+                    }
                 }
-            },
+            }
         };
         if endpoint.is_retired(attempt.pinned) {
             return Err(Failure::Retired(Unsent::Http1(upload)));

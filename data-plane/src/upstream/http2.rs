@@ -41,14 +41,15 @@ type Failed = (Reason, Progress);
 /// See `upstream::send`.
 pub(super) async fn send<'a>(
     attempt: Attempt<'_>,
-    body: RequestBody<'a>,
+    mut body: RequestBody<'a>,
     clock: &mut Clock<'_>,
     interim: &mut Interim<'_>,
 ) -> Result<Answer<'a>, Failure<'a>> {
     loop {
-        let place = match place(&attempt, clock).await {
-            Ok(place) => place,
-            Err(reason) => return Err(failed(reason, Progress::NotConnected, Some(body))),
+        let place = match body.while_client_stays(place(&attempt, clock)).await {
+            Ok(Ok(place)) => place,
+            Ok(Err(reason)) => return Err(failed(reason, Progress::NotConnected, Some(body))),
+            Err(reason) => return Err(failed(reason, Progress::Over, None)),
         };
         if attempt.endpoint.is_retired(attempt.pinned) {
             return Err(Failure::Retired(Unsent::Body(body)));
@@ -72,9 +73,7 @@ pub(super) async fn send<'a>(
                 let body = ResponseBody::Http2(Box::new(body));
                 Ok(Answer { head, body, upload: AnyUpload::Http2(upload) })
             }
-            Err((reason, progress)) => {
-                Err(failed(reason, progress, upload.rewind()))
-            }
+            Err((reason, progress)) => Err(failed(reason, progress, upload.rewind().ok())),
         };
     }
 }
@@ -95,7 +94,7 @@ async fn place(attempt: &Attempt<'_>, clock: &Clock<'_>) -> Result<Place, Reason
     let timeout = clock.cap(timeouts.connect);
     let deadline = Instant::now() + timeout;
     loop {
-        if slot.may_connect() {
+        if slot.may_connect(service.service.circuit_breakers.max_connections_per_backend) {
             let connecting = Connecting::begin(&slot);
             let open = async {
                 let (stream, connected) = connect(service, endpoint, timeout).await?;

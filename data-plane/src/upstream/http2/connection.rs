@@ -153,6 +153,8 @@ async fn drive(mut connection: client::Connection<Heard, Bytes>, open: Open) {
         Poll::Pending
     })
     .await;
+    // It is counted until it is closed.
+    drop(connection);
 }
 
 /// Whether the backend was asked for a sign of life.

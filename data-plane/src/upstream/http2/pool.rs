@@ -73,7 +73,8 @@ impl Pool {
         self.slots.borrow_mut().retain(|_, slot| {
             let idle_timeout = slot.idle_timeout.get();
             slot.connections.borrow_mut().retain(|connection| {
-                let patience = if slot.endpoint.connections().are_wanted() { Duration::ZERO } else { idle_timeout };
+                let patience =
+                    if slot.endpoint.connections().are_wanted() { Duration::ZERO } else { idle_timeout };
                 let idle = connection.idle_since().is_some_and(|since| now >= since + patience);
                 let old = now >= connection.born() + MAX_AGE;
                 !(idle || old || connection.is_over() || slot.endpoint.is_retired(false))
@@ -107,11 +108,13 @@ impl Slot {
         Some(Place { slot: Rc::clone(self), connection: Rc::clone(connection) })
     }
 
-    /// Whether to make another connection: not when those that are being made do for all that wait.
-    pub(super) fn may_connect(&self) -> bool {
+    /// Whether to make another connection: not when those that are being made do for all that wait, nor beside others when
+    /// the endpoint may have no more than `most`, for a place on those will be free sooner.
+    pub(super) fn may_connect(&self, most: u32) -> bool {
         let connecting = self.connecting.get();
         let open = self.connections.borrow().iter().filter(|connection| !connection.is_over()).count();
-        open + connecting < MAX_CONNECTIONS && self.waiting.get() >= connecting * MAX_STREAMS
+        let room = open + connecting == 0 || self.endpoint.connections().open() < most;
+        room && open + connecting < MAX_CONNECTIONS && self.waiting.get() >= connecting * MAX_STREAMS
     }
 
     fn is_used(&self) -> bool {

@@ -81,7 +81,7 @@ async fn places_are_on_the_connection_with_the_fewest_requests() {
         Connecting::begin(&slot).done(Rc::clone(&first));
         let places: Vec<_> = std::iter::from_fn(|| slot.place()).collect();
         assert_eq!((places.len(), first.in_flight()), (first.limit(), first.limit()));
-        assert!(slot.may_connect());
+        assert!(slot.may_connect(u32::MAX));
         let (second, _backend) = connection(&local).await;
         Connecting::begin(&slot).done(Rc::clone(&second));
         let _place = slot.place().unwrap();
@@ -99,11 +99,11 @@ async fn places_are_on_the_connection_with_the_fewest_requests() {
 #[tokio::test(start_paused = true)]
 async fn one_connection_is_made_for_all_that_wait_for_it() {
     with_slot(async |_pool, slot, _local| {
-        assert!(slot.may_connect());
+        assert!(slot.may_connect(u32::MAX));
         let connecting = Connecting::begin(&slot);
-        assert!(!slot.may_connect(), "it does for those that wait");
+        assert!(!slot.may_connect(u32::MAX), "it does for those that wait");
         drop(connecting);
-        assert!(slot.may_connect(), "it failed");
+        assert!(slot.may_connect(u32::MAX), "it failed");
     })
     .await;
 }
@@ -112,7 +112,7 @@ async fn one_connection_is_made_for_all_that_wait_for_it() {
 async fn connections_are_few() {
     with_slot(async |_pool, slot, local| {
         let mut open = Vec::new();
-        while slot.may_connect() {
+        while slot.may_connect(u32::MAX) {
             let (connection, backend) = connection(&local).await;
             Connecting::begin(&slot).done(connection);
             open.push(backend);
