@@ -63,7 +63,9 @@ impl<'a> Upload<'a> {
     /// repeated after it was sent.
     pub(super) fn new(local: &Rc<Local>, head: &RequestHead, body: RequestBody<'a>, keeps: bool) -> Self {
         let framing = match body.length() {
-            Length::Unknown if !head.fields.has(Name::ContentLength) => Framing::Chunked,
+            Length::Sized(0) | Length::Empty => Framing::Known,
+            // All of it may be here, and the head say nothing of it: it came in pieces.
+            _ if !head.fields.has(Name::ContentLength) => Framing::Chunked,
             _ => Framing::Known,
         };
         let mut out = Out(Rc::clone(local), local.texts().take());
@@ -220,7 +222,8 @@ impl<'a> Upload<'a> {
 
     /// How much more is gathered before it is written.
     fn room(&mut self) -> usize {
-        self.keeps &= self.out.len() <= self.head + MOST_KEPT;
+        // The body counts, and what frames its pieces only where that is as much again.
+        self.keeps &= self.body.bytes() <= MOST_KEPT as u64 && self.out.len() <= self.head + 2 * MOST_KEPT;
         let before = if self.keeps { self.written } else { 0 };
         (before + GATHER).saturating_sub(self.out.len())
     }
