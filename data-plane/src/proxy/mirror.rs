@@ -3,7 +3,10 @@
 use std::{future::poll_fn, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
-use tokio::{task, time};
+use tokio::{
+    task,
+    time::{self, Instant},
+};
 use weir_proto::Mirror;
 
 use super::admit::{self, Wanted};
@@ -55,7 +58,13 @@ async fn follow(
     match sent {
         Ok(answer) => {
             health::learn(&service, &mut in_flight, Verdict::of_status(answer.head.status.as_u16()));
-            let _ = time::timeout(timeouts.request, forget(answer.body)).await;
+            let mut body = answer.body;
+            let ended = time::timeout(timeouts.request, forget(&mut body)).await;
+            if let (Ok(Ok(())), true, ResponseBody::Http1(body)) = (ended, answer.upload.is_done(), body)
+                && let Some(connection) = body.into_idle()
+            {
+                local.pool().give(&endpoint, connection, timeouts.connection_idle, Instant::now());
+            }
         }
         Err(Failure::Failed { reason, .. }) => {
             if let Some(verdict) = Verdict::of_failure(reason) {
@@ -67,7 +76,7 @@ async fn follow(
 }
 
 /// Reads to the end, so that the backend sees what it sees of others.
-async fn forget(mut body: ResponseBody) -> Result<(), Reason> {
+async fn forget(body: &mut ResponseBody) -> Result<(), Reason> {
     loop {
         let n = poll_fn(|cx| body.poll_fill(cx).map(|bytes| bytes.map(<[u8]>::len))).await?;
         if n == 0 {
