@@ -88,6 +88,19 @@ async fn a_dead_backend_is_named_with_the_reason() {
         let line = shown.lines().find(|line| line.starts_with(proxy)).unwrap_or_default();
         assert!(line.contains("unhealthy") && line.contains("refused"), "{shown}");
     }
+    let admin = daemons.proxies[0].address("admin").await;
+    let page = get(admin, "/backends").await.unwrap().text();
+    let line = page.lines().find(|line| line.contains(&dies.address().to_string())).unwrap_or_default();
+    assert!(line.contains("unhealthy") && line.contains("refused"), "{page}");
+    let metrics = get(admin, "/metrics").await.unwrap().text();
+    for line in [
+        "weir_proxy_backends{service=\"web\",state=\"unhealthy\"} 1",
+        "weir_proxy_backends{service=\"web\",state=\"healthy\"} 1",
+        "weir_proxy_service_panic{service=\"web\"} 0",
+        "weir_proxy_ejections_total{service=\"web\",reason=\"consecutive_5xx\"} 0",
+    ] {
+        assert!(metrics.lines().any(|l| l == line), "{line} in\n{metrics}");
+    }
     let events = daemons.api.admin.clone().watch_events(v1::WatchEventsRequest { past: 1_000 }).await;
     let mut events = events.unwrap().into_inner();
     let told = until("the event", async || {
