@@ -4,8 +4,10 @@ mod adaptive;
 mod breaker;
 mod gate;
 mod rate_limit;
+mod shed;
 
 pub(crate) use self::{
+    adaptive::Adaptive,
     breaker::{Breaker, Circulation, Permit},
     gate::{Full, Gate},
     rate_limit::Limits,

@@ -7,8 +7,10 @@ use tokio::time::{Duration, Instant};
 
 use crate::{
     access_log::{Record, Request},
+    admission::Permit,
     downstream::Client,
     endpoint::Endpoint,
+    health::Verdict,
     reason::Reason,
     table::ServiceEntry,
 };
@@ -31,6 +33,8 @@ pub(crate) struct Exchange {
     bytes_in: u64,
     bytes_out: u64,
     qualified: Qualified,
+    /// Of the service's circuit, where it has one.
+    permit: Option<Permit>,
 }
 
 /// What our own answer says besides its reason.
@@ -59,6 +63,7 @@ impl Exchange {
             bytes_in: 0,
             bytes_out: 0,
             qualified: Qualified::default(),
+            permit: None,
         }
     }
 
@@ -99,6 +104,18 @@ impl Exchange {
     /// It was another one than that of the last attempt.
     pub(crate) fn answered_by(&mut self, backend: &Arc<Endpoint>) {
         self.backend = Some(Arc::clone(backend));
+    }
+
+    /// The request has the leave of its service's circuit.
+    pub(crate) fn permitted(&mut self, permit: Permit) {
+        self.permit = Some(permit);
+    }
+
+    /// Tells the service's circuit what became of the request, if that says anything about the service.
+    pub(crate) fn settle(&mut self, verdict: Option<Verdict>) {
+        if let (Some(permit), Some(service)) = (self.permit.take(), &self.service) {
+            service.live.settle(permit, verdict, &service.service);
+        }
     }
 
     /// Our own answer has another status than that of its reason.

@@ -75,7 +75,7 @@ fn respond<'a>(
     outcome: Outcome<'a>,
     call: Option<Call>,
 ) -> Reply<'a> {
-    let Outcome { mut answer, in_flight, service, upgrade, cookies, .. } = outcome;
+    let Outcome { mut answer, in_flight, service, upgrade, cookies } = outcome;
     let status = answer.head.status;
     let switches = status == StatusCode::SWITCHING_PROTOCOLS;
     if switches && upgrade == Upgrade::Strip {

@@ -179,11 +179,13 @@ impl<'a> Upload<'a> {
         }
     }
 
-    /// The request, if another attempt would send the same.
-    pub(crate) fn rewind(self) -> Option<Unsent<'a>> {
+    /// The request from its start, if another attempt would send the same.
+    pub(crate) fn rewind(self) -> Result<Unsent<'a>, Self> {
         match self {
-            Self::Http1(mut upload) => upload.rewind().then_some(Unsent::Http1(upload)),
-            Self::Http2(upload) => upload.rewind().map(Unsent::Body),
+            Self::Http1(mut upload) => {
+                if upload.rewind() { Ok(Unsent::Http1(upload)) } else { Err(Self::Http1(upload)) }
+            }
+            Self::Http2(upload) => upload.rewind().map(Unsent::Body).map_err(Self::Http2),
         }
     }
 

@@ -257,7 +257,7 @@ prop_compose! {
         min_limit in of(1u32..=10_000),
         max_limit in of(10_000..=MILLION),
         sample_percentile in of(1u32..=100),
-        update_interval in time(10..=10 * SECOND),
+        update_interval in time(100..=10 * SECOND),
         min_rtt_interval in time(SECOND..=HOUR),
         min_rtt_samples in of(1u32..=10_000),
         buffer_percent in of(0u32..=1000),

@@ -79,6 +79,9 @@ impl Watched {
 
     pub(super) fn look(&mut self, service: &ServiceEntry, now: Moment) {
         outlier::look_after(service, now);
+        if service.adaptive.as_ref().is_some_and(|adaptive| adaptive.update(now)) {
+            service.live.gate().look_again();
+        }
         let round = now >= self.next_round;
         if round {
             self.next_round = now.plus(ROUND);

@@ -36,22 +36,41 @@ pub(super) enum Denied {
     Outdated(Rc<InForce>),
 }
 
-/// An endpoint with room: at once, or after a while in the service's queue.
-pub(super) async fn admit(
+/// What the request is told at once.
+#[derive(Debug)]
+pub(super) enum Admission {
+    Made(InFlight),
+    Denied(Denied),
+    /// Nobody has room now.
+    Full,
+}
+
+/// An endpoint with room, if there is one and nobody waits for it: nobody passes those who wait.
+pub(super) fn now(
+    local: &Local,
+    table: &Rc<InForce>,
+    service: &ServiceEntry,
+    wanted: Wanted<'_>,
+) -> Admission {
+    if service.live.gate().waiting() > 0 {
+        return Admission::Full;
+    }
+    match enter(service, wanted) {
+        Entry::Made(in_flight) => Admission::Made(in_flight),
+        Entry::Refused(reason) => {
+            Admission::Denied(outdated(local, table).unwrap_or(Denied::Refused(reason)))
+        }
+        Entry::Full => Admission::Full,
+    }
+}
+
+/// An endpoint with room, after a while in the service's queue.
+pub(super) async fn soon(
     local: &Local,
     table: &Rc<InForce>,
     service: &ServiceEntry,
     wanted: Wanted<'_>,
 ) -> Result<InFlight, Denied> {
-    let gate = service.live.gate();
-    // Nobody passes those who wait.
-    if gate.waiting() == 0 {
-        match enter(service, wanted) {
-            Entry::Made(in_flight) => return Ok(in_flight),
-            Entry::Refused(reason) => return Err(outdated(local, table).unwrap_or(Denied::Refused(reason))),
-            Entry::Full => {}
-        }
-    }
     let breakers = &service.service.circuit_breakers;
     let deadline = Instant::now() + breakers.queue_timeout;
     let look = || match enter(service, wanted) {
@@ -59,7 +78,7 @@ pub(super) async fn admit(
         Entry::Refused(reason) => Ok(Err(outdated(local, table).unwrap_or(Denied::Refused(reason)))),
         Entry::Full => outdated(local, table).map(Err).ok_or(Full),
     };
-    match Box::pin(gate.wait(breakers.max_pending_requests, deadline, look)).await {
+    match service.live.gate().wait(breakers.max_pending_requests, deadline, look).await {
         Ok(entered) => entered,
         Err(reason) => Err(Denied::Refused(reason)),
     }
@@ -93,7 +112,7 @@ fn enter(service: &ServiceEntry, wanted: Wanted<'_>) -> Entry {
     if service.members.is_empty() {
         return Entry::Refused(Reason::NoBackends);
     }
-    if !gate.enter(breakers.max_requests) {
+    if !gate.enter(service.max_requests()) {
         return Entry::Full;
     }
     let place = Place(gate);

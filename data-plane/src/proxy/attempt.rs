@@ -1,75 +1,21 @@
-//! One attempt: what is sent, how long it took, and what it says about the backend.
-
-use std::sync::Arc;
+//! What an attempt says about its backend: whether it did its work, how long it took, how loaded it is.
 
 use tokio::time::{Duration, Instant};
 use weir_proto::{LbPolicy, PeakEwma};
 
-use super::{
-    hedge::{self, Hedge},
-    relay::Request,
-};
 use crate::{
     balance::LoadReport,
-    deadline,
-    downstream::Interim,
     endpoint::{Endpoint, InFlight},
-    exchange::Exchange,
-    headers::Upgrade,
     health::{self, Verdict},
     message::{Name, ResponseHead},
     moment::Moment,
     reason::Reason,
     table::ServiceEntry,
-    upstream::{self, Answer, Attempt, Clock, Failure, Unsent},
+    upstream::{Answer, Failure},
 };
 
-/// What came of an attempt, and of whose.
-pub(super) struct Attempted<'a> {
-    pub(super) result: Result<Answer<'a>, Failure<'a>>,
-    pub(super) in_flight: InFlight,
-}
-
-/// Sends the request to the endpoint in flight: `pinned` if its client has been with that.
-pub(super) async fn send<'a>(
-    of: &mut Request<'_>,
-    service: &ServiceEntry,
-    in_flight: InFlight,
-    pinned: bool,
-    request: Unsent<'a>,
-    hedge: Option<Hedge<'_>>,
-    exchange: &mut Exchange,
-    clock: &mut Clock<'_>,
-    interim: &mut Interim<'_>,
-) -> Attempted<'a> {
-    let again = exchange.retries() > 0;
-    let new_head = deadline::set(of.head, of.call, &service.service.timeouts, clock, again);
-    let endpoint = Arc::clone(in_flight.endpoint());
-    let attempt = Attempt {
-        local: &of.client.local,
-        service,
-        endpoint: &endpoint,
-        head: of.head,
-        upgrade: of.upgrade == Upgrade::Keep,
-        pinned,
-        keeps: of.idempotent,
-        new_head,
-    };
-    let began = service.wants_latency.then(Instant::now);
-    let left = clock.left();
-    let first = upstream::send(attempt, request, clock, interim);
-    let attempted = match hedge {
-        None => Attempted { result: first.await, in_flight },
-        Some(hedge) => Box::pin(hedge::send(of, service, hedge, in_flight, first, left, exchange)).await,
-    };
-    if let Some(began) = began.filter(|_| attempted.in_flight.endpoint().id() == endpoint.id()) {
-        time(service, &endpoint, &attempted.result, began);
-    }
-    attempted
-}
-
 /// Notes how long an attempt took, for those who want to know.
-fn time(
+pub(super) fn time(
     service: &ServiceEntry,
     endpoint: &Endpoint,
     result: &Result<Answer<'_>, Failure<'_>>,
@@ -77,6 +23,12 @@ fn time(
 ) {
     let now = Instant::now();
     let (took, now) = (now - began, Moment::of(now));
+    if let (Some(adaptive), Ok(answer)) = (&service.adaptive, result)
+        && !answer.head.status.is_server_error()
+        && adaptive.sample(took, now)
+    {
+        service.live.gate().look_again();
+    }
     let LbPolicy::PeakEwma(PeakEwma { decay }) = service.service.lb_policy else { return };
     match result {
         Ok(answer) if answer.head.status.is_server_error() => endpoint.latency().fail(now, decay),
@@ -105,20 +57,26 @@ pub(super) fn learn_from_answer(
     verdict
 }
 
-/// What an attempt without an answer says about the backend, in a request that had so much time. A client that gives
-/// less than the service's settings do says nothing by that: it could have healthy backends ejected.
+/// What an attempt without an answer says about the backend, if it says anything.
 pub(super) fn learn_from_failure(
     service: &ServiceEntry,
     in_flight: &mut InFlight,
-    reason: Reason,
-    timeout: Duration,
+    verdict: Option<Verdict>,
 ) {
-    if reason == Reason::ResponseTimeout && timeout < service.service.timeouts.request {
-        return;
-    }
-    if let Some(verdict) = Verdict::of_failure(reason) {
+    if let Some(verdict) = verdict {
         health::learn(service, in_flight, verdict);
     }
+}
+
+/// What a failure says about the backend, in a request that had so much time. A client that gives less than the service's
+/// settings do says nothing by that: it could have healthy backends ejected.
+pub(super) fn verdict_of_failure(
+    service: &ServiceEntry,
+    reason: Reason,
+    timeout: Duration,
+) -> Option<Verdict> {
+    let impatient = reason == Reason::ResponseTimeout && timeout < service.service.timeouts.request;
+    Verdict::of_failure(reason).filter(|_| !impatient)
 }
 
 /// A call by gRPC that failed at once says so in a status of its own.

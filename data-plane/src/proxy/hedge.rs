@@ -1,16 +1,15 @@
 //! A second attempt while the first has not answered: whoever answers first counts, the other one is ended.
 //! (Dean and Barroso, "The Tail at Scale", 2013.)
 
-use std::{future::poll_fn, pin::pin, task::Poll};
+use std::{future::poll_fn, pin::pin, rc::Rc, sync::Arc, task::Poll};
 
 use bytes::Bytes;
 use tokio::time::{self, Instant};
 
 use super::{
     admit::{self, Wanted},
-    attempt::{Attempted, learn_from_failure},
+    attempt::{learn_from_failure, verdict_of_failure},
     budget,
-    relay::Request,
 };
 use crate::{
     alarm::Alarm,
@@ -19,9 +18,14 @@ use crate::{
     downstream::Interim,
     endpoint::InFlight,
     exchange::Exchange,
+    grpc::Call,
+    health::Verdict,
+    message::RequestHead,
+    reason::Reason,
     retry::Progress,
     table::ServiceEntry,
     upstream::{self, Answer, Attempt, Clock, Failure, Unsent},
+    worker::Local,
 };
 
 /// What the second attempt needs of the first one's request.
@@ -31,37 +35,49 @@ pub(super) struct Hedge<'h> {
     /// All of it.
     pub(super) body: &'h Bytes,
     pub(super) delay: time::Duration,
+    pub(super) call: Option<Call>,
+    /// For all attempts.
+    pub(super) timeout: time::Duration,
+}
+
+impl Hedge<'_> {
+    fn verdict(&self, service: &ServiceEntry, reason: Reason) -> Option<Verdict> {
+        verdict_of_failure(service, reason, self.timeout)
+    }
 }
 
 type Sent<'a> = Result<Answer<'a>, Failure<'a>>;
 
-/// Waits for the `first` attempt, which `in_flight` stands for, and for no longer than the delay alone.
+/// Waits for the `first` attempt, which `in_flight` stands for, and for no longer than the delay alone. What came of it,
+/// and of whose. The second one has the time that is `left`.
+#[expect(clippy::too_many_arguments, reason = "it stands for the whole of an attempt")]
 pub(super) async fn send<'a>(
-    of: &Request<'_>,
+    local: &Rc<Local>,
     service: &ServiceEntry,
+    head: &RequestHead,
     hedge: Hedge<'_>,
     mut in_flight: InFlight,
     first: impl Future<Output = Sent<'a>>,
     left: time::Duration,
     exchange: &mut Exchange,
-) -> Attempted<'a> {
+) -> (Sent<'a>, InFlight) {
     let (mut first, began) = (pin!(first), Instant::now());
     if let Ok(result) = time::timeout(hedge.delay, first.as_mut()).await {
-        return Attempted { result, in_flight };
+        return (result, in_flight);
     }
     let Some(mut other) = another(service, hedge.wanted, &in_flight).filter(|_| budget::withdraw(service))
     else {
-        return Attempted { result: first.await, in_flight };
+        return (first.await, in_flight);
     };
     exchange.hedge(other.endpoint());
     let mut alarm = Alarm::default();
     let timeouts = &service.service.timeouts;
     let left = left.saturating_sub(began.elapsed());
     let mut clock = Clock::new(left, timeouts.per_try, &mut alarm);
-    let mut head = of.head.clone();
-    deadline::set(&mut head, of.call, timeouts, &clock, true);
-    let endpoint = std::sync::Arc::clone(other.endpoint());
-    let attempt = Attempt::plain(&of.client.local, service, &endpoint, &head);
+    let mut head = head.clone();
+    deadline::set(&mut head, hedge.call, timeouts, &clock, true);
+    let endpoint = Arc::clone(other.endpoint());
+    let attempt = Attempt::plain(local, service, &endpoint, &head);
     let body = RequestBody::Replay(Box::new(Replay::whole(hedge.body.clone())));
     let mut interim = Interim::None;
     let mut second = pin!(upstream::send(attempt, Unsent::Body(body), &mut clock, &mut interim));
@@ -76,12 +92,19 @@ pub(super) async fn send<'a>(
             }
             first_failed = result.err();
         }
+        // The second one does not know the client.
+        if let Some(Failure::Failed { request: Some(unsent), .. }) = &mut first_failed
+            && unsent.body().poll_gone(cx).is_ready()
+        {
+            let (reason, progress) = (Reason::ClientGone, Progress::Over);
+            return Poll::Ready((Err(Failure::Failed { reason, progress, request: None }), Winner::First));
+        }
         if !second_failed && let Poll::Ready(result) = second.as_mut().poll(cx) {
             match (result, first_failed.take()) {
                 (Ok(answer), _) => return Poll::Ready((Ok(answer), Winner::Second)),
                 (Err(failure), first) => {
                     if let Failure::Failed { reason, .. } = &failure {
-                        learn_from_failure(service, &mut other, *reason, left);
+                        learn_from_failure(service, &mut other, hedge.verdict(service, *reason));
                     }
                     second_failed = true;
                     if let Some(first) = first {
@@ -96,13 +119,13 @@ pub(super) async fn send<'a>(
     match which {
         (result, Winner::First) => {
             exchange.answered_by(in_flight.endpoint());
-            Attempted { result, in_flight }
+            (result, in_flight)
         }
         (result, Winner::Second) => {
             if let Some(Failure::Failed { reason, .. }) = first_failed {
-                learn_from_failure(service, &mut in_flight, reason, left);
+                learn_from_failure(service, &mut in_flight, hedge.verdict(service, reason));
             }
-            Attempted { result, in_flight: other }
+            (result, other)
         }
     }
 }

@@ -7,7 +7,6 @@ use super::{
     target::{self, Found},
 };
 use crate::{
-    admission::Permit,
     body::{Length, RequestBody},
     downstream::Client,
     exchange::Exchange,
@@ -26,8 +25,6 @@ pub(super) struct Prepared {
     pub(super) service: Arc<ServiceEntry>,
     /// Whether the request asks for one that we relay.
     pub(super) upgrade: Upgrade,
-    /// Leave of the service's circuit, where it has one.
-    pub(super) permit: Option<Permit>,
 }
 
 pub(super) fn prepare(
@@ -55,15 +52,13 @@ pub(super) fn prepare(
         checked.map_err(|wait| exchange.refuse(Reason::RateLimited, wait))?;
     }
     let breakers = &service.service.circuit_breakers;
-    let permit = match breakers.consecutive_failures {
-        0 => None,
-        _ => {
-            let permit = service.live.breaker().may(breakers, Moment::of(exchange.started()));
-            Some(permit.map_err(|wait| exchange.refuse(Reason::CircuitOpen, wait))?)
-        }
-    };
+    if breakers.consecutive_failures > 0 {
+        let permit = service.live.breaker().may(breakers, Moment::of(exchange.started()));
+        let permit = permit.map_err(|wait| exchange.refuse(Reason::CircuitOpen, wait))?;
+        exchange.permitted(permit);
+    }
     let host = host.value.to_owned();
     let origin = Origin { peer: &client.peer_text, secure: client.secure, host: &host };
     headers::request(head, upgrade, &origin, local.pseudonym());
-    Ok(Prepared { table, service, upgrade, permit })
+    Ok(Prepared { table, service, upgrade })
 }

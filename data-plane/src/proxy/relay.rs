@@ -1,15 +1,15 @@
 //! The attempts of one request, until one of them has an answer or there is no point in another.
 
-use std::{future::poll_fn, pin::pin, rc::Rc, sync::Arc, task::Poll};
+use std::{rc::Rc, sync::Arc};
 
+use bytes::Bytes;
 use tokio::time::{Duration, Instant};
 use weir_proto::FaultInjection;
 
 use super::{
-    admit::{self, Denied, Wanted},
-    attempt::{self, Attempted},
-    budget, fault, gather,
-    hedge::Hedge,
+    admit::{self, Admission, Denied, Wanted},
+    attempt, budget, fault, gather,
+    hedge::{self, Hedge},
     mirror,
     place::{Cookies, Place},
     prepare::{self, Prepared},
@@ -18,18 +18,18 @@ use super::{
 use crate::{
     alarm::Alarm,
     body::{RequestBody, ResponseBody},
+    deadline,
     downstream::{Client, Interim},
-    endpoint::{EndpointId, InFlight},
+    endpoint::{Endpoint, EndpointId, InFlight},
     exchange::Exchange,
     grpc::Call,
     headers::{Host, Upgrade},
-    health::Verdict,
     message::RequestHead,
     reason::Reason,
-    retry::{self, Ended, Repeatable},
+    retry::{self, Ended, Progress, Repeatable},
     table::ServiceEntry,
-    upstream::{Answer, Clock, Failure, Unsent},
-    worker::Local,
+    upstream::{self, Answer, Attempt, Clock, Failure, Unsent},
+    worker::{InForce, Local},
 };
 
 /// A backend's answer, and what it is to the request.
@@ -38,23 +38,11 @@ pub(super) struct Outcome<'a> {
     pub(super) in_flight: InFlight,
     pub(super) service: Arc<ServiceEntry>,
     pub(super) upgrade: Upgrade,
-    /// What the answer says about the backend.
-    pub(super) verdict: Verdict,
     /// What the client is given to come back to where it was.
     pub(super) cookies: Option<Cookies>,
 }
 
-/// What of a request every attempt wants to know.
-pub(super) struct Request<'r> {
-    pub(super) client: &'r Rc<Client>,
-    pub(super) head: &'r mut RequestHead,
-    pub(super) call: Option<Call>,
-    pub(super) upgrade: Upgrade,
-    /// Sent twice it means the same as sent once.
-    pub(super) idempotent: bool,
-}
-
-/// Leaves in `rest` what was not sent of the body, if that is known. What comes of it settles the service's circuit.
+/// Leaves in `rest` what was not sent of the body, if that is known.
 pub(super) async fn relay<'a>(
     client: &Rc<Client>,
     exchange: &mut Exchange,
@@ -64,141 +52,259 @@ pub(super) async fn relay<'a>(
     alarm: &mut Alarm,
     call: Option<Call>,
 ) -> Result<Outcome<'a>, Reason> {
-    let mut prepared = prepare::prepare(client, exchange, head, rest)?;
-    let Some(permit) = prepared.permit.take() else {
-        return attempts(client, exchange, head, rest, interim, alarm, call, prepared).await;
-    };
-    let outcome = Box::pin(attempts(client, exchange, head, rest, interim, alarm, call, prepared)).await;
-    let verdict = match &outcome {
-        Ok(outcome) => Some(outcome.verdict),
-        Err(reason) => Verdict::of_failure(*reason),
-    };
-    if let Some(service) = exchange.service() {
-        service.live.settle(permit, verdict, &service.service);
-    }
-    outcome
-}
-
-async fn attempts<'a>(
-    client: &Rc<Client>,
-    exchange: &mut Exchange,
-    head: &mut RequestHead,
-    rest: &mut Option<RequestBody<'a>>,
-    interim: &mut Interim<'_>,
-    alarm: &mut Alarm,
-    call: Option<Call>,
-    prepared: Prepared,
-) -> Result<Outcome<'a>, Reason> {
+    let Prepared { table, service, upgrade } = prepare::prepare(client, exchange, head, rest)?;
     let local = &client.local;
-    let Prepared { mut table, mut service, upgrade, .. } = prepared;
-    let mut body = rest.take().ok_or(Reason::Internal)?;
-    if let Some(faults) = &service.service.fault_injection {
-        let injected = inject(faults, exchange, &mut body).await;
-        if let Err(reason) = injected {
-            *rest = Some(body);
-            return Err(reason);
-        }
-    }
-    let copies = service.service.mirror.is_some() || service.service.hedge_policy.is_some();
     let mut copy = None;
-    if copies && upgrade == Upgrade::Strip {
-        (body, copy) = gather::gather(head, body).await?;
+    if service.has_extras {
+        copy = extras(local, &table, &service, exchange, head, rest, upgrade).await?;
     }
-    if let (Some(mirror), Some(copy)) = (&service.service.mirror, &copy) {
-        mirror::send(local, &table, mirror, head, copy);
-    }
-
-    let policy = &service.service.retry_policy;
-    let idempotent = retry::is_idempotent(&head.method) || policy.retry_non_idempotent;
-    let mut of = Request { client, head, call, upgrade, idempotent };
     let timeouts = &service.service.timeouts;
     let timeout = call.and_then(|call| call.timeout).unwrap_or(timeouts.request);
     let mut clock = Clock::new(timeout, timeouts.per_try, alarm);
-    let mut tried: Vec<EndpointId> = Vec::new();
-    let mut request = Unsent::Body(body);
-    let mut place = Place::of(&service, of.head, client);
+    let policy = &service.service.retry_policy;
+    let idempotent = retry::is_idempotent(&head.method) || policy.retry_non_idempotent;
+    let place = Place::of(&service, head, client);
+    let mut course = Course { client, call, idempotent, timeout, table, service, place, tried: Vec::new() };
+
+    let mut request = Unsent::Body(rest.take().ok_or(Reason::Internal)?);
     loop {
-        let pinned = place.pinned(&service);
-        let wanted = Wanted { tried: &tried, may_decide: idempotent, key: place.key(), pinned };
-        let admitted = admit::admit(local, &table, &service, wanted);
-        let in_flight = match request.body().while_client_stays(admitted).await? {
+        let mut in_flight = match course.admit(&mut request).await? {
             Ok(in_flight) => in_flight,
             Err(Denied::Refused(reason)) => {
                 *rest = Some(request.into_body());
                 return Err(reason);
             }
-            // All that the table offers was retired before anything was sent.
             Err(Denied::Outdated(newest)) => {
-                let found = target::of(&newest, &Host::of(of.head)?.name, of.head.path());
-                service = Arc::clone(found.service?);
-                exchange.rerouted(&service);
-                place = Place::of(&service, of.head, client);
-                table = newest;
+                course.reroute(newest, exchange, head)?;
                 continue;
             }
         };
         exchange.attempt(in_flight.endpoint());
-        let hedge = service.service.hedge_policy.filter(|_| idempotent && exchange.retries() == 0);
-        let hedge = hedge.zip(copy.as_ref()).map(|(hedge, body)| Hedge { wanted, body, delay: hedge.delay });
-        let stays = pinned.is_some_and(|pinned| pinned.id() == in_flight.endpoint().id());
-        let attempt =
-            attempt::send(&mut of, &service, in_flight, stays, request, hedge, exchange, &mut clock, interim);
-        let Attempted { result, mut in_flight } = attempt.await;
-        let policy = &service.service.retry_policy;
-        let repeatable = |whole| Repeatable { idempotent, whole };
-        match result {
-            Ok(answer) => {
-                let verdict =
-                    attempt::learn_from_answer(&service, &mut in_flight, &answer.head, call.is_some());
-                let ended = Ended::Answered { head: &answer.head, call: call.is_some() };
-                let worth = service.looks_at_answers
-                    && retry::allowed(
-                        policy,
-                        exchange.retries(),
-                        ended,
-                        repeatable(answer.upload.is_whole()),
-                    );
-                let pause = worth.then(|| pause(&service, exchange.retries(), ended, &clock)).flatten();
-                let Some(pause) = pause else {
-                    let cookies = place.cookies(&service, in_flight.endpoint(), client.secure);
-                    return Ok(Outcome { answer, in_flight, service, upgrade, verdict, cookies });
-                };
-                tried.push(in_flight.endpoint().id());
-                let unsent = discard(local, &service, &in_flight, answer);
-                drop(in_flight);
-                request = unsent.ok_or(Reason::Internal)?;
-                wait(request.body(), pause).await?;
+        let Course { service, .. } = &course;
+        let again = exchange.retries() > 0;
+        let new_head = deadline::set(head, call, &service.service.timeouts, &clock, again);
+        let endpoint = Arc::clone(in_flight.endpoint());
+        let attempt = Attempt {
+            local,
+            service,
+            endpoint: &endpoint,
+            head,
+            upgrade: upgrade == Upgrade::Keep,
+            pinned: course.is_pinned(&endpoint),
+            keeps: idempotent,
+            new_head,
+        };
+        let began = service.wants_latency.then(Instant::now);
+        let left = clock.left();
+        let sent = upstream::send(attempt, request, &mut clock, interim);
+        let result = match course.hedge(copy.as_ref(), again) {
+            None => sent.await,
+            Some(hedge) => {
+                let hedged = hedge::send(local, service, head, hedge, in_flight, sent, left, exchange);
+                let result;
+                (result, in_flight) = Box::pin(hedged).await;
+                result
             }
+        };
+        if let Some(began) = began.filter(|_| in_flight.endpoint().id() == endpoint.id()) {
+            attempt::time(service, &endpoint, &result, began);
+        }
+        let failed = match result {
+            Ok(answer) => match course.judge(answer, &mut in_flight, exchange, &clock) {
+                Judged::Final(answer) => {
+                    let cookies = course.cookies(&in_flight);
+                    return Ok(Outcome { answer, in_flight, service: course.service, upgrade, cookies });
+                }
+                Judged::Again(unsent, pause) => (unsent, pause),
+            },
             Err(Failure::Retired(unsent)) => {
                 exchange.withdraw();
                 request = unsent;
                 continue;
             }
             Err(Failure::Failed { reason, progress, request: unsent }) => {
-                attempt::learn_from_failure(&service, &mut in_flight, reason, timeout);
-                tried.push(in_flight.endpoint().id());
-                drop(in_flight);
-                let ended = Ended::Failed(progress);
-                let worth = retry::allowed(policy, exchange.retries(), ended, repeatable(unsent.is_some()));
-                let pause = worth.then(|| pause(&service, exchange.retries(), ended, &clock)).flatten();
-                match (pause, unsent) {
-                    (Some(pause), Some(whole)) => {
-                        request = whole;
-                        wait(request.body(), pause).await?;
-                    }
-                    (_, unsent) => {
+                match course.judge_failure(reason, progress, unsent, &mut in_flight, exchange, &clock) {
+                    Ok(again) => again,
+                    Err(unsent) => {
                         *rest = unsent.map(Unsent::into_body);
                         return Err(reason);
                     }
                 }
             }
-        }
+        };
+        course.tried.push(in_flight.endpoint().id());
+        drop(in_flight);
+        let pause;
+        (request, pause) = failed;
+        wait(request.body(), pause).await?;
         exchange.retry();
         clock.try_again();
     }
 }
 
-/// The trouble that the service's settings ask for.
+/// A request between its attempts.
+struct Course<'r> {
+    client: &'r Client,
+    call: Option<Call>,
+    /// Sent twice it means the same as sent once.
+    idempotent: bool,
+    /// For the response's head, over all attempts.
+    timeout: Duration,
+    /// One table from here to the end, unless all that it offers is retired before anything was sent.
+    table: Rc<InForce>,
+    service: Arc<ServiceEntry>,
+    place: Place,
+    tried: Vec<EndpointId>,
+}
+
+/// What becomes of a request that was answered.
+enum Judged<'a> {
+    /// The answer is the client's.
+    Final(Answer<'a>),
+    /// Another attempt follows, after this time.
+    Again(Unsent<'a>, Duration),
+}
+
+impl Course<'_> {
+    /// An endpoint with room: at once, or after a while in the service's queue, unless the client goes.
+    async fn admit(&self, request: &mut Unsent<'_>) -> Result<Result<InFlight, Denied>, Reason> {
+        let (local, wanted) = (&self.client.local, self.wanted());
+        match admit::now(local, &self.table, &self.service, wanted) {
+            Admission::Made(in_flight) => Ok(Ok(in_flight)),
+            Admission::Denied(denied) => Ok(Err(denied)),
+            Admission::Full => {
+                let admitted = admit::soon(local, &self.table, &self.service, wanted);
+                Box::pin(request.body().while_client_stays(admitted)).await
+            }
+        }
+    }
+
+    /// All that the table offered was retired before anything was sent: the newest one decides.
+    fn reroute(
+        &mut self,
+        newest: Rc<InForce>,
+        exchange: &mut Exchange,
+        head: &RequestHead,
+    ) -> Result<(), Reason> {
+        let found = target::of(&newest, &Host::of(head)?.name, head.path());
+        self.service = Arc::clone(found.service?);
+        exchange.rerouted(&self.service);
+        self.place = Place::of(&self.service, head, self.client);
+        self.table = newest;
+        Ok(())
+    }
+
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            tried: &self.tried,
+            may_decide: self.idempotent,
+            key: self.place.key(),
+            pinned: self.place.pinned(&self.service),
+        }
+    }
+
+    fn is_pinned(&self, endpoint: &Endpoint) -> bool {
+        self.place.pinned(&self.service).is_some_and(|pinned| pinned.id() == endpoint.id())
+    }
+
+    /// How the first attempt is hedged, if it is.
+    fn hedge<'h>(&'h self, copy: Option<&'h Bytes>, again: bool) -> Option<Hedge<'h>> {
+        let policy = self.service.service.hedge_policy.filter(|_| self.idempotent && !again)?;
+        let (wanted, call, timeout) = (self.wanted(), self.call, self.timeout);
+        Some(Hedge { wanted, body: copy?, delay: policy.delay, call, timeout })
+    }
+
+    /// What an answer means: for the backend, for the service, and for the request.
+    fn judge<'a>(
+        &self,
+        answer: Answer<'a>,
+        in_flight: &mut InFlight,
+        exchange: &mut Exchange,
+        clock: &Clock<'_>,
+    ) -> Judged<'a> {
+        let verdict = attempt::learn_from_answer(&self.service, in_flight, &answer.head, self.call.is_some());
+        if self.service.looks_at_answers {
+            let ended = Ended::Answered { head: &answer.head, call: self.call.is_some() };
+            if let Some(pause) = self.pause(ended, answer.upload.is_whole(), exchange, clock) {
+                return match discard(&self.client.local, &self.service, in_flight, answer) {
+                    Ok(unsent) => Judged::Again(unsent, pause),
+                    Err(answer) => Judged::Final(answer),
+                };
+            }
+        }
+        exchange.settle(Some(verdict));
+        Judged::Final(answer)
+    }
+
+    /// The same of an attempt without an answer. What is left of the request, if nothing more comes of it.
+    fn judge_failure<'a>(
+        &self,
+        reason: Reason,
+        progress: Progress,
+        unsent: Option<Unsent<'a>>,
+        in_flight: &mut InFlight,
+        exchange: &mut Exchange,
+        clock: &Clock<'_>,
+    ) -> Result<(Unsent<'a>, Duration), Option<Unsent<'a>>> {
+        let verdict = attempt::verdict_of_failure(&self.service, reason, self.timeout);
+        attempt::learn_from_failure(&self.service, in_flight, verdict);
+        match (self.pause(Ended::Failed(progress), unsent.is_some(), exchange, clock), unsent) {
+            (Some(pause), Some(whole)) => Ok((whole, pause)),
+            (_, unsent) => {
+                exchange.settle(verdict);
+                Err(unsent)
+            }
+        }
+    }
+
+    /// How long to wait before another attempt. None if there is none: it is not worth it, or there is no time for it, or
+    /// the budget is spent.
+    fn pause(&self, ended: Ended<'_>, whole: bool, exchange: &Exchange, clock: &Clock<'_>) -> Option<Duration> {
+        let (policy, retries) = (&self.service.service.retry_policy, exchange.retries());
+        let request = Repeatable { idempotent: self.idempotent, whole };
+        if !retry::allowed(policy, retries, ended, request) {
+            return None;
+        }
+        let pause = match ended {
+            _ if retry::is_immediate(retries, ended) => Duration::ZERO,
+            Ended::Failed(_) => retry::pause(policy, retries, None, clock.left())?,
+            Ended::Answered { head, .. } => {
+                retry::pause(policy, retries, retry::retry_after(&head.fields), clock.left())?
+            }
+        };
+        budget::withdraw(&self.service).then_some(pause)
+    }
+
+    fn cookies(&self, in_flight: &InFlight) -> Option<Cookies> {
+        self.place.cookies(&self.service, in_flight.endpoint(), self.client.secure)
+    }
+}
+
+/// What few services ask for: trouble on purpose, and what needs a copy of the body, which is returned.
+async fn extras(
+    local: &Rc<Local>,
+    table: &InForce,
+    service: &ServiceEntry,
+    exchange: &mut Exchange,
+    head: &RequestHead,
+    rest: &mut Option<RequestBody<'_>>,
+    upgrade: Upgrade,
+) -> Result<Option<Bytes>, Reason> {
+    if let (Some(faults), Some(body)) = (&service.service.fault_injection, &mut *rest) {
+        inject(faults, exchange, body).await?;
+    }
+    let policy = &service.service;
+    if upgrade == Upgrade::Keep || policy.mirror.is_none() && policy.hedge_policy.is_none() {
+        return Ok(None);
+    }
+    let (body, copy) = gather::gather(head, rest.take().ok_or(Reason::Internal)?).await?;
+    *rest = Some(body);
+    if let (Some(mirror), Some(copy)) = (&policy.mirror, &copy) {
+        mirror::send(local, table, mirror, head, copy);
+    }
+    Ok(copy)
+}
+
 async fn inject(
     faults: &FaultInjection,
     exchange: &mut Exchange,
@@ -212,19 +318,6 @@ async fn inject(
     Err(Reason::FaultInjected)
 }
 
-/// How long to wait before the next attempt. None if there is no time for it, or the budget is spent.
-fn pause(service: &ServiceEntry, retries: u32, ended: Ended<'_>, clock: &Clock<'_>) -> Option<Duration> {
-    let asked = match ended {
-        Ended::Answered { head, .. } => retry::retry_after(&head.fields),
-        Ended::Failed(_) => None,
-    };
-    let pause = match retry::is_immediate(retries, ended) {
-        true => Duration::ZERO,
-        false => retry::pause(&service.service.retry_policy, retries, asked, clock.left())?,
-    };
-    budget::withdraw(service).then_some(pause)
-}
-
 async fn wait(body: &mut RequestBody<'_>, pause: Duration) -> Result<(), Reason> {
     if pause.is_zero() {
         return Ok(());
@@ -233,15 +326,22 @@ async fn wait(body: &mut RequestBody<'_>, pause: Duration) -> Result<(), Reason>
 }
 
 /// Lets go of an answer that nobody will see, and of its connection as if it had been relayed, if that is quickly done.
-/// The request, which another attempt will send.
+/// The request, which another attempt will send; or the answer, if that cannot be.
 fn discard<'a>(
     local: &Local,
     service: &ServiceEntry,
     in_flight: &InFlight,
     answer: Answer<'a>,
-) -> Option<Unsent<'a>> {
-    let Answer { mut body, upload, .. } = answer;
+) -> Result<Unsent<'a>, Answer<'a>> {
+    if !answer.upload.is_whole() {
+        return Err(answer);
+    }
+    let Answer { head, mut body, upload } = answer;
     let sent = upload.is_done();
+    let unsent = match upload.rewind() {
+        Ok(unsent) => unsent,
+        Err(upload) => return Err(Answer { head, body, upload }),
+    };
     body.skip();
     if let (ResponseBody::Http1(body), true) = (body, sent)
         && let Some(connection) = body.into_idle()
@@ -249,5 +349,5 @@ fn discard<'a>(
         let idle = service.service.timeouts.connection_idle;
         local.pool().give(in_flight.endpoint(), connection, idle, Instant::now());
     }
-    upload.rewind()
+    Ok(unsent)
 }

@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use weir_proto::{Backend, BackendId, LbPolicy, LeaseState, OperatorState, Service};
 
 use crate::{
-    admission::Limits,
+    admission::{Adaptive, Limits},
     balance::{Affinity, GroupMember, Groups, HashKeys},
     counters::ServiceCounters,
     endpoint::{Endpoint, Marks},
     health,
     live::Live,
+    moment::Moment,
     retry, tls,
 };
 
@@ -30,12 +31,16 @@ pub(crate) struct ServiceEntry {
     pub(crate) live: Arc<Live>,
     /// What became of its requests, since it has been known.
     pub(crate) counters: Arc<ServiceCounters>,
+    /// Whether it asks for what few do: trouble on purpose, or copies.
+    pub(crate) has_extras: bool,
     /// Whether an answer may be worth another attempt.
     pub(crate) looks_at_answers: bool,
     /// Whether anybody wants to know how long answers take.
     pub(crate) wants_latency: bool,
     /// Whether anybody wants to know what backends report of their load.
     pub(crate) wants_reports: bool,
+    /// Who finds how many requests it can have in flight, where it wants that.
+    pub(crate) adaptive: Option<Arc<Adaptive>>,
     /// What all of its requests must be within.
     pub(crate) limits: Limits,
     /// What of a request its policy wants to know.
@@ -52,6 +57,12 @@ pub(crate) struct Member {
 }
 
 impl ServiceEntry {
+    /// Requests that may be in flight to it now.
+    pub(crate) fn max_requests(&self) -> u32 {
+        let most = self.service.circuit_breakers.max_requests;
+        self.adaptive.as_ref().map_or(most, |adaptive| most.min(adaptive.limit()))
+    }
+
     /// For a proxy in this zone. What was learned comes from `before`, the entry that this one replaces.
     pub(crate) fn new(
         service: Arc<Service>,
@@ -88,12 +99,17 @@ impl ServiceEntry {
             let may_stay = |member: &&Member| member.retired().is_none_or(|marks| marks == Marks::DRAINING);
             Affinity::new(settings, members.values().filter(may_stay).map(|member| &member.endpoint))
         });
+        let adaptive = adaptive(&service, before);
         let none = Limits::default();
         let limits = Limits::new(&service.rate_limits, before.map_or(&none, |entry| &entry.limits));
         Self {
+            adaptive,
             limits,
             hash_keys,
             affinity,
+            has_extras: service.fault_injection.is_some()
+                || service.mirror.is_some()
+                || service.hedge_policy.is_some(),
             looks_at_answers: retry::looks_at_answers(&service.retry_policy),
             wants_latency: matches!(service.lb_policy, LbPolicy::PeakEwma(_))
                 || service.adaptive_concurrency.is_some(),
@@ -106,6 +122,16 @@ impl ServiceEntry {
             live,
             counters,
         }
+    }
+}
+
+/// Goes on with what was found, also where the settings have changed.
+fn adaptive(service: &Service, before: Option<&ServiceEntry>) -> Option<Arc<Adaptive>> {
+    let settings = service.adaptive_concurrency?;
+    let known = before.and_then(|entry| entry.adaptive.as_ref());
+    match known {
+        Some(known) if *known.settings() == settings => Some(Arc::clone(known)),
+        _ => Some(Arc::new(Adaptive::new(settings, known.map(|known| &**known), Moment::now()))),
     }
 }
 

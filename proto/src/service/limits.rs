@@ -140,7 +140,7 @@ impl TryFrom<v1::AdaptiveConcurrency> for AdaptiveConcurrency {
             min_limit: d.min_limit,
             max_limit: bounded!(wire.max_limit, d, d.min_limit..=MILLION)?,
             sample_percentile: bounded!(wire.sample_percentile, d, 1..=100)?,
-            update_interval: bounded!(wire.update_interval, d, SECOND / 100..=10 * SECOND)?,
+            update_interval: bounded!(wire.update_interval, d, SECOND / 10..=10 * SECOND)?,
             min_rtt_interval: bounded!(wire.min_rtt_interval, d, SECOND..=3600 * SECOND)?,
             min_rtt_samples: bounded!(wire.min_rtt_samples, d, 1..=10_000)?,
             buffer_percent: bounded!(wire.buffer_percent, d, 0..=1000)?,

@@ -83,13 +83,14 @@ impl<'a> Upload<'a> {
     }
 
     /// The same from its start, if that can be had.
-    pub(crate) fn rewind(self) -> Option<RequestBody<'a>> {
-        let pieces = self.kept?;
-        if pieces.is_empty() {
-            return Some(self.body);
-        }
-        let kept = if let [only] = &*pieces { only.clone() } else { pieces.concat().into() };
-        Some(RequestBody::Replay(Box::new(Replay::before(kept, self.body))))
+    pub(crate) fn rewind(self) -> Result<RequestBody<'a>, Self> {
+        let Some(pieces) = &self.kept else { return Err(self) };
+        let kept = match &**pieces {
+            [] => return Ok(self.body),
+            [only] => only.clone(),
+            pieces => pieces.concat().into(),
+        };
+        Ok(RequestBody::Replay(Box::new(Replay::before(kept, self.body))))
     }
 
     /// Some of the bytes that are there, copied only where they stand in a buffer.
