@@ -1,12 +1,21 @@
 //! Requests through real sockets: raw clients, two workers, raw backends.
 
 mod attacks;
+mod breakers;
 mod connections;
+mod deadlines;
 mod failures;
+mod faults;
 mod harness;
+mod hedging;
 mod http2;
+mod mirroring;
+mod posts;
 mod refusals;
 mod relaying;
+mod replay;
+mod retries;
+mod scripts;
 mod tables;
 mod tiers;
 mod upgrades;

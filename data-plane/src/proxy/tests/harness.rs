@@ -118,6 +118,15 @@ pub(super) fn service(
 ) -> Arc<ServiceEntry> {
     let mut service = Service::with_defaults(ServiceName::try_from(name).unwrap());
     change(&mut service);
+    entry(Arc::new(service), backends, None)
+}
+
+/// The service as it is in the next table, where it has these backends.
+pub(super) fn with_backends(before: &ServiceEntry, backends: &[SocketAddr]) -> Arc<ServiceEntry> {
+    entry(Arc::clone(&before.service), backends, Some(before))
+}
+
+fn entry(service: Arc<Service>, backends: &[SocketAddr], before: Option<&ServiceEntry>) -> Arc<ServiceEntry> {
     let backend = |address: &SocketAddr| {
         let id = BackendId::try_from(address.to_string().as_str()).unwrap();
         Arc::new(BackendForm {
@@ -132,7 +141,15 @@ pub(super) fn service(
         })
     };
     let backends: Vec<_> = backends.iter().map(backend).collect();
-    Arc::new(ServiceEntry::new(Arc::new(service), None, backends, None, ""))
+    Arc::new(ServiceEntry::new(service, None, backends, before, ""))
+}
+
+/// Lets a service retry as often as its policy says, almost at once, and never eject anybody.
+pub(super) fn eager(service: &mut Service) {
+    let pause = Duration::from_millis(1);
+    let policy = &mut service.retry_policy;
+    (policy.base_interval, policy.max_interval, policy.min_retries_per_second) = (pause, pause, 1_000_000);
+    service.outlier_detection.disabled = true;
 }
 
 pub(super) fn web(backends: &[SocketAddr]) -> Arc<ServiceEntry> {
@@ -160,11 +177,25 @@ impl Response {
 
     /// The value of a field, if it is there.
     pub(super) fn field(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (found, value) = line.split_once(':')?;
-            found.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
+        field(&self.head, name)
     }
+
+    /// The status, and the reason in our own answers.
+    pub(super) fn outcome(&self) -> (u16, &str) {
+        (self.status(), self.body.rsplit(['(', ')']).nth(1).unwrap_or(""))
+    }
+}
+
+/// The value of a field in a head, if it is there.
+pub(super) fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    head.lines().find_map(|line| {
+        let (found, value) = line.split_once(':')?;
+        found.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
+
+fn content_length(head: &str) -> usize {
+    field(head, "content-length").and_then(|length| length.parse().ok()).unwrap_or(0)
 }
 
 impl Client {
@@ -181,8 +212,7 @@ impl Client {
     pub(super) async fn response(&mut self) -> Response {
         let head = self.head().await;
         let mut response = Response { head, body: String::new() };
-        let length = response.field("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-        let mut body = vec![0; length];
+        let mut body = vec![0; content_length(&response.head)];
         within(self.0.read_exact(&mut body)).await.unwrap();
         response.body = String::from_utf8(body).unwrap();
         response
@@ -239,6 +269,28 @@ impl Served {
         let head = read_head(&mut self.stream).await?;
         self.heads.lock().unwrap().push(head.clone());
         Some(head)
+    }
+
+    /// The next request with its body, without what frames that; None when the proxy has closed the connection.
+    pub(super) async fn message(&mut self) -> Option<(String, String)> {
+        let head = self.head().await?;
+        let mut body = vec![0; content_length(&head)];
+        if field(&head, "transfer-encoding").is_none() {
+            self.stream.read_exact(&mut body).await.ok()?;
+            return Some((head, String::from_utf8(body).unwrap()));
+        }
+        loop {
+            let mut size = String::new();
+            self.stream.read_line(&mut size).await.ok()?;
+            let (begin, size) = (body.len(), usize::from_str_radix(size.trim(), 16).ok()?);
+            // The end of the line that follows is cut off.
+            body.resize(begin + size + 2, 0);
+            self.stream.read_exact(&mut body[begin..]).await.ok()?;
+            body.truncate(begin + size);
+            if size == 0 {
+                return Some((head, String::from_utf8(body).unwrap()));
+            }
+        }
     }
 
     pub(super) async fn send(&mut self, text: &str) {
