@@ -46,6 +46,10 @@ pub enum Behaviour {
     Hang,
     /// As `Name`, once [`Backend::release`] lets it.
     Hold,
+    /// As `Name`, after this time.
+    After(Duration),
+    /// For requests with this path the first, for all others the second.
+    At(&'static str, Box<Behaviour>, Box<Behaviour>),
     /// 200 with this many chunks of one byte, with a pause before each.
     Drip(usize, Duration),
     /// 101, then every byte comes back.
@@ -77,6 +81,8 @@ struct Shared {
     behaviour: Mutex<Behaviour>,
     held: Semaphore,
     requests: AtomicUsize,
+    under_way: AtomicUsize,
+    peak: AtomicUsize,
     connections: AtomicUsize,
     given_up: AtomicUsize,
     record: AtomicBool,
@@ -101,6 +107,8 @@ impl Backend {
             behaviour: Mutex::new(behaviour),
             held: Semaphore::new(0),
             requests: AtomicUsize::new(0),
+            under_way: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             given_up: AtomicUsize::new(0),
             record: AtomicBool::new(false),
@@ -137,6 +145,12 @@ impl Backend {
     #[must_use]
     pub fn requests(&self) -> usize {
         self.shared.requests.load(Relaxed)
+    }
+
+    /// The most requests that it had at one time of which it had not begun to answer any.
+    #[must_use]
+    pub fn peak(&self) -> usize {
+        self.shared.peak.load(Relaxed)
     }
 
     /// How many connections have been accepted.
@@ -177,6 +191,42 @@ impl Backend {
         let listener = until("the backend's port", async || bind(address).ok()).await;
         self.address = listener.local_addr().expect("a bound socket has an address");
         self.task = Some(tokio::spawn(accept(listener, self.shared.clone())));
+    }
+}
+
+impl Behaviour {
+    /// One thing for requests with this path, another for all others.
+    #[must_use]
+    pub fn at(path: &'static str, there: Self, elsewhere: Self) -> Self {
+        Self::At(path, Box::new(there), Box::new(elsewhere))
+    }
+
+    /// What it is for a request.
+    fn of(self, head: &Head) -> Self {
+        match self {
+            Self::At(path, there, elsewhere) => {
+                let is_there = head.start().split(' ').nth(1) == Some(path);
+                if is_there { there } else { elsewhere }.of(head)
+            }
+            other => other,
+        }
+    }
+}
+
+/// A request that is not answered yet.
+struct UnderWay<'a>(&'a Shared);
+
+impl<'a> UnderWay<'a> {
+    fn begin(shared: &'a Shared) -> Self {
+        let now = shared.under_way.fetch_add(1, Relaxed) + 1;
+        shared.peak.fetch_max(now, Relaxed);
+        Self(shared)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Relaxed);
     }
 }
 

@@ -6,6 +6,8 @@ use tempfile::TempDir;
 
 use crate::{Api, Process, get, until};
 
+mod shown;
+
 /// A control plane, its proxies, and the CLI to speak to it. They are killed when this is dropped.
 #[derive(Debug)]
 pub struct Daemons {
@@ -20,17 +22,27 @@ pub struct Daemons {
     grpc: SocketAddr,
     admin: SocketAddr,
     lame_duck: Duration,
+    logged: bool,
     dir: TempDir,
 }
 
 impl Daemons {
     /// Starts a control plane and this many proxies, and waits until they follow it.
     pub async fn start(proxies: usize) -> Self {
-        Self::with_lame_duck(proxies, Duration::ZERO).await
+        Self::with(proxies, Duration::ZERO, false).await
     }
 
     /// The same, with proxies that go on accepting for a while after SIGTERM.
     pub async fn with_lame_duck(proxies: usize, lame_duck: Duration) -> Self {
+        Self::with(proxies, lame_duck, false).await
+    }
+
+    /// One proxy, with an access log.
+    pub async fn logged() -> Self {
+        Self::with(1, Duration::ZERO, true).await
+    }
+
+    async fn with(proxies: usize, lame_duck: Duration, logged: bool) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let control_plane = spawn_control_plane(&dir, any, any);
@@ -46,6 +58,7 @@ impl Daemons {
             grpc,
             admin,
             lame_duck,
+            logged,
             dir,
         };
         for index in 0..proxies {
@@ -116,6 +129,22 @@ impl Daemons {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Applies a document with `weir apply`, and waits until every proxy serves it.
+    pub async fn apply(&self, yaml: &str) {
+        let file = self.dir.path().join("applied.yaml");
+        std::fs::write(&file, yaml).expect("a file to write");
+        let file = file.to_str().expect("a path of text");
+        self.weir_ok(&["apply", "--wait", "-f", file]).await;
+    }
+
+    /// Applies one service with these settings, each a line as `lb_policy: random`, and these backends.
+    pub async fn serve(&self, service: &str, settings: &[&str], backends: &[SocketAddr]) {
+        let mut yaml = format!("services:\n  - name: {service}\n    backends:\n");
+        yaml.extend(backends.iter().map(|address| format!("      - \"{address}\"\n")));
+        yaml.extend(settings.iter().map(|setting| format!("    {setting}\n")));
+        self.apply(&yaml).await;
+    }
+
     async fn spawn_proxy(&self, index: usize, traffic: SocketAddr) -> (Process, SocketAddr) {
         let mut command = Process::command("weir-data-plane");
         command.arg("--control-plane").arg(format!("http://{}", self.grpc));
@@ -123,6 +152,9 @@ impl Daemons {
         command.args(["--listen", &traffic.to_string(), "--admin", "127.0.0.1:0", "--workers", "2"]);
         command.args(["--lame-duck", &format!("{}ms", self.lame_duck.as_millis())]);
         command.args(["--id", &format!("proxy-{index}")]);
+        if self.logged {
+            command.arg("--access-log").arg(self.access_log_file(index));
+        }
         let proxy = Process::spawn(command);
         let traffic = proxy.address("traffic").await;
         (proxy, traffic)

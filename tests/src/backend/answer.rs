@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::sleep;
 
-use super::{Behaviour, Request, Shared};
+use super::{Behaviour, Request, Shared, UnderWay};
 use crate::{Head, Wire};
 
 pub(super) async fn connection(mut wire: Wire, shared: Arc<Shared>) {
@@ -22,7 +22,7 @@ pub(super) async fn connection(mut wire: Wire, shared: Arc<Shared>) {
 
 /// Answers one request. Whether the connection goes on.
 async fn request(wire: &mut Wire, head: Head, shared: &Shared) -> io::Result<bool> {
-    let behaviour = shared.behaviour.lock().expect("not poisoned").clone();
+    let behaviour = shared.behaviour.lock().expect("not poisoned").clone().of(&head);
     let is_head = head.start().starts_with("HEAD ");
     match behaviour {
         Behaviour::Mirror => return mirror(wire, &head).await.map(|()| true),
@@ -33,9 +33,19 @@ async fn request(wire: &mut Wire, head: Head, shared: &Shared) -> io::Result<boo
         wire.send("HTTP/1.1 100 Continue\r\n\r\n").await?;
     }
     let raw = head.raw.clone();
+    let under_way = UnderWay::begin(shared);
     read_body(wire, head, shared).await?;
+    let waited = wait(wire, &behaviour, shared).await;
+    // Before the answer: whoever has it may ask again at once.
+    drop(under_way);
+    if waited == Waited::InVain {
+        shared.given_up.fetch_add(1, Relaxed);
+        return Ok(false);
+    }
     match behaviour {
-        Behaviour::Name => named(wire, 200, &shared.name, is_head).await?,
+        Behaviour::Name | Behaviour::Hold | Behaviour::After(_) => {
+            named(wire, 200, &shared.name, is_head).await?;
+        }
         Behaviour::Status(status) => named(wire, status, &shared.name, is_head).await?,
         Behaviour::Facts => {
             wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{raw}", raw.len())).await?;
@@ -54,21 +64,6 @@ async fn request(wire: &mut Wire, head: Head, shared: &Shared) -> io::Result<boo
             named(wire, 200, &shared.name, is_head).await?;
             return Ok(false);
         }
-        Behaviour::Hang => {
-            gone(wire).await;
-            shared.given_up.fetch_add(1, Relaxed);
-            return Ok(false);
-        }
-        Behaviour::Hold => {
-            tokio::select! {
-                permit = shared.held.acquire() => permit.expect("never closed").forget(),
-                () = gone(wire) => {
-                    shared.given_up.fetch_add(1, Relaxed);
-                    return Ok(false);
-                }
-            }
-            named(wire, 200, &shared.name, is_head).await?;
-        }
         Behaviour::Drip(chunks, pause) => {
             wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
             for _ in 0..chunks {
@@ -77,9 +72,33 @@ async fn request(wire: &mut Wire, head: Head, shared: &Shared) -> io::Result<boo
             }
             wire.send_chunk(b"").await?;
         }
-        Behaviour::Mirror | Behaviour::Upgrade => {}
+        Behaviour::Mirror | Behaviour::Upgrade | Behaviour::Hang | Behaviour::At(..) => {}
     }
     Ok(true)
+}
+
+#[derive(PartialEq, Eq)]
+enum Waited {
+    Enough,
+    /// The other end has gone.
+    InVain,
+}
+
+/// For what the behaviour wants to wait for, unless the other end goes.
+async fn wait(wire: &mut Wire, behaviour: &Behaviour, shared: &Shared) -> Waited {
+    let enough = async {
+        match behaviour {
+            Behaviour::Hang => std::future::pending().await,
+            Behaviour::Hold => shared.held.acquire().await.expect("never closed").forget(),
+            Behaviour::After(time) => sleep(*time).await,
+            _ => {}
+        }
+    };
+    tokio::select! {
+        biased;
+        () = enough => Waited::Enough,
+        () = gone(wire) => Waited::InVain,
+    }
 }
 
 /// Waits until the other end is gone.

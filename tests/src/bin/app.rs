@@ -1,5 +1,5 @@
-//! A small server for `weir run`: `weir-test-app PORT EXIT_CODE`. It ends with that code at SIGTERM, or when a request
-//! for `/exit` arrives, and never outlives its parent.
+//! A small server for `weir run`, and for signals: `weir-test-app PORT EXIT_CODE`. It says where it listens, answers with
+//! its name `app`, ends with that code at SIGTERM or when a request for `/exit` arrives, and never outlives its parent.
 
 use std::{env, io, io::Write, net::SocketAddr, process::ExitCode};
 
@@ -16,6 +16,7 @@ async fn main() -> io::Result<ExitCode> {
     };
     let mut terminate = signal(SignalKind::terminate())?;
     let app = Backend::at(SocketAddr::from(([127, 0, 0, 1], port)), "app", Behaviour::Name).await;
+    writeln!(io::stdout(), "app listening on {}", app.address())?;
     app.record();
     let asked = async || loop {
         let exit = |request: &weir_tests::Request| request.head.start().contains("/exit");
