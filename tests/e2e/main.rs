@@ -1,35 +1,54 @@
 //! End-to-end tests: real sockets, where it matters real processes. One file for each behaviour.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod affinity;
 mod agent;
+mod all_down;
 mod all_methods;
 mod authority;
 mod backend_gone;
 mod bad_input;
 mod bad_request_isolated;
+mod bulkhead;
 mod byte_for_byte;
+mod circuit;
+mod client_leaves;
+mod comes_back;
+mod concurrency;
 mod conformance;
 mod control_plane_killed;
 mod daemons;
+mod deadline;
 mod dev;
 mod drain;
 mod epoch;
 mod explain;
+mod fault_injection;
 mod grpc;
+mod health_checks;
 mod house;
 mod http2;
 mod kill_loop;
 mod leaks;
 mod lease_expiry;
 mod log_gone;
+mod mirror;
+mod misbehaving;
 mod none_registered;
+mod offline;
+mod overload;
+mod policy_change;
 mod ports;
+mod priorities;
 mod proxy_restart;
 mod python;
 mod rapid_changes;
+mod rate_limits;
+mod reasons;
 mod restart;
 mod rotation;
 mod routes;
+mod sudden_death;
 mod tls;
 mod upgrade;
 
