@@ -1,7 +1,13 @@
 //! What an operator may set, and what it is when nobody did.
 
 use std::{
-    convert::Infallible, fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration,
+    convert::Infallible,
+    fmt,
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
 };
 
 use clap::Args;
@@ -68,6 +74,16 @@ pub struct Config {
     /// One JSON line for each request: `off`, `stdout` or a file
     #[arg(long, env = "WEIR_ACCESS_LOG", value_name = "TARGET", default_value = "off")]
     pub access_log: AccessLogTarget,
+
+    /// Memory that the proxy may use, as 512MiB; from 90 % on it refuses some requests, from 98 % on all. `auto`: what its
+    /// container may use, if that is limited; a smaller limit of the container counts in any case. `off`: never refuse
+    #[arg(long, env = "WEIR_MAX_MEMORY", value_name = "SIZE", default_value = "auto")]
+    pub max_memory: MaxMemory,
+
+    /// Requests that may be in flight at one time, over all listeners and services; more are refused with 503
+    /// [default: no limit]
+    #[arg(long, env = "WEIR_MAX_REQUESTS_IN_FLIGHT", value_name = "N")]
+    pub max_requests_in_flight: Option<NonZeroU32>,
 }
 
 const DEFAULT_CONTROL_PLANE: &str = "http://127.0.0.1:7400";
@@ -86,6 +102,8 @@ impl Default for Config {
             lame_duck: Duration::from_secs(10),
             drain_timeout: Duration::from_mins(1),
             access_log: AccessLogTarget::Off,
+            max_memory: MaxMemory::Auto,
+            max_requests_in_flight: None,
         }
     }
 }
@@ -161,6 +179,42 @@ impl fmt::Display for AccessLogTarget {
     }
 }
 
+/// How much memory the proxy may use before it refuses requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaxMemory {
+    /// As much as its container.
+    Auto,
+    /// So many bytes, and no more than its container.
+    Bytes(u64),
+    /// As much as there is.
+    Off,
+}
+
+impl FromStr for MaxMemory {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "off" => Ok(Self::Off),
+            size => memory_size(size)
+                .map(Self::Bytes)
+                .ok_or_else(|| format!("must be a size as 512MiB or 2GiB, `auto` or `off`, not {text:?}")),
+        }
+    }
+}
+
+/// In binary units, because half of their readers mean those when they read the decimal ones. Never 0.
+fn memory_size(text: &str) -> Option<u64> {
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    let (digits, factor) = units
+        .iter()
+        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))
+        .unwrap_or((text, 1));
+    let number = digits.trim_end().parse::<u64>().ok().filter(|number| *number > 0)?;
+    number.checked_mul(factor)
+}
+
 /// Takes `http://host:port`; TLS towards the control plane is not part of this version.
 fn control_plane(text: &str) -> Result<Uri, String> {
     let uri: Uri = text.parse().map_err(|e| format!("must be a URL as {DEFAULT_CONTROL_PLANE}: {e}"))?;
@@ -207,6 +261,8 @@ mod tests {
             "--lame-duck=250ms",
             "--drain-timeout=1m30s",
             "--access-log=/var/log/weir.json",
+            "--max-memory=512MiB",
+            "--max-requests-in-flight=10000",
         ])
         .expect("valid");
         assert_eq!(config.control_plane.len(), 2);
@@ -214,6 +270,9 @@ mod tests {
         assert_eq!(config.lame_duck, Duration::from_millis(250));
         assert_eq!(config.drain_timeout, Duration::from_secs(90));
         assert_eq!(config.access_log, AccessLogTarget::File("/var/log/weir.json".into()));
+        assert_eq!(config.max_memory, MaxMemory::Bytes(512 << 20));
+        assert_eq!(config.max_requests_in_flight, NonZeroU32::new(10_000));
+        assert_eq!(parse(&["--max-memory=off"]).map(|config| config.max_memory), Ok(MaxMemory::Off));
     }
 
     #[test]
@@ -225,6 +284,10 @@ mod tests {
             ("--control-plane=https://a:7400", "https is not supported by this version"),
             ("--control-plane=a", "must be a URL as http://127.0.0.1:7400"),
             ("--workers=0", "number would be zero"),
+            ("--max-requests-in-flight=0", "number would be zero"),
+            ("--max-memory=1GB", "must be a size as 512MiB or 2GiB, `auto` or `off`, not \"1GB\""),
+            ("--max-memory=0", "must be a size"),
+            ("--max-memory=99999999999GiB", "must be a size"),
         ] {
             let text = parse(&[flag]).expect_err(flag);
             assert!(text.contains(expected), "{flag}: {text}");

@@ -56,7 +56,7 @@ mod worker;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub use balance::bench;
-pub use config::{AccessLogTarget, Config, Listen};
+pub use config::{AccessLogTarget, Config, Listen, MaxMemory};
 pub use error::Error;
 pub use lifecycle::serve;
 pub use listeners::Listeners;
