@@ -74,7 +74,7 @@ fn build(
     match policy {
         LbPolicy::RoundRobin => Arc::new(RoundRobin::new(members, turn)),
         LbPolicy::LeastRequest(settings) => Arc::new(LeastRequest::new(*settings, members)),
-        LbPolicy::PeakEwma(settings) => Arc::new(PeakEwma::new(*settings, members)),
+        LbPolicy::PeakEwma(settings) => Arc::new(PeakEwma::new(*settings, members, turn)),
         LbPolicy::Random => Arc::new(Random::new(members)),
         LbPolicy::RingHash(settings) => Arc::new(RingHash::new(settings, members)),
         LbPolicy::Maglev(settings) => Arc::new(Maglev::new(settings, members)),

@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_cookie_has_what_the_service_wants() {
-        let ttl = Some(Duration::from_secs(3600));
+        let ttl = Some(Duration::from_hours(1));
         let (affinity, endpoints) =
             affinity(&SessionAffinity { cookie_name: "sid".into(), ttl, path: "/shop".into() }, 1);
         let given = affinity.set_cookie(&endpoints[0], true);

@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_client_without_the_cookie_gets_one_that_leads_back() {
-        let keys = [HashKey::Cookie { name: "k".into(), ttl: Some(Duration::from_secs(60)) }];
+        let keys = [HashKey::Cookie { name: "k".into(), ttl: Some(Duration::from_mins(1)) }];
         let first = HashKeys::new(&keys).key(&head("/", &[("cookie", "other=1")]), CLIENT);
         let given = first.cookie.unwrap().set_cookie(false);
         let (pair, attributes) = given.split_once("; ").unwrap();

@@ -32,8 +32,9 @@ pub(super) struct PeakEwma {
 }
 
 impl PeakEwma {
-    pub(super) fn new(settings: Settings, members: &Arc<[GroupMember]>) -> Self {
-        Self { urn: Urn::new(members), settings, picks: Padded::default() }
+    /// `turn` is how many picks there were: tables may change faster than requests come.
+    pub(super) fn new(settings: Settings, members: &Arc<[GroupMember]>, turn: usize) -> Self {
+        Self { urn: Urn::new(members), settings, picks: Padded(AtomicUsize::new(turn)) }
     }
 
     fn explore(&self, turn: usize, admits: impl Fn(usize) -> bool) -> Option<usize> {
@@ -41,15 +42,11 @@ impl PeakEwma {
         (0..n).map(|i| turn.wrapping_add(i) % n).find(|index| admits(*index))
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a latency of more than 104 days may be off by a nanosecond"
-    )]
     fn cost(&self, index: usize, now: Moment) -> f64 {
         let member = self.urn.member(index);
         let in_flight = member.endpoint.in_flight();
-        let latency = match member.endpoint.latency().get(now, self.settings.decay) {
-            Some(latency) => latency.as_nanos() as f64,
+        let latency = match member.endpoint.latency().nanos(now, self.settings.decay) {
+            Some(latency) => latency,
             None if in_flight == 0 => 0.0,
             None => UNMEASURED,
         };
@@ -73,6 +70,10 @@ impl Balance for PeakEwma {
         };
         Some(&self.urn.member(index).endpoint)
     }
+
+    fn turn(&self) -> Option<usize> {
+        Some(self.picks.load(Relaxed))
+    }
 }
 
 #[cfg(test)]
@@ -83,7 +84,7 @@ mod tests {
     use crate::balance::testing::{Simulation, counts, members};
 
     fn peak_ewma(members: &Arc<[GroupMember]>) -> PeakEwma {
-        PeakEwma::new(Settings::default(), members)
+        PeakEwma::new(Settings::default(), members, 0)
     }
 
     const MILLISECOND: Duration = Duration::from_millis(1);
@@ -112,6 +113,22 @@ mod tests {
         let share = |index: usize| f64::from(counts[index]) / 30_000.0;
         assert!((0.005..0.01).contains(&share(2)), "{counts:?}");
         assert!(share(0) > 0.4 && share(1) > 0.4, "{counts:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn exploring_goes_on_however_often_the_table_changes() {
+        let members = members(&[1, 1, 1]);
+        for (member, took) in members.iter().zip([5, 5, 100]) {
+            member.endpoint.latency().observe(MILLISECOND * took, Moment::now(), Duration::from_secs(10));
+        }
+        let mut explored = 0;
+        let mut balance = peak_ewma(&members);
+        for _ in 0..3_000 {
+            let picked = balance.pick(&Pick::default()).unwrap();
+            explored += u32::from(picked.id() == members[2].endpoint.id());
+            balance = PeakEwma::new(Settings::default(), &members, balance.turn().unwrap());
+        }
+        assert_eq!(explored, 20);
     }
 
     #[tokio::test(start_paused = true)]

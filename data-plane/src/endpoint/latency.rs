@@ -26,9 +26,20 @@ pub(crate) struct Latency {
 
 impl Latency {
     /// The average as it is now, if it was ever measured. After each `decay` without a measurement 1/e of it is left.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is more than 0 and at most a minute"
+    )]
     pub(crate) fn get(&self, now: Moment, decay: Duration) -> Option<Duration> {
+        self.nanos(now, decay).map(|average| Duration::from_nanos(average as u64))
+    }
+
+    /// The same in nanoseconds, for those who compare.
+    #[expect(clippy::cast_precision_loss, reason = "it is at most a minute")]
+    pub(crate) fn nanos(&self, now: Moment, decay: Duration) -> Option<f64> {
         let average = self.average.load(Relaxed);
-        (average > 0).then(|| Duration::from_nanos(average).mul_f64(self.left(now, decay)))
+        (average > 0).then(|| average as f64 * self.left(now, decay))
     }
 
     /// Takes a measurement. A higher one counts at once, a lower one the more the older the average is.
@@ -52,9 +63,10 @@ impl Latency {
     }
 
     /// What part of the average time has left of it: 0 to 1.
+    #[expect(clippy::cast_precision_loss, reason = "a few nanoseconds in a year do not matter")]
     fn left(&self, now: Moment, decay: Duration) -> f64 {
-        let age = now.since(Moment::from_nanos(self.stamp.load(Relaxed)));
-        (-age.as_secs_f64() / decay.as_secs_f64().max(1e-3)).exp()
+        let age = now.as_nanos().saturating_sub(self.stamp.load(Relaxed));
+        (-(age as f64) / nanos(decay).max(1) as f64).exp()
     }
 }
 
