@@ -77,7 +77,7 @@ impl<'a> Candidates<'a> {
     /// Whether there are backends that take requests, and none now.
     pub(super) fn is_full(&self) -> bool {
         !self.judged.iter().any(|judged| judged.usable)
-            || self.entry.live.gate().held() >= self.entry.service.circuit_breakers.max_requests
+            || self.entry.live.gate().held() >= self.entry.max_requests()
     }
 
     /// As the contract has them, the usable ones first if there are too many; and how many are left out.

@@ -30,6 +30,9 @@ pub(super) fn used(route: Option<&CompiledRoute>, entry: &ServiceEntry, asked: &
         ),
         limit("retry_policy.budget_percent", retries, most_retries),
     ];
+    if let Some(adaptive) = &entry.adaptive {
+        all.push(limit("adaptive_concurrency", gate.held(), adaptive.limit()));
+    }
     let failures = breakers.consecutive_failures;
     if failures > 0 {
         let in_a_row = match entry.live.breaker().circulation(breakers, now) {
@@ -59,7 +62,7 @@ pub(super) fn check(
     if let Circulation::Open { .. } = entry.live.breaker().circulation(breakers, now) {
         return Err(Reason::CircuitOpen);
     }
-    let must_wait = gate.waiting() > 0 || gate.held() >= breakers.max_requests;
+    let must_wait = gate.waiting() > 0 || gate.held() >= entry.max_requests();
     if must_wait && gate.waiting() >= breakers.max_pending_requests {
         return Err(Reason::Overflow);
     }
