@@ -127,6 +127,18 @@ impl RequestBody<'_> {
         }
     }
 
+    /// Takes the client's body away, which is all in `copy`, and leaves that in its place.
+    pub(crate) fn set_aside(&mut self, copy: &Bytes) -> Self {
+        std::mem::replace(self, Self::Replay(Box::new(Replay::whole(copy.clone()))))
+    }
+
+    /// Puts the client's body back behind its copy, or a copy of that.
+    pub(crate) fn put_back(&mut self, body: Self) {
+        if let Self::Replay(copy) = self {
+            copy.follow(body);
+        }
+    }
+
     /// Does something that is not about the client, unless it goes.
     pub(crate) async fn while_client_stays<T>(
         &mut self,

@@ -147,6 +147,14 @@ impl<'a> Upload<'a> {
         }
     }
 
+    /// What is left of the client's body.
+    pub(crate) fn body(&mut self) -> &mut RequestBody<'a> {
+        match self {
+            Self::Http1(upload) => upload.body(),
+            Self::Http2(upload) => upload.body(),
+        }
+    }
+
     /// Whether all of the request is with the backend.
     pub(crate) fn is_done(&self) -> bool {
         match self {
@@ -157,18 +165,12 @@ impl<'a> Upload<'a> {
 
     /// Ready when the client has gone. For the time after the request.
     pub(crate) fn poll_client_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match self {
-            Self::Http1(upload) => upload.body().poll_gone(cx),
-            Self::Http2(upload) => upload.body().poll_gone(cx),
-        }
+        self.body().poll_gone(cx)
     }
 
     /// As that of the request's body. For the time after the response.
     pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match self {
-            Self::Http1(upload) => upload.body().poll_ended(cx),
-            Self::Http2(upload) => upload.body().poll_ended(cx),
-        }
+        self.body().poll_ended(cx)
     }
 
     /// Whether another attempt could send the same.
@@ -183,7 +185,11 @@ impl<'a> Upload<'a> {
     pub(crate) fn rewind(self) -> Result<Unsent<'a>, Self> {
         match self {
             Self::Http1(mut upload) => {
-                if upload.rewind() { Ok(Unsent::Http1(upload)) } else { Err(Self::Http1(upload)) }
+                if upload.rewind() {
+                    Ok(Unsent::Http1(upload))
+                } else {
+                    Err(Self::Http1(upload))
+                }
             }
             Self::Http2(upload) => upload.rewind().map(Unsent::Body).map_err(Self::Http2),
         }
@@ -191,9 +197,6 @@ impl<'a> Upload<'a> {
 
     /// Bytes of the request's body so far.
     pub(crate) fn bytes(&mut self) -> u64 {
-        match self {
-            Self::Http1(upload) => upload.body().bytes(),
-            Self::Http2(upload) => upload.body().bytes(),
-        }
+        self.body().bytes()
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct Replay<'a> {
     kept: Bytes,
     /// What comes then, if anything does.
     rest: Option<Box<RequestBody<'a>>>,
+    /// What follows all of it, if that was taken already.
+    trailers: Option<Fields>,
     length: Length,
     bytes: u64,
 }
@@ -24,14 +26,28 @@ impl Replay<'static> {
     /// All of a body.
     pub(crate) fn whole(bytes: Bytes) -> Self {
         let length = if bytes.is_empty() { Length::Empty } else { Length::Sized(bytes.len() as u64) };
-        Self { kept: bytes, rest: None, length, bytes: 0 }
+        Self { kept: bytes, rest: None, trailers: None, length, bytes: 0 }
     }
 }
 
 impl<'a> Replay<'a> {
     /// What was taken of `rest` already, and then that.
     pub(crate) fn before(kept: Bytes, rest: RequestBody<'a>) -> Self {
-        Self { kept, length: rest.length(), rest: Some(Box::new(rest)), bytes: 0 }
+        Self { kept, length: rest.length(), rest: Some(Box::new(rest)), trailers: None, bytes: 0 }
+    }
+
+    /// With what followed the body, which was taken of it.
+    pub(crate) fn with_trailers(self, trailers: Option<Fields>) -> Self {
+        Self { trailers, ..self }
+    }
+
+    /// What comes then, which only shows whether the client is still there: nothing is left of it.
+    pub(super) fn follow(&mut self, end: RequestBody<'a>) {
+        match self.rest.as_deref_mut() {
+            None => self.rest = Some(Box::new(end)),
+            Some(RequestBody::Replay(rest)) => rest.follow(end),
+            Some(_) => {}
+        }
     }
 
     /// Without what is kept.
@@ -69,7 +85,7 @@ impl<'a> Replay<'a> {
     }
 
     pub(super) fn take_trailers(&mut self) -> Option<Fields> {
-        self.rest.as_mut()?.take_trailers()
+        self.trailers.take().or_else(|| self.rest.as_mut()?.take_trailers())
     }
 
     pub(super) fn is_ended(&self) -> bool {

@@ -14,7 +14,8 @@ use crate::{
 };
 
 /// The body, as if nobody had looked at it, and a copy of it; none if it is large, or nobody knows how large and it is
-/// not all here: somebody who streams may wait for the answer to what is here before there is more.
+/// not all here: somebody who streams may wait for the answer to what is here before there is more; none if it has
+/// trailers.
 pub(super) async fn gather<'a>(
     head: &RequestHead,
     mut body: RequestBody<'a>,
@@ -38,16 +39,15 @@ pub(super) async fn gather<'a>(
     })
     .await?;
     let kept = Bytes::from(kept);
-    let copy = whole.then(|| kept.clone());
-    Ok((RequestBody::Replay(Box::new(Replay::before(kept, body))), copy))
+    let trailers = if whole { body.take_trailers() } else { None };
+    // They cannot be had twice.
+    let copy = (whole && trailers.is_none()).then(|| kept.clone());
+    let body = Replay::before(kept, body).with_trailers(trailers);
+    Ok((RequestBody::Replay(Box::new(body)), copy))
 }
 
 /// Whether all of it was taken, or it is too much.
-fn take(
-    body: &mut RequestBody<'_>,
-    kept: &mut Vec<u8>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<bool, Reason>> {
+fn take(body: &mut RequestBody<'_>, kept: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<Result<bool, Reason>> {
     loop {
         let Poll::Ready(bytes) = body.poll_fill(cx) else { return Poll::Pending };
         let bytes = bytes?;

@@ -130,6 +130,15 @@ pub(super) async fn send<'a>(
     }
 }
 
+/// What is left of the request, whoever has it now.
+pub(super) fn body<'s, 'a>(sent: &'s mut Sent<'a>) -> Option<&'s mut RequestBody<'a>> {
+    match sent {
+        Ok(answer) => Some(answer.upload.body()),
+        Err(Failure::Retired(request)) => Some(request.body()),
+        Err(Failure::Failed { request, .. }) => Some(request.as_mut()?.body()),
+    }
+}
+
 enum Winner {
     First,
     Second,

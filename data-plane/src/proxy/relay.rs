@@ -96,13 +96,18 @@ pub(super) async fn relay<'a>(
         };
         let began = service.wants_latency.then(Instant::now);
         let left = clock.left();
-        let sent = upstream::send(attempt, request, &mut clock, interim);
         let result = match course.hedge(copy.as_ref(), again) {
-            None => sent.await,
+            None => upstream::send(attempt, request, &mut clock, interim).await,
             Some(hedge) => {
+                // Whoever answers has a copy.
+                let mut aside = request.body().set_aside(hedge.body);
+                let sent = upstream::send(attempt, request, &mut clock, interim);
                 let hedged = hedge::send(local, service, head, hedge, in_flight, sent, left, exchange);
-                let result;
-                (result, in_flight) = Box::pin(hedged).await;
+                let mut result;
+                (result, in_flight) = Box::pin(aside.while_client_stays(hedged)).await?;
+                if let Some(body) = hedge::body(&mut result) {
+                    body.put_back(aside);
+                }
                 result
             }
         };
@@ -259,7 +264,13 @@ impl Course<'_> {
 
     /// How long to wait before another attempt. None if there is none: it is not worth it, or there is no time for it, or
     /// the budget is spent.
-    fn pause(&self, ended: Ended<'_>, whole: bool, exchange: &Exchange, clock: &Clock<'_>) -> Option<Duration> {
+    fn pause(
+        &self,
+        ended: Ended<'_>,
+        whole: bool,
+        exchange: &Exchange,
+        clock: &Clock<'_>,
+    ) -> Option<Duration> {
         let (policy, retries) = (&self.service.service.retry_policy, exchange.retries());
         let request = Repeatable { idempotent: self.idempotent, whole };
         if !retry::allowed(policy, retries, ended, request) {

@@ -44,19 +44,18 @@ pub(super) async fn send<'a>(
     loop {
         let idle = local.pool().take(endpoint);
         let reused = idle.is_some();
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => {
-                let connected = connect(service, endpoint, clock.cap(timeouts.connect));
-                match upload.body().while_client_stays(connected).await {
-                    Ok(Ok((stream, connected))) => Box::new(Connection::new(local, stream, connected)),
-                    Ok(Err(reason)) => {
-                        let request = Some(Unsent::Http1(upload));
-                        return Err(Failure::Failed { reason, progress: Progress::NotConnected, request });
-                    }
-                    Err(reason) => {
-                        return Err(Failure::Failed { reason, progress: Progress::Over, request: None });
-                    }
+        let mut connection = if let Some(connection) = idle {
+            connection
+        } else {
+            let connected = connect(service, endpoint, clock.cap(timeouts.connect));
+            match upload.body().while_client_stays(connected).await {
+                Ok(Ok((stream, connected))) => Box::new(Connection::new(local, stream, connected)),
+                Ok(Err(reason)) => {
+                    let request = Some(Unsent::Http1(upload));
+                    return Err(Failure::Failed { reason, progress: Progress::NotConnected, request });
+                }
+                Err(reason) => {
+                    return Err(Failure::Failed { reason, progress: Progress::Over, request: None });
                 }
             }
         };

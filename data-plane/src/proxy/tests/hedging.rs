@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use tokio::{
+    io::AsyncWriteExt,
     sync::mpsc::{self, UnboundedReceiver},
     time::{self, Duration, Instant},
 };
@@ -16,7 +17,7 @@ use super::{
     replay::text,
     scripts::Hold,
 };
-use crate::table::ServiceEntry;
+use crate::{reason::Reason, table::ServiceEntry};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 const SOON: Duration = Duration::from_millis(100);
@@ -237,4 +238,79 @@ async fn the_second_backend_is_told_how_much_time_is_left_then() {
     let mut told: Vec<u64> = told.collect();
     told.sort_unstable();
     assert!(told[1] == 60_000 && told[0] <= 59_900, "{told:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_the_second_answers_is_noticed() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let backend = || {
+        let asked = Arc::clone(&asked);
+        Backend::scripted(move |mut served| {
+            let asked = Arc::clone(&asked);
+            async move {
+                served.message().await;
+                if asked.fetch_add(1, SeqCst) == 1 {
+                    served.send("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await;
+                }
+                served.rest().await;
+            }
+        })
+    };
+    let (one, two) = (backend().await, backend().await);
+    let entry = hedged(&[&one, &two], SOON, |_| {});
+    let live = Arc::clone(&entry.live);
+    let proxy = Proxy::of(vec![entry]).await;
+    for request in [GET, "PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nab"] {
+        asked.store(0, SeqCst);
+        let mut client = proxy.client().await;
+        client.send(request).await;
+        client.head().await;
+        assert_eq!(client.bytes(4).await, "half");
+        client.0.shutdown().await.unwrap();
+        until(|| live.gate().held() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_both_are_asked_is_noticed() {
+    let (one, two) = (Backend::silent().await, Backend::silent().await);
+    let entry = hedged(&[&one, &two], SOON, |_| {});
+    let (live, counters) = (Arc::clone(&entry.live), Arc::clone(&entry.counters));
+    let proxy = Proxy::of(vec![entry]).await;
+    let mut client = proxy.client().await;
+    client.send("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nab").await;
+    until(|| one.heads().len() + two.heads().len() == 2).await;
+    client.0.shutdown().await.unwrap();
+    until(|| live.gate().held() == 0).await;
+    assert_eq!(counters.sum().reasons[Reason::ClientGone as usize], 1);
+}
+
+#[tokio::test]
+async fn what_follows_a_hedged_request_is_the_next_one() {
+    let (backends, _closed) = stalling().await;
+    let proxy = Proxy::of(vec![hedged(&[&backends[0], &backends[1]], SOON, |_| {})]).await;
+    let mut client = proxy.client().await;
+    let put = "PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nab";
+    client.send(&format!("{put}{GET}{put}")).await;
+    for expected in ["answered ab", "answered ", "answered ab"] {
+        assert_eq!(client.response().await.body, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_body_with_trailers_goes_to_one_only_and_has_them() {
+    let backend = || {
+        Backend::scripted(|mut served| async move {
+            served.head().await;
+            let rest = served.bytes("1\r\nx\r\n0\r\nx-sum: 7\r\n\r\n".len()).await;
+            time::sleep(2 * SOON).await;
+            served.answer(&rest.replace("\r\n", "|")).await;
+        })
+    };
+    let (one, two) = (backend().await, backend().await);
+    let proxy = Proxy::of(vec![hedged(&[&one, &two], SOON, |_| {})]).await;
+    let put =
+        "PUT / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nx-sum: 7\r\n\r\n";
+    assert_eq!(proxy.ask(put).await.body, "1|x|0|x-sum: 7||");
+    assert_eq!(one.heads().len() + two.heads().len(), 1);
 }
