@@ -9,8 +9,9 @@ mod state;
 
 use std::{
     net::SocketAddr,
+    ops::DerefMut,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -26,7 +27,7 @@ pub(crate) use self::{
     reported::Reported,
     state::Marks,
 };
-use crate::{balance::Pick, live::Live, moment::Moment, padded::Padded};
+use crate::{balance::Pick, health::Record, live::Live, moment::Moment, padded::Padded};
 
 /// Shared by successive tables while the backend's address stays the same.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ pub(crate) struct Endpoint {
     /// When it was given less than its share last.
     ramp_began: AtomicU64,
     /// Not for requests, but for those few that change something.
-    health: Mutex<HealthRecord>,
+    record: Record,
 }
 
 /// Names an endpoint within this process; never used twice. A backend whose address changes is another endpoint.
@@ -69,7 +70,7 @@ impl Endpoint {
             reported: Padded::default(),
             connections: Padded::default(),
             ramp_began: AtomicU64::new(0),
-            health: Mutex::default(),
+            record: Record::default(),
         };
         endpoint.ramp();
         Arc::new(endpoint)
@@ -161,8 +162,8 @@ impl Endpoint {
     }
 
     /// What probes found last.
-    pub(crate) fn health(&self) -> MutexGuard<'_, HealthRecord> {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn health(&self) -> impl DerefMut<Target = HealthRecord> + '_ {
+        self.record.open()
     }
 
     /// Gives it less than its share from now on, for the window of its service.

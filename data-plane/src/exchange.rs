@@ -7,7 +7,7 @@ use tokio::time::{Duration, Instant};
 
 use crate::{
     access_log::{Record, Request},
-    admission::Permit,
+    admission::{Admitted, Permit},
     downstream::Client,
     endpoint::Endpoint,
     health::Verdict,
@@ -35,6 +35,7 @@ pub(crate) struct Exchange {
     qualified: Qualified,
     /// Of the service's circuit, where it has one.
     permit: Option<Permit>,
+    admitted: Option<Admitted>,
 }
 
 /// What our own answer says besides its reason.
@@ -64,6 +65,7 @@ impl Exchange {
             bytes_out: 0,
             qualified: Qualified::default(),
             permit: None,
+            admitted: None,
         }
     }
 
@@ -104,6 +106,11 @@ impl Exchange {
     /// It was another one than that of the last attempt.
     pub(crate) fn answered_by(&mut self, backend: &Arc<Endpoint>) {
         self.backend = Some(Arc::clone(backend));
+    }
+
+    /// The proxy has taken the request, to its end.
+    pub(crate) fn admitted(&mut self, admitted: Admitted) {
+        self.admitted = Some(admitted);
     }
 
     /// The request has the leave of its service's circuit.

@@ -3,11 +3,13 @@
 mod checks;
 mod outlier;
 mod probe;
+mod record;
 mod sweep;
 
 pub(crate) use self::{
     checks::{ProbeCounters, begin, check},
     outlier::EjectionCounts,
+    record::Record,
     sweep::sweep,
 };
 use crate::{endpoint::InFlight, moment::Moment, reason::Reason, table::ServiceEntry};

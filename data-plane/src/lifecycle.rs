@@ -16,6 +16,7 @@ use crate::{
     Config, Error, Listeners,
     access_log::AccessLog,
     admin::{self, Admin},
+    admission::Shed,
     config::AccessLogTarget,
     descriptors,
     discovery::{Discovery, Identity, Link},
@@ -75,7 +76,7 @@ struct Proxy {
     workers: Arc<Workers>,
     phase: watch::Sender<Phase>,
     log: Option<AccessLog>,
-    tasks: [AbortOnDropHandle<()>; 7],
+    tasks: [AbortOnDropHandle<()>; 8],
     _data_dir: Option<DataDir>,
 }
 
@@ -87,7 +88,8 @@ impl Proxy {
         tracing::info!("this is the proxy {id}, in Via {}", Pseudonym::of(&id).name());
         let log = open_access_log(&config.access_log)?;
         let table = Arc::new(SharedTable::empty());
-        let workers = Workers::start(listeners.workers, &id, &table, log.as_ref())
+        let shed = Shed::new(listeners.workers, &config);
+        let workers = Workers::start(listeners.workers, &id, &table, log.as_ref(), &shed)
             .map_err(|source| Error::Start { what: "the worker threads", source })?;
         let workers = Arc::new(workers);
         let metrics = ConfigMetrics::default();
@@ -133,7 +135,7 @@ impl Proxy {
             workers,
             phase,
             log,
-            tasks: [admin, ready, checks, sweeper, certificates, retries, discovery],
+            tasks: [spawn(shed.watch()), admin, ready, checks, sweeper, certificates, retries, discovery],
             _data_dir: data_dir,
         })
     }

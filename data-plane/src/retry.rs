@@ -53,17 +53,16 @@ pub(crate) struct Repeatable {
 
 /// Whether to try again after `retries` attempts that followed the first, as far as the policy goes.
 pub(crate) fn allowed(policy: &RetryPolicy, retries: u32, ended: Ended<'_>, request: Repeatable) -> bool {
-    let untouched = matches!(
-        ended,
-        Ended::Failed(Progress::NotConnected | Progress::NotSent | Progress::Refused)
-    );
+    let untouched =
+        matches!(ended, Ended::Failed(Progress::NotConnected | Progress::NotSent | Progress::Refused));
     let harmless = request.whole && (untouched || request.idempotent);
     harmless && retries < policy.num_retries && policy.retry_on.iter().any(|on| wants(policy, *on, ended))
 }
 
 /// Whether the next attempt need not wait: nothing speaks for a backend that is overloaded.
 pub(crate) fn is_immediate(retries: u32, ended: Ended<'_>) -> bool {
-    retries == 0 && matches!(ended, Ended::Failed(Progress::NotConnected | Progress::NotSent | Progress::Refused))
+    retries == 0
+        && matches!(ended, Ended::Failed(Progress::NotConnected | Progress::NotSent | Progress::Refused))
 }
 
 /// Whether any answer may be worth another attempt. Answered without looking at one.

@@ -27,6 +27,7 @@ pub(crate) use self::{
 };
 use crate::{
     access_log::AccessLog,
+    admission::Shed,
     counters::{WorkerCounters, WorkerSums},
     descriptors::{self, Room},
     headers::Pseudonym,
@@ -66,6 +67,7 @@ impl Workers {
         id: &ProxyId,
         table: &Arc<SharedTable>,
         log: Option<&AccessLog>,
+        shed: &Arc<Shed>,
     ) -> io::Result<Self> {
         let idle_limit = descriptors::idle_limit(n);
         let room = Arc::new(Room::within(descriptors::open_files()));
@@ -81,6 +83,7 @@ impl Workers {
                 pseudonym: Pseudonym::of(id),
                 room: Arc::clone(&room),
                 idle_limit,
+                shed: Arc::clone(shed),
             };
             run::spawn(shared, commands)?;
             Ok(Worker { commands: sender, counters })

@@ -7,13 +7,15 @@ use std::{
 
 /// Sources that run for every request. (`counters` and `tls` are not among them: each has something that is made once,
 /// and `tls` watches its files; what requests and handshakes ask of them takes no lock.)
-const REQUEST_PATH: [&str; 22] = [
+const REQUEST_PATH: [&str; 25] = [
     "access_log",
+    "admission",
     "alarm",
     "answer",
     "balance",
     "body",
     "buffer",
+    "deadline",
     "downstream",
     "endpoint",
     "exchange",
@@ -21,6 +23,7 @@ const REQUEST_PATH: [&str; 22] = [
     "headers",
     "http1",
     "http2",
+    "live",
     "message",
     "proxy",
     "reply",

@@ -76,6 +76,12 @@ impl Shed {
         })
     }
 
+    /// One that a test has no use for.
+    #[cfg(test)]
+    pub(crate) fn none() -> Arc<Self> {
+        Self::new(1, &Config::default())
+    }
+
     /// Whether this worker takes another request.
     pub(crate) fn admit(self: &Arc<Self>, worker: usize) -> Result<Admitted, Reason> {
         if self.workers.get(worker).is_some_and(|load| load.odds().hit()) {

@@ -34,7 +34,8 @@ impl Proxy {
     fn start(control_planes: Vec<Uri>) -> Self {
         let table = Arc::new(SharedTable::empty());
         let id = ProxyId::try_from("proxy-1").unwrap();
-        let workers = Arc::new(Workers::start(1, &id, &table, None).unwrap());
+        let workers =
+            Arc::new(Workers::start(1, &id, &table, None, &crate::admission::Shed::none()).unwrap());
         let metrics = ConfigMetrics::default();
         let (phase, phases) = watch::channel(Phase::Serving);
         let (link, links) = watch::channel(Link::default());

@@ -58,11 +58,7 @@ pub(super) fn learn_from_answer(
 }
 
 /// What an attempt without an answer says about the backend, if it says anything.
-pub(super) fn learn_from_failure(
-    service: &ServiceEntry,
-    in_flight: &mut InFlight,
-    verdict: Option<Verdict>,
-) {
+pub(super) fn learn_from_failure(service: &ServiceEntry, in_flight: &mut InFlight, verdict: Option<Verdict>) {
     if let Some(verdict) = verdict {
         health::learn(service, in_flight, verdict);
     }

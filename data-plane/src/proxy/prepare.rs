@@ -34,6 +34,7 @@ pub(super) fn prepare(
     body: &Option<RequestBody<'_>>,
 ) -> Result<Prepared, Reason> {
     let local = &client.local;
+    exchange.admitted(local.shed().admit(local.index())?);
     let Checked { upgrade } = check::check(head, local.pseudonym())?;
     let length = body.as_ref().map_or(Length::Empty, RequestBody::length);
     if let (Length::Sized(n), Some(most)) = (length, client.listener.limits().max_request_body_bytes)

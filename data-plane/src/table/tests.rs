@@ -28,7 +28,8 @@ impl Fixture {
     fn new() -> Self {
         let table = Arc::new(SharedTable::empty());
         let id = ProxyId::try_from("proxy-1").unwrap();
-        let workers = Arc::new(Workers::start(1, &id, &table, None).unwrap());
+        let workers =
+            Arc::new(Workers::start(1, &id, &table, None, &crate::admission::Shed::none()).unwrap());
         let applier = Applier::new(Arc::clone(&table), workers, "", ConfigMetrics::default());
         Self { table, applier, objects: Objects::default(), revision: 0 }
     }

@@ -10,7 +10,10 @@ use tokio_rustls::{TlsConnector, TlsStream};
 
 use crate::{
     endpoint::{Connected, Endpoint},
-    reason::Reason, stream::Stream, table::ServiceEntry};
+    reason::Reason,
+    stream::Stream,
+    table::ServiceEntry,
+};
 
 /// Within `timeout`, handshake included; before that it may wait until the endpoint may have one more connection.
 pub(crate) async fn connect(

@@ -7,6 +7,7 @@ use arc_swap::Cache;
 use super::{connections::Connections, spares::Spares};
 use crate::{
     access_log::LogBuffer,
+    admission::Shed,
     alarm::Alarm,
     buffer::Buffers,
     counters::WorkerCounters,
@@ -26,6 +27,7 @@ pub(crate) struct Local {
     http2: upstream::http2::Pool,
     pseudonym: Pseudonym,
     room: Arc<Room>,
+    shed: Arc<Shed>,
     counters: Arc<WorkerCounters>,
     connections: Rc<Connections>,
     log: Option<RefCell<LogBuffer>>,
@@ -47,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) room: Arc<Room>,
     /// How many connections to backends may idle.
     pub(crate) idle_limit: usize,
+    pub(crate) shed: Arc<Shed>,
 }
 
 /// The table in force as this thread last saw it. Requests share it by a count of the thread's own: all threads that
@@ -70,7 +73,8 @@ impl Deref for InForce {
 }
 
 impl Local {
-    pub(crate) fn new(Shared { index, table, counters, log, pseudonym, room, idle_limit }: Shared) -> Self {
+    pub(crate) fn new(shared: Shared) -> Self {
+        let Shared { index, table, counters, log, pseudonym, room, idle_limit, shed } = shared;
         let table = RefCell::new(CachedTable { cache: Cache::new(table), shared: None });
         let pool = Rc::new(Pool::new(idle_limit));
         Self {
@@ -80,6 +84,7 @@ impl Local {
             http2: upstream::http2::Pool::default(),
             pseudonym,
             room,
+            shed,
             counters,
             connections: Rc::default(),
             log: log.map(RefCell::new),
@@ -102,6 +107,7 @@ impl Local {
             pseudonym: Pseudonym::of(&weir_proto::ProxyId::try_from("proxy-1").expect("an id")),
             room: Arc::new(Room::within(0)),
             idle_limit: 1,
+            shed: Shed::none(),
         })
     }
 
@@ -132,6 +138,11 @@ impl Local {
     /// For clients, at all workers.
     pub(super) fn room(&self) -> &Arc<Room> {
         &self.room
+    }
+
+    /// Who refuses requests when there is more to do than can be done.
+    pub(crate) fn shed(&self) -> &Arc<Shed> {
+        &self.shed
     }
 
     /// Our name in `Via`.

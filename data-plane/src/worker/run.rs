@@ -48,7 +48,8 @@ async fn run(local: &Rc<Local>, mut commands: mpsc::Receiver<Command>) {
                 Some(command) => obey(local, &mut open, command).await,
                 None => return,
             },
-            _ = upkeep.tick() => {
+            due = upkeep.tick() => {
+                local.shed().late(local.index(), due.elapsed());
                 local.pool().sweep();
                 local.http2().sweep();
                 local.flush_log();

@@ -75,7 +75,7 @@ impl Proxy {
     pub(super) async fn called(id: &str, limits: Limits, log: Option<&AccessLog>) -> Self {
         let id = ProxyId::try_from(id).unwrap();
         let table = Arc::new(ArcSwapOption::empty());
-        let workers = Workers::start(2, &id, &table, log).unwrap();
+        let workers = Workers::start(2, &id, &table, log, &crate::admission::Shed::none()).unwrap();
         let sockets = listener::bind(LOCALHOST, 2).unwrap();
         let address = sockets[0].local_addr().unwrap();
         workers.open(address, &Terms::plain("test", limits), sockets).await;
