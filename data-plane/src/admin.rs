@@ -19,9 +19,10 @@ use tokio::{net::TcpListener, sync::watch};
 
 use self::incoming::Incoming;
 use crate::{
+    admission::Shed,
     discovery::Link,
     lifecycle::{Phase, is_ready},
-    metrics::{Backends, ConfigMetrics, Tls, Traffic},
+    metrics::{Backends, ConfigMetrics, LimitsInUse, Tls, Traffic},
     table::{Applied, SharedTable},
     worker::Workers,
 };
@@ -50,6 +51,7 @@ impl Admin {
     pub(crate) fn new(
         table: &Arc<SharedTable>,
         workers: &Arc<Workers>,
+        shed: &Arc<Shed>,
         phase: watch::Receiver<Phase>,
         applied: watch::Receiver<Applied>,
         link: watch::Receiver<Link>,
@@ -63,6 +65,8 @@ impl Admin {
             link: link.clone(),
         }));
         metrics.register_collector(Box::new(Backends { table: Arc::clone(table) }));
+        metrics
+            .register_collector(Box::new(LimitsInUse { table: Arc::clone(table), shed: Arc::clone(shed) }));
         metrics.register_collector(Box::new(Tls { table: Arc::clone(table), applied: applied.clone() }));
         Self { table: Arc::clone(table), workers: Arc::downgrade(workers), phase, applied, link, metrics }
     }

@@ -11,5 +11,5 @@ pub(crate) use self::{
     breaker::{Breaker, Circulation, Permit},
     gate::{Full, Gate},
     rate_limit::Limits,
-    shed::{Admitted, Shed},
+    shed::{Admitted, Pressure, Shed},
 };

@@ -100,7 +100,7 @@ impl Proxy {
             Applier::new(Arc::clone(&table), Arc::clone(&workers), &config.zone, metrics.clone());
         let in_force = applier.watch();
         let admin =
-            Admin::new(&table, &workers, phases.clone(), in_force.clone(), link.subscribe(), &metrics);
+            Admin::new(&table, &workers, &shed, phases.clone(), in_force.clone(), link.subscribe(), &metrics);
         let admin = spawn(admin::serve(listeners.admin, admin));
         let ready = spawn(tell_ready(in_force.clone()));
         let checks = spawn(health::check(in_force.clone(), Arc::clone(&table)));

@@ -1,6 +1,7 @@
 //! What `/metrics` shows: what becomes of the configuration (counted here), and of requests (`metrics/traffic.rs`).
 
 mod backends;
+mod limits;
 mod tls;
 mod traffic;
 
@@ -11,7 +12,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-pub(crate) use self::{backends::Backends, tls::Tls, traffic::Traffic};
+pub(crate) use self::{backends::Backends, limits::LimitsInUse, tls::Tls, traffic::Traffic};
 
 /// What becomes of the configuration on its way from the control plane into force. All clones count together.
 #[derive(Debug, Clone, Default)]

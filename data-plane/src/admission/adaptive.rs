@@ -103,7 +103,8 @@ impl Adaptive {
     }
 
     /// Whether the limit is the least because the ideal latency is being found.
-    pub(crate) fn is_measuring(&self) -> bool {
+    #[cfg(test)]
+    fn is_measuring(&self) -> bool {
         self.phase.load(Relaxed) == MEASURING
     }
 
@@ -151,7 +152,8 @@ impl Adaptive {
     }
 
     /// When `update` has something to do.
-    pub(crate) fn next_update(&self) -> Moment {
+    #[cfg(test)]
+    fn next_update(&self) -> Moment {
         Moment::from_nanos(self.next_update.load(Relaxed))
     }
 
