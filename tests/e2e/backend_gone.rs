@@ -3,12 +3,24 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use weir_tests::{Backend, Behaviour, Client, Cluster, Load};
+use weir_proto::v1;
+use weir_tests::{Backend, Behaviour, Client, Cluster, Load, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backend_that_refuses_is_skipped() {
     let (a, mut b, c) = (Backend::start("a").await, Backend::start("b").await, Backend::start("c").await);
     let cluster = Cluster::start().await;
+    // So that what requests meet is not held against it for long.
+    let outlier_detection = v1::OutlierDetection {
+        base_ejection_time: Some(weir_proto::duration_to_wire(Duration::from_millis(100))),
+        ..v1::OutlierDetection::default()
+    };
+    let service = v1::Service {
+        name: "web".to_owned(),
+        outlier_detection: Some(outlier_detection),
+        ..v1::Service::default()
+    };
+    cluster.apply(v1::Document { services: vec![service], ..v1::Document::default() }).await;
     cluster.serve("web", &[&a, &b, &c]).await;
     b.stop().await;
 
@@ -22,6 +34,10 @@ async fn a_backend_that_refuses_is_skipped() {
     assert!(took < Duration::from_secs(5), "{took:?}");
 
     b.restart().await;
+    until("it to be used again", async || {
+        (Load::run(cluster.traffic(), 1, 3).await.answers.len() == 3).then_some(())
+    })
+    .await;
     assert_eq!(Load::run(cluster.traffic(), 1, 30).await.answers.get("b"), Some(&10));
 }
 
@@ -102,8 +118,8 @@ async fn a_client_that_leaves_takes_its_request_along() {
 
     let mut client = Client::open(cluster.traffic()).await.unwrap();
     client.wire.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
-    weir_tests::until("the request", async || (backend.requests() == 1).then_some(())).await;
+    until("the request", async || (backend.requests() == 1).then_some(())).await;
     drop(client);
-    weir_tests::until("its cancellation", async || (backend.given_up() == 1).then_some(())).await;
+    until("its cancellation", async || (backend.given_up() == 1).then_some(())).await;
     assert_eq!(backend.requests(), 1, "it is not tried again");
 }
