@@ -23,6 +23,7 @@ use crate::{
     body::{RequestBody, ResponseBody},
     downstream::Interim,
     endpoint::Endpoint,
+    headers::Upgrade,
     message::{RequestHead, ResponseHead},
     reason::Reason,
     retry::Progress,
@@ -38,7 +39,7 @@ pub(crate) struct Attempt<'t> {
     pub(crate) endpoint: &'t Arc<Endpoint>,
     pub(crate) head: &'t RequestHead,
     /// Whether the request asks to go on in another protocol.
-    pub(crate) upgrade: bool,
+    pub(crate) upgrade: Upgrade,
     /// Whether it is of a client that the endpoint has already: then it may go there while that drains.
     pub(crate) pinned: bool,
     /// Whether it may be repeated after it was sent, so that its body should be kept.
@@ -55,7 +56,16 @@ impl<'t> Attempt<'t> {
         endpoint: &'t Arc<Endpoint>,
         head: &'t RequestHead,
     ) -> Self {
-        Self { local, service, endpoint, head, upgrade: false, pinned: false, keeps: false, new_head: false }
+        Self {
+            local,
+            service,
+            endpoint,
+            head,
+            upgrade: Upgrade::Strip,
+            pinned: false,
+            keeps: false,
+            new_head: false,
+        }
     }
 }
 
@@ -181,17 +191,11 @@ impl<'a> Upload<'a> {
         }
     }
 
-    /// The request from its start, if another attempt would send the same.
-    pub(crate) fn rewind(self) -> Result<Unsent<'a>, Self> {
+    /// The request from its start, if it is whole.
+    pub(crate) fn rewind(self) -> Option<Unsent<'a>> {
         match self {
-            Self::Http1(mut upload) => {
-                if upload.rewind() {
-                    Ok(Unsent::Http1(upload))
-                } else {
-                    Err(Self::Http1(upload))
-                }
-            }
-            Self::Http2(upload) => upload.rewind().map(Unsent::Body).map_err(Self::Http2),
+            Self::Http1(mut upload) => upload.rewind().then_some(Unsent::Http1(upload)),
+            Self::Http2(upload) => upload.rewind().map(Unsent::Body),
         }
     }
 

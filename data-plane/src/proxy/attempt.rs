@@ -49,7 +49,7 @@ pub(super) fn learn_from_answer(
 ) -> Verdict {
     let verdict = verdict(head, call);
     health::learn(service, in_flight, verdict);
-    if service.wants_reports
+    if service.wants_reports()
         && let Some(report) = LoadReport::of(&head.fields)
     {
         in_flight.endpoint().reported().report(report, Moment::now());

@@ -31,12 +31,12 @@ pub(super) fn prepare(
     client: &Client,
     exchange: &mut Exchange,
     head: &mut RequestHead,
-    body: &Option<RequestBody<'_>>,
+    body: Option<&RequestBody<'_>>,
 ) -> Result<Prepared, Reason> {
     let local = &client.local;
     exchange.admitted(local.shed().admit(local.index())?);
     let Checked { upgrade } = check::check(head, local.pseudonym())?;
-    let length = body.as_ref().map_or(Length::Empty, RequestBody::length);
+    let length = body.map_or(Length::Empty, RequestBody::length);
     if let (Length::Sized(n), Some(most)) = (length, client.listener.limits().max_request_body_bytes)
         && n > most
     {

@@ -52,7 +52,7 @@ pub(super) async fn relay<'a>(
     alarm: &mut Alarm,
     call: Option<Call>,
 ) -> Result<Outcome<'a>, Reason> {
-    let Prepared { table, service, upgrade } = prepare::prepare(client, exchange, head, rest)?;
+    let Prepared { table, service, upgrade } = prepare::prepare(client, exchange, head, rest.as_ref())?;
     let local = &client.local;
     let mut copy = None;
     if service.has_extras {
@@ -89,12 +89,12 @@ pub(super) async fn relay<'a>(
             service,
             endpoint: &endpoint,
             head,
-            upgrade: upgrade == Upgrade::Keep,
+            upgrade,
             pinned: course.is_pinned(&endpoint),
             keeps: idempotent,
             new_head,
         };
-        let began = service.wants_latency.then(Instant::now);
+        let began = service.wants_latency().then(Instant::now);
         let left = clock.left();
         let result = match course.hedge(copy.as_ref(), again) {
             None => upstream::send(attempt, request, &mut clock, interim).await,
@@ -114,13 +114,13 @@ pub(super) async fn relay<'a>(
         if let Some(began) = began.filter(|_| in_flight.endpoint().id() == endpoint.id()) {
             attempt::time(service, &endpoint, &result, began);
         }
-        let failed = match result {
-            Ok(answer) => match course.judge(answer, &mut in_flight, exchange, &clock) {
-                Judged::Final(answer) => {
+        let (unsent, pause) = match result {
+            Ok(answer) => match course.judge(&answer, &mut in_flight, exchange, &clock) {
+                None => {
                     let cookies = course.cookies(&in_flight);
                     return Ok(Outcome { answer, in_flight, service: course.service, upgrade, cookies });
                 }
-                Judged::Again(unsent, pause) => (unsent, pause),
+                Some(pause) => (discard(local, service, &in_flight, answer).ok_or(Reason::Internal)?, pause),
             },
             Err(Failure::Retired(unsent)) => {
                 exchange.withdraw();
@@ -128,9 +128,11 @@ pub(super) async fn relay<'a>(
                 continue;
             }
             Err(Failure::Failed { reason, progress, request: unsent }) => {
-                match course.judge_failure(reason, progress, unsent, &mut in_flight, exchange, &clock) {
-                    Ok(again) => again,
-                    Err(unsent) => {
+                let whole = unsent.is_some();
+                let pause = course.judge_failure(reason, progress, whole, &mut in_flight, exchange, &clock);
+                match (unsent, pause) {
+                    (Some(unsent), Some(pause)) => (unsent, pause),
+                    (unsent, _) => {
                         *rest = unsent.map(Unsent::into_body);
                         return Err(reason);
                     }
@@ -139,8 +141,7 @@ pub(super) async fn relay<'a>(
         };
         course.tried.push(in_flight.endpoint().id());
         drop(in_flight);
-        let pause;
-        (request, pause) = failed;
+        request = unsent;
         wait(request.body(), pause).await?;
         exchange.retry();
         clock.try_again();
@@ -160,14 +161,6 @@ struct Course<'r> {
     service: Arc<ServiceEntry>,
     place: Place,
     tried: Vec<EndpointId>,
-}
-
-/// What becomes of a request that was answered.
-enum Judged<'a> {
-    /// The answer is the client's.
-    Final(Answer<'a>),
-    /// Another attempt follows, after this time.
-    Again(Unsent<'a>, Duration),
 }
 
 impl Course<'_> {
@@ -219,47 +212,44 @@ impl Course<'_> {
         Some(Hedge { wanted, body: copy?, delay: policy.delay, call, timeout })
     }
 
-    /// What an answer means: for the backend, for the service, and for the request.
-    fn judge<'a>(
+    /// What an answer means: for the backend, for the service, and for the request. How long to wait before another
+    /// attempt; none if the answer is the client's.
+    fn judge(
         &self,
-        answer: Answer<'a>,
+        answer: &Answer<'_>,
         in_flight: &mut InFlight,
         exchange: &mut Exchange,
         clock: &Clock<'_>,
-    ) -> Judged<'a> {
+    ) -> Option<Duration> {
         let verdict = attempt::learn_from_answer(&self.service, in_flight, &answer.head, self.call.is_some());
         if self.service.looks_at_answers {
             let ended = Ended::Answered { head: &answer.head, call: self.call.is_some() };
-            if let Some(pause) = self.pause(ended, answer.upload.is_whole(), exchange, clock) {
-                return match discard(&self.client.local, &self.service, in_flight, answer) {
-                    Ok(unsent) => Judged::Again(unsent, pause),
-                    Err(answer) => Judged::Final(answer),
-                };
+            let pause = self.pause(ended, answer.upload.is_whole(), exchange, clock);
+            if pause.is_some() {
+                return pause;
             }
         }
         exchange.settle(Some(verdict));
-        Judged::Final(answer)
+        None
     }
 
-    /// The same of an attempt without an answer. What is left of the request, if nothing more comes of it.
-    fn judge_failure<'a>(
+    /// The same of an attempt without an answer. None if nothing more comes of the request.
+    fn judge_failure(
         &self,
         reason: Reason,
         progress: Progress,
-        unsent: Option<Unsent<'a>>,
+        whole: bool,
         in_flight: &mut InFlight,
         exchange: &mut Exchange,
         clock: &Clock<'_>,
-    ) -> Result<(Unsent<'a>, Duration), Option<Unsent<'a>>> {
+    ) -> Option<Duration> {
         let verdict = attempt::verdict_of_failure(&self.service, reason, self.timeout);
         attempt::learn_from_failure(&self.service, in_flight, verdict);
-        match (self.pause(Ended::Failed(progress), unsent.is_some(), exchange, clock), unsent) {
-            (Some(pause), Some(whole)) => Ok((whole, pause)),
-            (_, unsent) => {
-                exchange.settle(verdict);
-                Err(unsent)
-            }
+        let pause = self.pause(Ended::Failed(progress), whole, exchange, clock);
+        if pause.is_none() {
+            exchange.settle(verdict);
         }
+        pause
     }
 
     /// How long to wait before another attempt. None if there is none: it is not worth it, or there is no time for it, or
@@ -337,28 +327,20 @@ async fn wait(body: &mut RequestBody<'_>, pause: Duration) -> Result<(), Reason>
 }
 
 /// Lets go of an answer that nobody will see, and of its connection as if it had been relayed, if that is quickly done.
-/// The request, which another attempt will send; or the answer, if that cannot be.
+/// The request, which another attempt will send.
 fn discard<'a>(
     local: &Local,
     service: &ServiceEntry,
     in_flight: &InFlight,
     answer: Answer<'a>,
-) -> Result<Unsent<'a>, Answer<'a>> {
-    if !answer.upload.is_whole() {
-        return Err(answer);
-    }
-    let Answer { head, mut body, upload } = answer;
-    let sent = upload.is_done();
-    let unsent = match upload.rewind() {
-        Ok(unsent) => unsent,
-        Err(upload) => return Err(Answer { head, body, upload }),
-    };
+) -> Option<Unsent<'a>> {
+    let Answer { mut body, upload, .. } = answer;
     body.skip();
-    if let (ResponseBody::Http1(body), true) = (body, sent)
+    if let (ResponseBody::Http1(body), true) = (body, upload.is_done())
         && let Some(connection) = body.into_idle()
     {
         let idle = service.service.timeouts.connection_idle;
         local.pool().give(in_flight.endpoint(), connection, idle, Instant::now());
     }
-    Ok(unsent)
+    upload.rewind()
 }

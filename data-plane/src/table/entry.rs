@@ -35,10 +35,6 @@ pub(crate) struct ServiceEntry {
     pub(crate) has_extras: bool,
     /// Whether an answer may be worth another attempt.
     pub(crate) looks_at_answers: bool,
-    /// Whether anybody wants to know how long answers take.
-    pub(crate) wants_latency: bool,
-    /// Whether anybody wants to know what backends report of their load.
-    pub(crate) wants_reports: bool,
     /// Who finds how many requests it can have in flight, where it wants that.
     pub(crate) adaptive: Option<Arc<Adaptive>>,
     /// What all of its requests must be within.
@@ -57,6 +53,16 @@ pub(crate) struct Member {
 }
 
 impl ServiceEntry {
+    /// Whether anybody wants to know how long answers take.
+    pub(crate) fn wants_latency(&self) -> bool {
+        self.adaptive.is_some() || matches!(self.service.lb_policy, LbPolicy::PeakEwma(_))
+    }
+
+    /// Whether anybody wants to know what backends report of their load.
+    pub(crate) fn wants_reports(&self) -> bool {
+        matches!(self.service.lb_policy, LbPolicy::ClientSideWeightedRoundRobin(_))
+    }
+
     /// Requests that may be in flight to it now.
     pub(crate) fn max_requests(&self) -> u32 {
         let most = self.service.circuit_breakers.max_requests;
@@ -111,9 +117,6 @@ impl ServiceEntry {
                 || service.mirror.is_some()
                 || service.hedge_policy.is_some(),
             looks_at_answers: retry::looks_at_answers(&service.retry_policy),
-            wants_latency: matches!(service.lb_policy, LbPolicy::PeakEwma(_))
-                || service.adaptive_concurrency.is_some(),
-            wants_reports: matches!(service.lb_policy, LbPolicy::ClientSideWeightedRoundRobin(_)),
             service,
             balance,
             tls,

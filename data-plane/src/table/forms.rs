@@ -43,7 +43,7 @@ pub(crate) struct Touched {
 
 enum Form {
     Listener(Listener),
-    Service(Service),
+    Service(Box<Service>),
     Backend(Backend),
     Route(Route),
 }
@@ -106,7 +106,7 @@ impl Forms {
             Form::Service(service) => {
                 self.set_client(&service)?;
                 touched.services.insert(service.name.clone());
-                self.services.insert(service.name.clone(), Arc::new(service));
+                self.services.insert(service.name.clone(), Arc::from(service));
             }
             Form::Backend(backend) => {
                 touched.services.insert(backend.key.service.clone());
@@ -190,7 +190,7 @@ fn form(key: &ReceivedKey, received: &Received) -> Result<Form, Invalid> {
         ObjectKind::Service => {
             let service = Service::try_from(read::<v1::Service>(body)?)?;
             let name = service.name.to_string();
-            (Form::Service(service), name)
+            (Form::Service(Box::new(service)), name)
         }
         ObjectKind::Backend => {
             let backend = Backend::try_from(read::<v1::Backend>(body)?)?;

@@ -107,7 +107,11 @@ async fn exchange(
                 Poll::Ready(Err((reason, progress))) => return Poll::Ready(Err((reason, progress))),
             };
             if !is_interim(head) {
-                return Poll::Ready(verdict(parsed, head, attempt.upgrade && upload.is_done()));
+                return Poll::Ready(verdict(
+                    parsed,
+                    head,
+                    attempt.upgrade == Upgrade::Keep && upload.is_done(),
+                ));
             }
             before += 1;
             if before > MAX_INTERIM {

@@ -73,7 +73,7 @@ pub(super) async fn send<'a>(
                 let body = ResponseBody::Http2(Box::new(body));
                 Ok(Answer { head, body, upload: AnyUpload::Http2(upload) })
             }
-            Err((reason, progress)) => Err(failed(reason, progress, upload.rewind().ok())),
+            Err((reason, progress)) => Err(failed(reason, progress, upload.rewind())),
         };
     }
 }

@@ -36,18 +36,27 @@ pub(crate) struct Upload<'a> {
     written: usize,
     /// Where the body begins in `out`, while the head is in it.
     head: usize,
-    /// Whether all of the body stays in `out`, up to the bound for that.
-    keeps: bool,
+    /// How much of what was written stays in `out`.
+    kept: Kept,
     framing: Framing,
     /// All that there is has been gathered.
     gathered: bool,
-    /// Something that was written is not in `out` any more.
-    forgotten: bool,
     /// The backend takes nothing any more: what it says counts.
     broken: bool,
     flow: Flow,
     /// What the kernel moves the body with.
     pipe: Option<Pipe>,
+}
+
+/// What of a request can be written once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// As much as is written at once: then it goes.
+    Piece,
+    /// All of it, up to the bound for that.
+    All,
+    /// Something that was written is not there any more.
+    Lost,
 }
 
 /// How the backend sees the end.
@@ -75,12 +84,11 @@ impl<'a> Upload<'a> {
         Self {
             body,
             head: out.len(),
-            keeps: keeps && fits && !gathered,
+            kept: if keeps && fits && !gathered { Kept::All } else { Kept::Piece },
             out,
             written: 0,
             framing,
             gathered,
-            forgotten: false,
             broken: false,
             flow: Flow::Client,
             pipe: None,
@@ -131,7 +139,7 @@ impl<'a> Upload<'a> {
     }
 
     pub(super) fn has_sent(&self) -> bool {
-        self.written > 0 || self.forgotten
+        self.written > 0 || self.kept == Kept::Lost
     }
 
     pub(crate) fn body(&mut self) -> &mut RequestBody<'a> {
@@ -144,12 +152,12 @@ impl<'a> Upload<'a> {
 
     /// Whether it can be written once more from the start.
     pub(crate) fn is_whole(&self) -> bool {
-        !self.forgotten
+        self.kept != Kept::Lost
     }
 
     /// The same; if so, it will be.
     pub(crate) fn rewind(&mut self) -> bool {
-        if self.forgotten {
+        if self.kept == Kept::Lost {
             return false;
         }
         self.written = 0;
@@ -192,13 +200,15 @@ impl<'a> Upload<'a> {
                 self.end();
                 break;
             }
-            let n = if self.framing == Framing::Known && bytes.len() >= DIRECT && !self.keeps {
+            let n = if self.framing == Framing::Known && bytes.len() >= DIRECT && self.kept != Kept::All {
                 let waiting = &self.out[self.written..];
                 match io.poll_write_both(cx, waiting, bytes) {
                     Poll::Ready(Ok(n)) if n > 0 => {
                         let ours = n.min(waiting.len());
                         self.written += ours;
-                        self.forgotten |= n > ours;
+                        if n > ours {
+                            self.kept = Kept::Lost;
+                        }
                         self.flow = Flow::Client;
                         n - ours
                     }
@@ -223,8 +233,11 @@ impl<'a> Upload<'a> {
     /// How much more is gathered before it is written.
     fn room(&mut self) -> usize {
         // The body counts, and what frames its pieces only where that is as much again.
-        self.keeps &= self.body.bytes() <= MOST_KEPT as u64 && self.out.len() <= self.head + 2 * MOST_KEPT;
-        let before = if self.keeps { self.written } else { 0 };
+        let fits = self.body.bytes() <= MOST_KEPT as u64 && self.out.len() <= self.head + 2 * MOST_KEPT;
+        if self.kept == Kept::All && !fits {
+            self.kept = Kept::Piece;
+        }
+        let before = if self.kept == Kept::All { self.written } else { 0 };
         (before + GATHER).saturating_sub(self.out.len())
     }
 
@@ -237,7 +250,11 @@ impl<'a> Upload<'a> {
     /// Takes a pipe if the body is worth it.
     fn may_splice(&mut self, io: &Io) -> bool {
         let RequestBody::Http1(body) = &self.body else { return false };
-        if self.framing == Framing::Known && body.is_worth_splicing() && io.is_plain() && !self.keeps {
+        if self.framing == Framing::Known
+            && body.is_worth_splicing()
+            && io.is_plain()
+            && self.kept != Kept::All
+        {
             self.pipe = self.out.0.pipes().take();
         }
         self.pipe.is_some()
@@ -255,7 +272,7 @@ impl<'a> Upload<'a> {
                         self.out.0.pipes().give(pipe);
                         return Ok(None);
                     }
-                    Poll::Ready(Ok(_)) => self.forgotten = true,
+                    Poll::Ready(Ok(_)) => self.kept = Kept::Lost,
                     Poll::Ready(Err(reason)) => return Err(reason),
                     Poll::Pending => {
                         self.pipe = Some(pipe);
@@ -297,11 +314,11 @@ impl<'a> Upload<'a> {
                 Poll::Pending => return self.blocked(),
             }
         }
-        if !self.gathered && !self.keeps && self.out.len() >= GATHER / 2 {
+        if !self.gathered && self.kept != Kept::All && self.out.len() >= GATHER / 2 {
             // There is no room to keep it.
             self.out.clear();
             self.written = 0;
-            self.forgotten = true;
+            self.kept = Kept::Lost;
         }
         Poll::Ready(true)
     }

@@ -83,14 +83,13 @@ impl<'a> Upload<'a> {
     }
 
     /// The same from its start, if that can be had.
-    pub(crate) fn rewind(self) -> Result<RequestBody<'a>, Self> {
-        let Some(pieces) = &self.kept else { return Err(self) };
-        let kept = match &**pieces {
-            [] => return Ok(self.body),
+    pub(crate) fn rewind(self) -> Option<RequestBody<'a>> {
+        let kept = match &*self.kept? {
+            [] => return Some(self.body),
             [only] => only.clone(),
             pieces => pieces.concat().into(),
         };
-        Ok(RequestBody::Replay(Box::new(Replay::before(kept, self.body))))
+        Some(RequestBody::Replay(Box::new(Replay::before(kept, self.body))))
     }
 
     /// Some of the bytes that are there, copied only where they stand in a buffer.
