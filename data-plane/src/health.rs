@@ -18,6 +18,8 @@ use crate::{endpoint::InFlight, moment::Moment, reason::Reason, table::ServiceEn
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Success,
+    /// A good answer whose body is still to come: a failure in it counts as one more in a row.
+    GoodSoFar,
     /// A 5xx that is not a gateway's.
     ServerError,
     /// 502, 503, 504, or no answer at all.
@@ -60,8 +62,11 @@ impl Verdict {
 pub(crate) fn learn(service: &ServiceEntry, in_flight: &mut InFlight, verdict: Verdict) {
     let decides = in_flight.take_decision();
     let endpoint = in_flight.endpoint();
-    if verdict == Verdict::Success {
-        endpoint.passive().succeed();
+    if matches!(verdict, Verdict::Success | Verdict::GoodSoFar) {
+        match verdict {
+            Verdict::Success => endpoint.passive().succeed(),
+            _ => endpoint.passive().begin_well(),
+        }
         if decides {
             outlier::readmit(endpoint, "the request of its probation succeeded", Moment::now());
         }

@@ -75,7 +75,7 @@ fn respond<'a>(
     outcome: Outcome<'a>,
     call: Option<Call>,
 ) -> Reply<'a> {
-    let Outcome { mut answer, in_flight, service, upgrade, cookies } = outcome;
+    let Outcome { mut answer, in_flight, service, upgrade, good_so_far, cookies } = outcome;
     let status = answer.head.status;
     let switches = status == StatusCode::SWITCHING_PROTOCOLS;
     if switches && upgrade == Upgrade::Strip {
@@ -88,6 +88,6 @@ fn respond<'a>(
     }
     exchange.answer(Reason::Ok, status);
     let timeouts = &service.service.timeouts;
-    let held = Held::new(&client.local, in_flight, timeouts.body_idle, timeouts.connection_idle);
+    let held = Held::new(&client.local, in_flight, good_so_far, timeouts.body_idle, timeouts.connection_idle);
     Reply::relayed(answer, held, exchange, switches)
 }

@@ -44,6 +44,8 @@ pub(crate) struct Reply<'a> {
 pub(crate) struct Held {
     pub(crate) local: Rc<Local>,
     pub(crate) in_flight: InFlight,
+    /// Whether the backend has done well if the body comes to its end.
+    good_so_far: bool,
     /// How long the backend may send nothing.
     pub(crate) body_idle: Duration,
     /// How long its connection is kept for later.
@@ -56,11 +58,12 @@ impl Held {
     pub(crate) fn new(
         local: &Rc<Local>,
         in_flight: InFlight,
+        good_so_far: bool,
         body_idle: Duration,
         connection_idle: Duration,
     ) -> Self {
         let (local, alarm) = (Rc::clone(local), Alarm::default());
-        Self { local, in_flight, body_idle, connection_idle, silent_since: None, alarm }
+        Self { local, in_flight, good_so_far, body_idle, connection_idle, silent_since: None, alarm }
     }
 }
 
@@ -231,7 +234,9 @@ impl<'a> Reply<'a> {
     pub(crate) fn into_tunnel(mut self) -> Option<Tunnel> {
         let ResponseBody::Http1(body) = self.body else { return None };
         let (backend, read) = body.into_parts();
-        Some(Tunnel { backend, read, in_flight: self.held.take()?.in_flight, exchange: self.exchange })
+        let in_flight = self.held.take()?.in_flight;
+        in_flight.endpoint().passive().end_well();
+        Some(Tunnel { backend, read, in_flight, exchange: self.exchange })
     }
 
     fn poll_silent(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Reason>> {
@@ -250,6 +255,9 @@ impl<'a> Reply<'a> {
     /// Gives back what was held as soon as the last byte was read.
     fn release(&mut self) {
         let Some(held) = self.held.take() else { return };
+        if held.good_so_far {
+            held.in_flight.endpoint().passive().end_well();
+        }
         self.trailers = self.body.take_trailers();
         let body = std::mem::replace(&mut self.body, ResponseBody::Text(Bytes::new()));
         let sent = !self.is_uploading();

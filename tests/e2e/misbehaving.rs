@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::task::JoinSet;
-use weir_tests::{Backend, Behaviour, Client, Daemons, Response, get, until};
+use weir_tests::{Backend, Behaviour, Client, Daemons, Load, Response, get, until};
 
 const EJECT: &str =
     "outlier_detection: { max_ejection_percent: 100, base_ejection_time: 10m, max_ejection_time: 1h }";
@@ -99,6 +99,21 @@ async fn one_that_drips_is_passed_on_as_it_comes_and_cut_where_it_stops() {
         (counted >= 1.0).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_fails_in_the_middle_of_its_answers_is_ejected_too() {
+    let cut = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort".to_owned();
+    let breaks = Backend::with("breaks", Behaviour::RawThenClose(cut)).await;
+    let well = Backend::start("well").await;
+    let daemons = Daemons::start(1).await;
+    daemons.serve("web", &[EJECT, NO_PANIC], &[breaks.address(), well.address()]).await;
+
+    let outcome = Load::run(daemons.traffic[0], 1, 100).await;
+
+    let found = daemons.found(0, "web", breaks.address()).await;
+    assert_eq!(found["ejection"]["reason"], "consecutive_gateway_failure", "{found}");
+    assert_eq!((outcome.failed, breaks.requests()), (5, 5), "{:?}", outcome.failures);
 }
 
 const CLIENTS: usize = 8;

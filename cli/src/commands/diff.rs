@@ -64,6 +64,12 @@ fn differences(path: &str, before: Option<&Value>, after: Option<&Value>, lines:
     {
         let mut keys: Vec<_> = b.keys().collect();
         keys.extend(a.keys().filter(|k| !b.contains_key(*k)));
+        // What has nothing to set says all by being there: `lb_policy: { random: {} }`.
+        match (keys.is_empty(), before, after) {
+            (true, Some(_), None) => lines.push(format!("  - {path}: {{}}")),
+            (true, None, Some(_)) => lines.push(format!("  + {path}: {{}}")),
+            _ => {}
+        }
         for key in keys {
             let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
             differences(&inner, b.get(key), a.get(key), lines);
@@ -82,6 +88,14 @@ fn differences(path: &str, before: Option<&Value>, after: Option<&Value>, lines:
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_nothing_to_set_is_listed_too() {
+        let policy = |name: &str| json!({"lb_policy": {name: {}}});
+        let mut lines = Vec::new();
+        differences("", Some(&policy("random")), Some(&policy("least_request")), &mut lines);
+        assert_eq!(lines, ["  - lb_policy.random: {}", "  + lb_policy.least_request: {}"]);
+    }
 
     #[test]
     fn only_what_differs_is_listed() {

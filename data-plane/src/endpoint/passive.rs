@@ -32,7 +32,17 @@ impl Passive {
 
     /// A request succeeded.
     pub(crate) fn succeed(&self) {
+        self.begin_well();
+        self.end_well();
+    }
+
+    /// A request has a good answer so far: its body is still to come.
+    pub(crate) fn begin_well(&self) {
         self.successes.fetch_add(1, Relaxed);
+    }
+
+    /// The body came to its end.
+    pub(crate) fn end_well(&self) {
         // Mostly they are 0, and need not be written.
         if self.consecutive_5xx.load(Relaxed) > 0 {
             self.forgive();

@@ -44,13 +44,16 @@ pub(super) fn time(
 pub(super) fn learn_from_answer(
     service: &ServiceEntry,
     in_flight: &mut InFlight,
-    head: &ResponseHead,
+    answer: &Answer<'_>,
     call: bool,
 ) -> Verdict {
-    let verdict = verdict(head, call);
+    let verdict = match verdict(&answer.head, call) {
+        Verdict::Success if !answer.body.is_ended() => Verdict::GoodSoFar,
+        verdict => verdict,
+    };
     health::learn(service, in_flight, verdict);
     if service.wants_reports()
-        && let Some(report) = LoadReport::of(&head.fields)
+        && let Some(report) = LoadReport::of(&answer.head.fields)
     {
         in_flight.endpoint().reported().report(report, Moment::now());
     }

@@ -24,6 +24,7 @@ use crate::{
     exchange::Exchange,
     grpc::Call,
     headers::{Host, Upgrade},
+    health::Verdict,
     message::RequestHead,
     reason::Reason,
     retry::{self, Ended, Progress, Repeatable},
@@ -38,6 +39,8 @@ pub(super) struct Outcome<'a> {
     pub(super) in_flight: InFlight,
     pub(super) service: Arc<ServiceEntry>,
     pub(super) upgrade: Upgrade,
+    /// Whether the backend has done well if the body comes to its end.
+    pub(super) good_so_far: bool,
     /// What the client is given to come back to where it was.
     pub(super) cookies: Option<Cookies>,
 }
@@ -116,11 +119,15 @@ pub(super) async fn relay<'a>(
         }
         let (unsent, pause) = match result {
             Ok(answer) => match course.judge(&answer, &mut in_flight, exchange, &clock) {
-                None => {
+                Judged::Final(verdict) => {
                     let cookies = course.cookies(&in_flight);
-                    return Ok(Outcome { answer, in_flight, service: course.service, upgrade, cookies });
+                    let good_so_far = verdict == Verdict::GoodSoFar;
+                    let service = course.service;
+                    return Ok(Outcome { answer, in_flight, service, upgrade, good_so_far, cookies });
                 }
-                Some(pause) => (discard(local, service, &in_flight, answer).ok_or(Reason::Internal)?, pause),
+                Judged::Again(pause) => {
+                    (discard(local, service, &in_flight, answer).ok_or(Reason::Internal)?, pause)
+                }
             },
             Err(Failure::Retired(unsent)) => {
                 exchange.withdraw();
@@ -161,6 +168,14 @@ struct Course<'r> {
     service: Arc<ServiceEntry>,
     place: Place,
     tried: Vec<EndpointId>,
+}
+
+/// What becomes of a request that was answered.
+enum Judged {
+    /// The answer is the client's; what it says about the backend.
+    Final(Verdict),
+    /// Another attempt follows, after this time.
+    Again(Duration),
 }
 
 impl Course<'_> {
@@ -212,25 +227,24 @@ impl Course<'_> {
         Some(Hedge { wanted, body: copy?, delay: policy.delay, call, timeout })
     }
 
-    /// What an answer means: for the backend, for the service, and for the request. How long to wait before another
-    /// attempt; none if the answer is the client's.
+    /// What an answer means: for the backend, for the service, and for the request.
     fn judge(
         &self,
         answer: &Answer<'_>,
         in_flight: &mut InFlight,
         exchange: &mut Exchange,
         clock: &Clock<'_>,
-    ) -> Option<Duration> {
-        let verdict = attempt::learn_from_answer(&self.service, in_flight, &answer.head, self.call.is_some());
+    ) -> Judged {
+        let verdict = attempt::learn_from_answer(&self.service, in_flight, answer, self.call.is_some());
         if self.service.looks_at_answers {
             let ended = Ended::Answered { head: &answer.head, call: self.call.is_some() };
             let pause = self.pause(ended, answer.upload.is_whole(), exchange, clock);
-            if pause.is_some() {
-                return pause;
+            if let Some(pause) = pause {
+                return Judged::Again(pause);
             }
         }
         exchange.settle(Some(verdict));
-        None
+        Judged::Final(verdict)
     }
 
     /// The same of an attempt without an answer. None if nothing more comes of the request.
