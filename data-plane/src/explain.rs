@@ -82,7 +82,7 @@ fn follow(
 
 /// What is worth a word about a request that is answered.
 fn sentence(route: Option<&CompiledRoute>, service: &ServiceEntry, is_full: bool) -> Cow<'static, str> {
-    if is_full || service.live.gate().waiting() > 0 {
+    if is_full || service.live.gate().has_line() {
         return "it would have to wait for room first".into();
     }
     match route.map(CompiledRoute::shares) {

@@ -28,6 +28,8 @@ pub(crate) struct Gate {
 struct Count {
     held: AtomicU32,
     waiting: AtomicU32,
+    /// Those of them that wait for a place.
+    in_line: AtomicU32,
 }
 
 /// There is no room now.
@@ -56,14 +58,14 @@ impl Gate {
 
     /// There may be room that nobody gave back: at a backend, for example.
     pub(crate) fn call(&self) {
-        if self.count.waiting.load(SeqCst) > 0 {
+        if self.has_line() {
             self.calls.notify_one();
         }
     }
 
     /// Everything may be different: all who wait look again.
     pub(crate) fn look_again(&self) {
-        if self.count.waiting.load(SeqCst) > 0 {
+        if self.has_line() {
             self.calls.notify_waiters();
         }
     }
@@ -73,20 +75,33 @@ impl Gate {
         self.count.held.load(SeqCst)
     }
 
-    /// Requests that wait. Whoever comes while there are any waits behind them.
+    /// Requests that wait: for a place, or for a connection.
     pub(crate) fn waiting(&self) -> u32 {
         self.count.waiting.load(SeqCst)
     }
 
-    /// Waits until `enter` succeeds, which is tried whenever there may be room; at most `most` wait at one time, and none
-    /// longer than until `deadline`.
+    /// Whether any waits for a place. Whoever comes then waits behind them.
+    pub(crate) fn has_line(&self) -> bool {
+        self.count.in_line.load(SeqCst) > 0
+    }
+
+    /// Waits until `enter` succeeds, which is tried whenever there may be room, and at first only if nobody waits already,
+    /// or for one who `waited` before; at most `most` wait at one time, and none longer than until `deadline`.
     pub(crate) async fn wait<T>(
         &self,
         most: u32,
         deadline: Instant,
+        waited: bool,
         enter: impl FnMut() -> Result<T, Full>,
     ) -> Result<T, Reason> {
-        self.wait_at(&self.calls, most, deadline, enter).await
+        let _waiting = Waiting::begin(self, most)?;
+        let line = InLine::begin(self);
+        let entered = self.follow(&self.calls, deadline, waited || line.is_first, enter).await;
+        if entered.is_err() {
+            // There may be room that the next one was too polite to look for.
+            self.call();
+        }
+        entered
     }
 
     /// The same for those who want something else than a place, and are called otherwise: a call must not be lost on
@@ -96,14 +111,26 @@ impl Gate {
         calls: &Notify,
         most: u32,
         deadline: Instant,
-        mut enter: impl FnMut() -> Result<T, Full>,
+        enter: impl FnMut() -> Result<T, Full>,
     ) -> Result<T, Reason> {
         let _waiting = Waiting::begin(self, most)?;
+        self.follow(calls, deadline, true, enter).await
+    }
+
+    async fn follow<T>(
+        &self,
+        calls: &Notify,
+        deadline: Instant,
+        mut looks: bool,
+        mut enter: impl FnMut() -> Result<T, Full>,
+    ) -> Result<T, Reason> {
         loop {
             let mut called = pin!(calls.notified());
             // From here on a call is not missed.
             called.as_mut().enable();
-            if let Ok(entered) = enter() {
+            if std::mem::replace(&mut looks, true)
+                && let Ok(entered) = enter()
+            {
                 return Ok(entered);
             }
             wait_for(called, deadline).await?;
@@ -113,6 +140,25 @@ impl Gate {
 
 async fn wait_for(called: impl Future<Output = ()>, deadline: Instant) -> Result<(), Reason> {
     timeout_at(deadline, called).await.map_err(|_| Reason::QueueTimeout)
+}
+
+/// One who waits for a place, while it does.
+struct InLine<'a> {
+    gate: &'a Gate,
+    /// Nobody was there before.
+    is_first: bool,
+}
+
+impl<'a> InLine<'a> {
+    fn begin(gate: &'a Gate) -> Self {
+        Self { gate, is_first: gate.count.in_line.fetch_add(1, SeqCst) == 0 }
+    }
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        self.gate.count.in_line.fetch_sub(1, SeqCst);
+    }
 }
 
 /// One who waits, while it does.
@@ -177,7 +223,7 @@ mod tests {
         for i in 0..5 {
             let (at_gate, order) = (Arc::clone(&gate), Arc::clone(&order));
             tasks.spawn(async move {
-                at_gate.wait(5, in_a_second(), || enter(&at_gate, 1)).await.unwrap();
+                at_gate.wait(5, in_a_second(), false, || enter(&at_gate, 1)).await.unwrap();
                 order.lock().unwrap().push(i);
                 at_gate.leave();
             });
@@ -192,13 +238,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_comes_later_does_not_pass_those_who_wait() {
+        let gate = Gate::default();
+        assert!(gate.enter(1));
+        let first = gate.wait(2, in_a_second(), false, || enter(&gate, 1));
+        let late = async {
+            tokio::task::yield_now().await;
+            // The first one is called, and has not come yet.
+            gate.leave();
+            gate.wait(2, in_a_second(), false, || enter(&gate, 1)).await
+        };
+        let (first, late) = tokio::join!(biased; first, late);
+        assert_eq!((first, late), (Ok(()), Err(Reason::QueueTimeout)));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_full_queue_refuses_at_once_and_a_deadline_ends_the_wait() {
         let gate = Gate::default();
         assert!(gate.enter(1));
         let start = Instant::now();
         let (first, second) = tokio::join!(
-            gate.wait(1, in_a_second(), || enter(&gate, 1)),
-            gate.wait(1, in_a_second(), || enter(&gate, 1)),
+            gate.wait(1, in_a_second(), false, || enter(&gate, 1)),
+            gate.wait(1, in_a_second(), false, || enter(&gate, 1)),
         );
         assert_eq!((first, second), (Err(Reason::QueueTimeout), Err(Reason::Overflow)));
         assert_eq!(start.elapsed(), Duration::from_secs(1));
@@ -220,7 +281,7 @@ mod tests {
                             let gate = Arc::clone(&gate);
                             tasks.spawn(async move {
                                 let far = Instant::now() + Duration::from_mins(1);
-                                gate.wait(u32::MAX, far, || enter(&gate, 2)).await.unwrap();
+                                gate.wait(u32::MAX, far, false, || enter(&gate, 2)).await.unwrap();
                                 tokio::task::yield_now().await;
                                 gate.leave();
                             });

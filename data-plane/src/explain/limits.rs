@@ -62,7 +62,7 @@ pub(super) fn check(
     if let Circulation::Open { .. } = entry.live.breaker().circulation(breakers, now) {
         return Err(Reason::CircuitOpen);
     }
-    let must_wait = gate.waiting() > 0 || gate.held() >= entry.max_requests();
+    let must_wait = gate.has_line() || gate.held() >= entry.max_requests();
     if must_wait && gate.waiting() >= breakers.max_pending_requests {
         return Err(Reason::Overflow);
     }

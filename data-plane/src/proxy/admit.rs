@@ -24,6 +24,8 @@ pub(super) struct Wanted<'a> {
     pub(super) may_decide: bool,
     /// The hash of what the service's policy asks for.
     pub(super) key: u64,
+    /// Whether it has waited its turn, and nobody who waits comes before it.
+    pub(super) waited: bool,
     /// The endpoint that its client has been with, if that may still have it: then no other is looked for.
     pub(super) pinned: Option<&'a Arc<Endpoint>>,
 }
@@ -52,7 +54,7 @@ pub(super) fn now(
     service: &ServiceEntry,
     wanted: Wanted<'_>,
 ) -> Admission {
-    if service.live.gate().waiting() > 0 {
+    if service.live.gate().has_line() && !wanted.waited {
         return Admission::Full;
     }
     match enter(service, wanted) {
@@ -78,7 +80,7 @@ pub(super) async fn soon(
         Entry::Refused(reason) => Ok(Err(outdated(local, table).unwrap_or(Denied::Refused(reason)))),
         Entry::Full => outdated(local, table).map(Err).ok_or(Full),
     };
-    match service.live.gate().wait(breakers.max_pending_requests, deadline, look).await {
+    match service.live.gate().wait(breakers.max_pending_requests, deadline, wanted.waited, look).await {
         Ok(entered) => entered,
         Err(reason) => Err(Denied::Refused(reason)),
     }
@@ -86,7 +88,7 @@ pub(super) async fn soon(
 
 /// An endpoint that has room now, for those that wait for nothing.
 pub(super) fn at_once(service: &ServiceEntry, wanted: &Wanted<'_>) -> Option<InFlight> {
-    if service.live.gate().waiting() > 0 {
+    if service.live.gate().has_line() {
         return None;
     }
     match enter(service, *wanted) {

@@ -67,7 +67,8 @@ pub(super) async fn relay<'a>(
     let policy = &service.service.retry_policy;
     let idempotent = retry::is_idempotent(&head.method) || policy.retry_non_idempotent;
     let place = Place::of(&service, head, client);
-    let mut course = Course { client, call, idempotent, timeout, table, service, place, tried: Vec::new() };
+    let mut course =
+        Course { client, call, idempotent, timeout, table, service, place, waited: false, tried: Vec::new() };
 
     let mut request = Unsent::Body(rest.take().ok_or(Reason::Internal)?);
     loop {
@@ -167,6 +168,8 @@ struct Course<'r> {
     table: Rc<InForce>,
     service: Arc<ServiceEntry>,
     place: Place,
+    /// Whether it comes from the queue of a service that is no longer what it was.
+    waited: bool,
     tried: Vec<EndpointId>,
 }
 
@@ -204,6 +207,7 @@ impl Course<'_> {
         exchange.rerouted(&self.service);
         self.place = Place::of(&self.service, head, self.client);
         self.table = newest;
+        self.waited = true;
         Ok(())
     }
 
@@ -212,6 +216,7 @@ impl Course<'_> {
             tried: &self.tried,
             may_decide: self.idempotent,
             key: self.place.key(),
+            waited: self.waited,
             pinned: self.place.pinned(&self.service),
         }
     }
