@@ -19,7 +19,8 @@ async fn no_descriptor_thread_or_memory_is_left() {
     requests(&daemons, 9_000).await;
 
     quiet(proxy, descriptors).await;
-    assert_eq!(proxy.threads(), threads);
+    // A thread that wrote the configuration to disk meanwhile lives on for 10 s.
+    until("as many threads as before", async || (proxy.threads() <= threads).then_some(())).await;
     let grown = proxy.resident().saturating_sub(resident);
     println!(
         "10,000 requests: {descriptors} descriptors, {threads} threads, {resident} KiB, grown by {grown} KiB"

@@ -23,6 +23,9 @@ pub(crate) async fn reload(applied: watch::Receiver<Applied>, table: Arc<SharedT
     loop {
         ticks.tick().await;
         let all = in_use(&applied.borrow(), table.load().as_deref());
+        if all.is_empty() {
+            continue;
+        }
         // Files may be on a disk that takes its time.
         let looked = task::spawn_blocking(move || all.iter().for_each(|(object, tls)| look(object, tls)));
         if let Err(e) = looked.await {
