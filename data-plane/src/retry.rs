@@ -59,10 +59,11 @@ pub(crate) fn allowed(policy: &RetryPolicy, retries: u32, ended: Ended<'_>, requ
     harmless && retries < policy.num_retries && policy.retry_on.iter().any(|on| wants(policy, *on, ended))
 }
 
-/// Whether the next attempt need not wait: nothing speaks for a backend that is overloaded.
+/// Whether the next attempt need not wait: the first one after an attempt that got no answer goes to another backend, of
+/// which that says nothing. What asks for less, an answer or a time that ran out, is given time.
 pub(crate) fn is_immediate(retries: u32, ended: Ended<'_>) -> bool {
-    retries == 0
-        && matches!(ended, Ended::Failed(Progress::NotConnected | Progress::NotSent | Progress::Refused))
+    use Progress::{NotConnected, NotSent, Refused, Sent};
+    retries == 0 && matches!(ended, Ended::Failed(NotConnected | NotSent | Refused | Sent))
 }
 
 /// Whether any answer may be worth another attempt. Answered without looking at one.
@@ -184,10 +185,13 @@ mod tests {
     }
 
     #[test]
-    fn who_had_no_connection_need_not_wait_once() {
+    fn who_got_no_answer_need_not_wait_once() {
         assert!(is_immediate(0, Ended::Failed(Progress::NotConnected)));
         assert!(!is_immediate(1, Ended::Failed(Progress::NotConnected)));
-        assert!(!is_immediate(0, Ended::Failed(Progress::Sent)));
+        assert!(is_immediate(0, Ended::Failed(Progress::Sent)));
+        for progress in [Progress::TimedOut, Progress::Answered, Progress::Over] {
+            assert!(!is_immediate(0, Ended::Failed(progress)));
+        }
     }
 
     #[test]
