@@ -92,7 +92,27 @@ fn verdict(head: &ResponseHead, call: bool) -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use weir_proto::{Service, ServiceName};
+
     use super::*;
+
+    #[test]
+    fn a_client_that_gives_less_time_than_the_service_has_no_backend_ejected() {
+        let service = Service::with_defaults(ServiceName::try_from("web").unwrap());
+        let usual = service.timeouts.request;
+        let entry = ServiceEntry::new(Arc::new(service), None, [], None, "");
+        let verdict = |reason, timeout| verdict_of_failure(&entry, reason, timeout);
+        let failure = Some(Verdict::GatewayFailure);
+        assert_eq!(verdict(Reason::ResponseTimeout, usual), failure);
+        assert_eq!(verdict(Reason::ResponseTimeout, Duration::from_millis(1)), None);
+        assert_eq!(
+            verdict(Reason::ConnectRefused, Duration::from_millis(1)),
+            failure,
+            "that is no matter of time"
+        );
+    }
 
     #[test]
     fn a_call_that_failed_at_once_says_so() {
