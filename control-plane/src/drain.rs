@@ -10,6 +10,7 @@ use weir_proto::{BackendKey, Epoch, OperatorState, Revision};
 
 use crate::{
     Error,
+    caller::Caller,
     fleet::{Draining, Fleet},
     registry::{Registry, Target},
     snapshot::Snapshot,
@@ -32,6 +33,7 @@ pub(crate) struct Drained {
 pub(crate) async fn drain(
     registry: &Registry,
     fleet: &Fleet,
+    caller: &Caller,
     target: Target,
     within: Duration,
 ) -> Result<Drained, Error> {
@@ -43,16 +45,17 @@ pub(crate) async fn drain(
         Target::Lease(id) => registry.backend_of(*id),
     };
     let Some(key) = key else { return Ok(nothing()) };
-    let (revision, _) = match registry.set_operator_state(key.clone(), OperatorState::Draining, None).await {
-        Ok(answer) => answer,
-        Err(Error::NotFound { .. }) => return Ok(nothing()),
-        Err(error) => return Err(error),
-    };
+    let (revision, _) =
+        match registry.set_operator_state(caller, key.clone(), OperatorState::Draining, None).await {
+            Ok(answer) => answer,
+            Err(Error::NotFound { .. }) => return Ok(nothing()),
+            Err(error) => return Err(error),
+        };
     let epoch = registry.current().position().epoch;
     let drain = Drain { fleet, key: &key, epoch, revision };
     let mut published = registry.published();
     let left = drain.wait(deadline, || registry.current(), &mut published).await?;
-    let gone = registry.deregister(target).await?;
+    let gone = registry.deregister(caller, target).await?;
     // Somebody else may have been quicker; but a backend that came back under a new lease is still there.
     let existed = gone.existed || registry.current().backend(&key).is_none();
     Ok(Drained { existed, revision: gone.revision, left })

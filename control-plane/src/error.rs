@@ -126,6 +126,9 @@ pub enum Error {
         /// The bound.
         most: usize,
     },
+    /// So many agents want something at the same time that this one has to come back.
+    #[error("so many registrations come at once that this one has to wait; try again in a moment")]
+    Busy,
     /// There is nobody to ask.
     #[error("{}; see `weir proxy list`", no_proxy(.asked.as_ref()))]
     NoProxy {
@@ -207,6 +210,7 @@ impl Error {
             | Self::EpochMismatch { .. }
             | Self::Precondition { .. }
             | Self::TooMany { .. }
+            | Self::Busy
             | Self::NoProxy { .. }
             | Self::ProxySilent { .. }
             | Self::ProxyGone { .. }
@@ -232,6 +236,7 @@ impl Error {
             Self::StoreFull { .. }
                 | Self::StoreReadOnly { .. }
                 | Self::TooMany { .. }
+                | Self::Busy
                 | Self::ProxySilent { .. }
                 | Self::ProxyGone { .. }
                 | Self::Stopping

@@ -4,6 +4,7 @@
 
 mod address_policy;
 mod admin;
+mod caller;
 mod config;
 mod drain;
 mod error;

@@ -9,6 +9,7 @@ mod apply;
 mod backends;
 mod command;
 mod expiry;
+mod lanes;
 mod operator;
 mod work;
 
@@ -21,7 +22,7 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{oneshot, watch},
     task::JoinHandle,
     time::Instant,
 };
@@ -29,6 +30,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use weir_proto::{Backend, BackendKey, Epoch, LeaseId, ObjectKey, OperatorState, Revision};
 
 use crate::{
+    caller::Caller,
     error::Error,
     events::{Events, REMEMBERED},
     lease::Leases,
@@ -41,10 +43,8 @@ use crate::{
 pub(crate) use command::{
     Applied, Apply, Change, Declared, Delete, Deregistered, Registered, Registration, SetState, Target,
 };
-use command::{Command, Reply};
-
-/// How many commands wait before callers do.
-const QUEUE: usize = 1_024;
+use command::{Asked, Command, Reply};
+use lanes::Lanes;
 
 /// How many removed objects are remembered by default, so that proxies behind them still get a delta.
 const TOMBSTONES: usize = 100_000;
@@ -52,7 +52,7 @@ const TOMBSTONES: usize = 100_000;
 /// A handle on the registry; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Registry {
-    commands: mpsc::Sender<Command>,
+    lanes: Lanes,
     current: Arc<ArcSwap<Snapshot>>,
     published: watch::Receiver<Arc<Published>>,
     leases: Arc<Leases>,
@@ -91,11 +91,11 @@ impl Registry {
         let (writer, loaded) = Writer::start(store).await?;
         let snapshot = Arc::new(loaded.into_snapshot(&name)?);
         let cancel = CancellationToken::new();
-        let (commands, queue) = mpsc::channel(QUEUE);
+        let (lanes, queue) = lanes::lanes();
         let (publisher, newest) =
             Publisher::start(Arc::clone(&snapshot), options.metrics.clone(), cancel.clone());
         let registry = Self {
-            commands,
+            lanes,
             current: Arc::new(ArcSwap::new(Arc::clone(&snapshot))),
             published: newest,
             leases: Arc::new(Leases::restore(&snapshot, Instant::now())),
@@ -105,7 +105,7 @@ impl Registry {
         };
         let actor = actor::Actor::new(&registry, writer, publisher, options.tombstones);
         let main = tokio::spawn(actor.run(queue, cancel.clone()));
-        tokio::spawn(expiry::run(Arc::clone(&registry.leases), registry.commands.clone(), cancel.clone()));
+        tokio::spawn(expiry::run(Arc::clone(&registry.leases), registry.lanes.clone(), cancel.clone()));
         Ok((registry, Task { main, stop: cancel.drop_guard() }))
     }
 
@@ -120,43 +120,55 @@ impl Registry {
     }
 
     /// Makes sure that a backend is registered; see `Registry.Register` in `registry.proto`.
-    pub(crate) async fn register(&self, registration: Registration) -> Result<Registered, Error> {
-        self.ask(|reply| Command::Register(registration, reply)).await
+    pub(crate) async fn register(
+        &self,
+        caller: &Caller,
+        registration: Registration,
+    ) -> Result<Registered, Error> {
+        if registration.lease.is_none() {
+            return self.ask(caller, |reply| Command::Register(registration, reply)).await;
+        }
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Register(registration, reply);
+        self.lanes.agent(Asked { caller: caller.clone(), command }).await?;
+        answer.await.map_err(|_| Error::Stopping)?
     }
 
     /// Removes a backend at once; see `Registry.Deregister` in `registry.proto`.
-    pub(crate) async fn deregister(&self, target: Target) -> Result<Deregistered, Error> {
-        self.ask(|reply| Command::Deregister(target, reply)).await
+    pub(crate) async fn deregister(&self, caller: &Caller, target: Target) -> Result<Deregistered, Error> {
+        self.ask(caller, |reply| Command::Deregister(target, reply)).await
     }
 
     /// Makes the declarations so, all or nothing; see `Admin.Apply` in `admin.proto`.
-    pub(crate) async fn apply(&self, apply: Apply) -> Result<Applied, Error> {
-        self.ask(|reply| Command::Apply(apply, reply)).await
+    pub(crate) async fn apply(&self, caller: &Caller, apply: Apply) -> Result<Applied, Error> {
+        self.ask(caller, |reply| Command::Apply(apply, reply)).await
     }
 
     /// Deletes one object; see `Admin.DeleteObject` in `admin.proto`.
     pub(crate) async fn delete(
         &self,
+        caller: &Caller,
         key: ObjectKey,
         if_revision: Option<Revision>,
         cascade: bool,
     ) -> Result<Revision, Error> {
-        self.ask(|reply| Command::Delete(Delete { key, if_revision, cascade }, reply)).await
+        self.ask(caller, |reply| Command::Delete(Delete { key, if_revision, cascade }, reply)).await
     }
 
     /// Enables, drains or disables a backend; see `Admin.SetOperatorState` in `admin.proto`.
     pub(crate) async fn set_operator_state(
         &self,
+        caller: &Caller,
         key: BackendKey,
         state: OperatorState,
         if_revision: Option<Revision>,
     ) -> Result<(Revision, Backend), Error> {
-        self.ask(|reply| Command::SetState(SetState { key, state, if_revision }, reply)).await
+        self.ask(caller, |reply| Command::SetState(SetState { key, state, if_revision }, reply)).await
     }
 
     /// Says that the present epoch is meant; see `Admin.AcceptEpoch` in `admin.proto`.
-    pub(crate) async fn accept_epoch(&self, epoch: Epoch) -> Result<Revision, Error> {
-        self.ask(|reply| Command::AcceptEpoch(epoch, reply)).await
+    pub(crate) async fn accept_epoch(&self, caller: &Caller, epoch: Epoch) -> Result<Revision, Error> {
+        self.ask(caller, |reply| Command::AcceptEpoch(epoch, reply)).await
     }
 
     /// Renews leases; answers those that are unknown or expired. Touches memory only, and only these leases.
@@ -193,9 +205,10 @@ impl Registry {
         &self.store
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
+    /// Has the registry's task do something, in the operators' lane.
+    async fn ask<T>(&self, caller: &Caller, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| Error::Stopping)?;
+        self.lanes.operator(Asked { caller: caller.clone(), command: command(reply) }).await?;
         answer.await.map_err(|_| Error::Stopping)?
     }
 }

@@ -4,10 +4,15 @@
 mod admin;
 mod apply;
 mod ask;
+mod backup;
+mod caller;
 mod discovery;
+mod drain;
+mod history;
 mod objects;
 mod overview;
 mod registry;
+mod revision_status;
 mod status;
 mod watch;
 

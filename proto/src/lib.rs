@@ -24,7 +24,7 @@ pub use id::{Epoch, LeaseId, Revision};
 pub use invalid::Invalid;
 pub use listener::{Limits, Listener, ListenerProtocol};
 pub use name::{BackendId, ListenerName, ProxyId, RouteName, ServiceName};
-pub use object::{LEVEL, ObjectKey, ObjectKind};
+pub use object::{CALLER, LEVEL, ObjectKey, ObjectKind};
 pub use route::{HostMatch, Route, WeightedService};
 pub use service::{
     AdaptiveConcurrency, CircuitBreakers, FaultInjection, HashKey, HealthCheck, HedgePolicy, HttpProbe,

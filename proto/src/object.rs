@@ -7,6 +7,9 @@ use crate::{Invalid, v1};
 /// The level of the contract that this crate knows: `Object.level` in `object.proto`.
 pub const LEVEL: u32 = 3;
 
+/// The metadata entry of a call that names the caller: see `admin.proto`.
+pub const CALLER: &str = "weir-caller";
+
 /// What an object is. The numbers are those of `v1::ObjectKind`, and part of the digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]

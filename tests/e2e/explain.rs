@@ -101,7 +101,12 @@ async fn a_dead_backend_is_named_with_the_reason() {
     ] {
         assert!(metrics.lines().any(|l| l == line), "{line} in\n{metrics}");
     }
-    let events = daemons.api.admin.clone().watch_events(v1::WatchEventsRequest { past: 1_000 }).await;
+    let events = daemons
+        .api
+        .admin
+        .clone()
+        .watch_events(v1::WatchEventsRequest { past: 1_000, ..Default::default() })
+        .await;
     let mut events = events.unwrap().into_inner();
     let told = until("the event", async || {
         let event = events.message().await.unwrap().unwrap();

@@ -99,7 +99,7 @@ impl FakeProxy {
                 Message::SnapshotPage(page) if !page.last => continue,
                 Message::SnapshotPage(page) => page.position?,
                 Message::Delta(delta) => delta.to?,
-                Message::Ping(_) | Message::GoAway(_) | Message::Question(_) => continue,
+                Message::Ping(_) | Message::GoAway(_) | Message::Question(_) | Message::Close(_) => continue,
             };
             let ack = v1::Ack { position: Some(position), refused: Vec::new() };
             self.up.send(message(proxy_message::Message::Ack(ack))).await.unwrap();

@@ -17,7 +17,7 @@ pub struct Events {
 impl Events {
     /// Watches until this is dropped.
     pub async fn watch(api: &Api) -> Self {
-        let request = v1::WatchEventsRequest { past: 10_000 };
+        let request = v1::WatchEventsRequest { past: 10_000, ..Default::default() };
         let mut events = api.admin.clone().watch_events(request).await.expect("events").into_inner();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let gathered = seen.clone();

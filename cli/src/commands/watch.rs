@@ -24,7 +24,9 @@ pub(super) async fn run(global: &Global, watch: &Watch) -> Result<Exit, Error> {
     let mut signals = Signals::listen()?;
     let client = global.connect().await?;
     let mut admin = client.admin();
-    let mut events = client.call(admin.watch_events(v1::WatchEventsRequest { past: watch.past })).await?;
+    let mut events = client
+        .call(admin.watch_events(v1::WatchEventsRequest { past: watch.past, ..Default::default() }))
+        .await?;
     let output = global.output();
     loop {
         let next = tokio::select! {

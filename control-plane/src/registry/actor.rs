@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Registry, apply, backends,
-    command::Command,
+    command::{Asked, Command},
+    lanes::Queue,
     operator,
     work::{Done, Work, World},
 };
@@ -21,9 +22,6 @@ use crate::{
     snapshot::Snapshot,
     store::{Batch, Writer},
 };
-
-/// How many commands go into one transaction at most.
-const BATCH: usize = 1_024;
 
 /// Everything that the task owns or shares with the handles.
 pub(super) struct Actor {
@@ -51,15 +49,11 @@ impl Actor {
     }
 
     /// Runs until it is stopped and the queue is empty, or the store fails for good.
-    pub(super) async fn run(
-        mut self,
-        mut queue: mpsc::Receiver<Command>,
-        stop: CancellationToken,
-    ) -> Result<(), Error> {
-        let mut commands = Vec::with_capacity(BATCH);
+    pub(super) async fn run(mut self, mut queue: Queue, stop: CancellationToken) -> Result<(), Error> {
+        let mut asked = Vec::new();
         loop {
             tokio::select! {
-                n = queue.recv_many(&mut commands, BATCH) => if n == 0 { break },
+                some = queue.next(&mut asked) => if !some { break },
                 () = stop.cancelled(), if !queue.is_closed() => queue.close(),
             }
             let base = self.current.load_full();
@@ -70,7 +64,7 @@ impl Actor {
                 tombstones: self.tombstones,
             };
             let mut work = Work::new(&base, world);
-            commands.drain(..).for_each(|command| perform(&mut work, command));
+            asked.drain(..).for_each(|asked| perform(&mut work, asked));
             self.finish(work.done()).await?;
         }
         self.writer.close().await;
@@ -114,13 +108,13 @@ impl Actor {
         let begin = Instant::now();
         let result = self.writer.commit(batch).await;
         self.metrics.store_commit.observe(begin.elapsed().as_secs_f64());
-        #[expect(clippy::cast_precision_loss, reason = "at most BATCH")]
+        #[expect(clippy::cast_precision_loss, reason = "a metric")]
         self.metrics.batch_size.observe(commands as f64);
         result
     }
 }
 
-fn perform(work: &mut Work<'_>, command: Command) {
+fn perform(work: &mut Work<'_>, Asked { caller: _, command }: Asked) {
     match command {
         Command::Register(registration, reply) => work.run(reply, |s| backends::register(s, registration)),
         Command::Deregister(target, reply) => work.run(reply, |s| Ok(backends::deregister(s, &target))),

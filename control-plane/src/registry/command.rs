@@ -6,6 +6,7 @@ use tokio::{sync::oneshot, time::Instant};
 use weir_proto::{Backend, BackendKey, Epoch, LeaseId, LeaseTerms, ObjectKey, OperatorState, Revision, v1};
 
 use crate::{
+    caller::Caller,
     error::Error,
     lease::Lapse,
     snapshot::{Entry, Object},
@@ -129,6 +130,15 @@ pub(crate) struct SetState {
 
 /// Where an answer goes. It may be that nobody waits for it any more.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// A command, and who gave it.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// For the history and the audit log.
+    pub(crate) caller: Caller,
+    /// What is to be done.
+    pub(crate) command: Command,
+}
 
 /// One thing for the registry's task to do.
 #[derive(Debug)]

@@ -6,15 +6,12 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{
-        mpsc,
-        oneshot::{self, error::TryRecvError},
-    },
+    sync::oneshot::{self, error::TryRecvError},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::command::Command;
+use super::{command::Command, lanes::Lanes};
 use crate::{
     error::Error,
     lease::{Leases, TICK},
@@ -30,7 +27,7 @@ const LATE: Duration = Duration::from_millis(400);
 const AT_ONCE: usize = 100_000;
 
 /// Runs until it is stopped.
-pub(super) async fn run(leases: Arc<Leases>, commands: mpsc::Sender<Command>, stop: CancellationToken) {
+pub(super) async fn run(leases: Arc<Leases>, lanes: Lanes, stop: CancellationToken) {
     let mut wake = Instant::now() + TICK;
     let mut in_hand: Option<Answer> = None;
     while stop.run_until_cancelled(sleep_until(wake)).await.is_some() {
@@ -42,22 +39,22 @@ pub(super) async fn run(leases: Arc<Leases>, commands: mpsc::Sender<Command>, st
         wake = now + TICK;
         // The loop never waits for the registry: a wait would look like a stopped process.
         if !in_hand.as_mut().is_some_and(|answer| matches!(answer.try_recv(), Err(TryRecvError::Empty))) {
-            in_hand = hand_over(&leases, &commands, now);
+            in_hand = hand_over(&leases, &lanes, now);
         }
     }
 }
 
 /// Gives the registry what is due; the receiver hears when that is done.
-fn hand_over(leases: &Leases, commands: &mpsc::Sender<Command>, now: Instant) -> Option<Answer> {
+fn hand_over(leases: &Leases, lanes: &Lanes, now: Instant) -> Option<Answer> {
     let due = leases.due(now, AT_ONCE);
     if due.is_empty() {
         return None;
     }
     let (reply, answer) = oneshot::channel();
-    match commands.try_send(Command::Lapse(due, now, reply)) {
+    match lanes.at_once(Command::Lapse(due, now, reply)) {
         Ok(()) => Some(answer),
         Err(refused) => {
-            give_back(leases, refused.into_inner(), now);
+            give_back(leases, refused, now);
             None
         }
     }

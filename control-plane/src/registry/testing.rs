@@ -9,6 +9,7 @@ use weir_proto::{Backend, BackendKey, LeaseTerms, ObjectKey, v1};
 
 use super::{Apply, Declared, Options, Registration, Registry, Task};
 use crate::{
+    caller::Caller,
     error::Error,
     metrics::Metrics,
     snapshot::Object,
@@ -55,6 +56,11 @@ pub(crate) async fn start() -> (Registry, Task, Shared) {
 pub(crate) async fn restart(store: &Shared) -> (Registry, Task) {
     let options = Options::new(Metrics::default());
     Registry::start(Box::new(store.clone()), options).await.expect("starts")
+}
+
+/// Whoever asks.
+pub(crate) fn me() -> Caller {
+    Caller::new("me", None)
 }
 
 pub(crate) fn backend(key: &str) -> Backend {

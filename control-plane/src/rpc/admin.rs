@@ -6,14 +6,18 @@ use weir_proto::{
     v1::{self, admin_server::Admin},
 };
 
-use super::{Answers, Api, objects::key, refused, status};
+use super::{Answers, Api, caller::caller, objects::key, refused, status};
 
 #[tonic::async_trait]
 impl Admin for Api {
     type WatchEventsStream = Answers<v1::Event>;
+    type DrainStream = Answers<v1::DrainProgress>;
+    type RevisionStatusStream = Answers<v1::RevisionStatusResponse>;
+    type BackupStream = Answers<v1::BackupChunk>;
 
     async fn apply(&self, request: Request<v1::ApplyRequest>) -> Result<Response<v1::ApplyResponse>, Status> {
-        self.apply_documents(request.into_inner()).await.map(Response::new)
+        let caller = caller(&request);
+        self.apply_documents(&caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn get_object(
@@ -34,10 +38,12 @@ impl Admin for Api {
         &self,
         request: Request<v1::DeleteObjectRequest>,
     ) -> Result<Response<v1::DeleteObjectResponse>, Status> {
+        let caller = caller(&request);
         let request = request.into_inner();
         let key = key(request.object).map_err(|e| refused(vec![e]))?;
         let if_revision = request.if_revision.map(Revision);
-        let revision = self.registry.delete(key, if_revision, request.cascade).await.map_err(status)?;
+        let revision =
+            self.registry.delete(&caller, key, if_revision, request.cascade).await.map_err(status)?;
         Ok(Response::new(v1::DeleteObjectResponse { revision: revision.0 }))
     }
 
@@ -45,10 +51,11 @@ impl Admin for Api {
         &self,
         request: Request<v1::SetOperatorStateRequest>,
     ) -> Result<Response<v1::SetOperatorStateResponse>, Status> {
+        let caller = caller(&request);
         let request = request.into_inner();
         let (key, state) = operator_state(&request).map_err(|e| refused(vec![e]))?;
         let if_revision = request.if_revision.map(Revision);
-        let answer = self.registry.set_operator_state(key, state, if_revision).await;
+        let answer = self.registry.set_operator_state(&caller, key, state, if_revision).await;
         let (revision, backend) = answer.map_err(status)?;
         let backend = Some(v1::Backend::from(&backend));
         Ok(Response::new(v1::SetOperatorStateResponse { revision: revision.0, backend }))
@@ -59,6 +66,56 @@ impl Admin for Api {
         request: Request<v1::WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
         Ok(Response::new(self.events_since(request.get_ref().past)))
+    }
+
+    async fn drain(&self, request: Request<v1::DrainRequest>) -> Result<Response<Self::DrainStream>, Status> {
+        let caller = caller(&request);
+        self.drained(caller, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn revision_status(
+        &self,
+        request: Request<v1::RevisionStatusRequest>,
+    ) -> Result<Response<Self::RevisionStatusStream>, Status> {
+        self.outcomes(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn history(
+        &self,
+        request: Request<v1::HistoryRequest>,
+    ) -> Result<Response<v1::HistoryResponse>, Status> {
+        self.history(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn diff(&self, request: Request<v1::DiffRequest>) -> Result<Response<v1::DiffResponse>, Status> {
+        self.diff(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn rollback(
+        &self,
+        request: Request<v1::RollbackRequest>,
+    ) -> Result<Response<v1::RollbackResponse>, Status> {
+        let caller = caller(&request);
+        self.rollback(&caller, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_audit(
+        &self,
+        request: Request<v1::ListAuditRequest>,
+    ) -> Result<Response<v1::ListAuditResponse>, Status> {
+        self.audit(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn backup(&self, _: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+        self.backup().await.map(Response::new)
+    }
+
+    async fn compact(
+        &self,
+        request: Request<v1::CompactRequest>,
+    ) -> Result<Response<v1::CompactResponse>, Status> {
+        let caller = caller(&request);
+        self.compact(&caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn list_proxies(
@@ -79,7 +136,10 @@ impl Admin for Api {
         &self,
         request: Request<v1::AcceptEpochRequest>,
     ) -> Result<Response<v1::AcceptEpochResponse>, Status> {
-        let revision = self.registry.accept_epoch(Epoch(request.get_ref().epoch)).await.map_err(status)?;
+        let revision = {
+            let caller = caller(&request);
+            self.registry.accept_epoch(&caller, Epoch(request.get_ref().epoch)).await.map_err(status)?
+        };
         Ok(Response::new(v1::AcceptEpochResponse { revision: revision.0 }))
     }
 

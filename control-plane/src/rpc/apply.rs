@@ -6,6 +6,7 @@ use weir_proto::{Invalid, Revision, v1};
 use super::{Api, refused, registry::declared, status, visible};
 use crate::{
     Error,
+    caller::Caller,
     registry::{Apply, Change, Declared},
     snapshot::Object,
 };
@@ -20,6 +21,7 @@ const MOST_REFUSALS: usize = 100;
 impl Api {
     pub(super) async fn apply_documents(
         &self,
+        caller: &Caller,
         request: v1::ApplyRequest,
     ) -> Result<v1::ApplyResponse, Status> {
         let apply = decode(request).map_err(refused)?;
@@ -29,7 +31,7 @@ impl Api {
                 status(Error::Forbidden(Invalid::new("address", reason).within(&declared.path)))
             })?;
         }
-        let applied = self.registry.apply(apply).await.map_err(status)?;
+        let applied = self.registry.apply(caller, apply).await.map_err(status)?;
         Ok(v1::ApplyResponse {
             revision: applied.revision.0,
             changes: applied.changes.iter().map(encode).collect(),

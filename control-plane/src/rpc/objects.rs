@@ -62,6 +62,7 @@ impl Api {
             lease_remaining: remaining.map(duration_to_wire),
             conditions,
             connected_proxies,
+            ..Default::default()
         }
     }
 }

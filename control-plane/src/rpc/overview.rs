@@ -34,6 +34,7 @@ impl Api {
             routes: count(ObjectKind::Route),
             live_leases: self.registry.live_leases() as u64,
             connected_proxies: self.fleet.count().0 as u64,
+            ..Default::default()
         }
     }
 }

@@ -9,7 +9,7 @@ use weir_proto::{
     v1::{self, registry_server::Registry},
 };
 
-use super::{Answers, Api, refused, status, visible};
+use super::{Answers, Api, caller::caller, refused, status, visible};
 use crate::{
     Error,
     drain::drain,
@@ -31,11 +31,12 @@ impl Registry for Api {
         &self,
         request: Request<v1::RegisterRequest>,
     ) -> Result<Response<v1::RegisterResponse>, Status> {
+        let caller = caller(&request);
         let registration = registration(request.into_inner()).map_err(|e| refused(vec![e]))?;
         self.policy
             .check(registration.backend.address)
             .map_err(|reason| status(Error::Forbidden(Invalid::new("backend.address", reason))))?;
-        let registered = self.registry.register(registration).await.map_err(status)?;
+        let registered = self.registry.register(&caller, registration).await.map_err(status)?;
         let lease = registered.lease;
         Ok(Response::new(v1::RegisterResponse {
             lease_id: lease.map_or(0, |id| id.0),
@@ -70,10 +71,11 @@ impl Registry for Api {
         &self,
         request: Request<v1::DeregisterRequest>,
     ) -> Result<Response<v1::DeregisterResponse>, Status> {
+        let caller = caller(&request);
         let request = request.into_inner();
         let target = target(request.target).map_err(|e| refused(vec![e]))?;
         let Some(wire) = request.drain else {
-            let gone = self.registry.deregister(target).await.map_err(status)?;
+            let gone = self.registry.deregister(&caller, target).await.map_err(status)?;
             return Ok(Response::new(v1::DeregisterResponse {
                 existed: gone.existed,
                 revision: gone.revision.0,
@@ -85,7 +87,7 @@ impl Registry for Api {
         // A backend stays DRAINING and registered if the caller gives up, or we do.
         let drained = tokio::select! {
             () = self.stopping.cancelled() => Err(Error::Stopping),
-            drained = drain(&self.registry, &self.fleet, target, within) => drained,
+            drained = drain(&self.registry, &self.fleet, &caller, target, within) => drained,
         };
         let drained = drained.map_err(status)?;
         Ok(Response::new(v1::DeregisterResponse {

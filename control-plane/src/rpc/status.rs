@@ -62,7 +62,7 @@ pub(crate) fn status(error: Error) -> Status {
             details.set_retry_info(Some(RETRY_STORE));
             Code::Unavailable
         }
-        Error::Stopping | Error::StoreFailed { .. } | Error::ProxyGone { .. } => {
+        Error::Busy | Error::Stopping | Error::StoreFailed { .. } | Error::ProxyGone { .. } => {
             details.set_retry_info(Some(RETRY_SOON));
             Code::Unavailable
         }

@@ -162,8 +162,11 @@ async fn events_come_with_as_much_past_as_is_asked_for() {
     server.register("web", "10.0.0.1:80").await;
     server.register("web", "10.0.0.2:80").await;
     let mut admin = server.admin().await;
-    let mut events =
-        admin.watch_events(v1::WatchEventsRequest { past: 1 }).await.expect("a stream").into_inner();
+    let mut events = admin
+        .watch_events(v1::WatchEventsRequest { past: 1, ..Default::default() })
+        .await
+        .expect("a stream")
+        .into_inner();
     let past = events.message().await.expect("alive").expect("an event");
     assert_eq!((past.r#type(), past.revision), (v1::EventType::ObjectCreated, 2));
     server.register("web", "10.0.0.3:80").await;

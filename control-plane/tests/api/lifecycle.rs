@@ -28,7 +28,7 @@ async fn stopping_sends_proxies_away_and_ends_every_stream() {
     let mut proxy = Proxy::connect(&server, "edge", None).await;
     proxy.follow().await;
     let mut events = {
-        let request = v1::WatchEventsRequest { past: 0 };
+        let request = v1::WatchEventsRequest { past: 0, ..Default::default() };
         server.admin().await.watch_events(request).await.expect("a stream").into_inner()
     };
     let (_beats, stream) = mpsc::channel(1);

@@ -87,7 +87,7 @@ async fn a_drain_that_is_given_up_leaves_the_backend_draining() {
     server.register("web", "10.0.0.7:8080").await;
     let _busy = crate::discovery::proxy::Proxy::connect(&server, "edge", None).await;
     let mut events = {
-        let request = v1::WatchEventsRequest { past: 0 };
+        let request = v1::WatchEventsRequest { past: 0, ..Default::default() };
         server.admin().await.watch_events(request).await.expect("a stream").into_inner()
     };
     let target = Some(Target::Backend("web/10.0.0.7:8080".to_owned()));

@@ -132,7 +132,7 @@ impl<'a> Session<'a> {
                 Ok(())
             }
             // Of a newer version: "one that receives a message that it does not know ignores it".
-            None => Ok(()),
+            Some(Down::Close(_)) | None => Ok(()),
         }
     }
 

@@ -22,10 +22,10 @@ async fn one_apply_is_one_revision_and_the_same_again_none() {
     let (registry, _task, _) = start().await;
     let wanted =
         || declare("shop", [service("web", 1), Object::backend(backend("web/a")), route("r", "", "web")]);
-    let first = registry.apply(wanted()).await.expect("ok");
+    let first = registry.apply(&me(), wanted()).await.expect("ok");
     assert_eq!(changes(&first), ["created service web", "created backend web/a", "created route r"]);
     assert_eq!((first.revision.0, registry.current().revision().0), (1, 1));
-    let again = registry.apply(wanted()).await.expect("ok");
+    let again = registry.apply(&me(), wanted()).await.expect("ok");
     assert_eq!(changes(&again), ["unchanged service web", "unchanged backend web/a", "unchanged route r"]);
     assert_eq!(again.revision, first.revision);
 }
@@ -34,11 +34,12 @@ async fn one_apply_is_one_revision_and_the_same_again_none() {
 async fn one_fault_refuses_all_of_it_and_names_its_place() {
     let (registry, _task, _) = start().await;
     registry
-        .apply(declare("a", [listener("web", "0.0.0.0:80"), route("r", "x.example", "s")]))
+        .apply(&me(), declare("a", [listener("web", "0.0.0.0:80"), route("r", "x.example", "s")]))
         .await
         .expect("ok");
     let before = registry.current().position();
-    let refuse = |objects: Vec<Object>| registry.apply(declare("b", objects));
+    let me = me();
+    let refuse = |objects: Vec<Object>| registry.apply(&me, declare("b", objects));
     assert_eq!(
         refusal(refuse(vec![service("s", 1), listener("other", "0.0.0.0:80")]).await),
         "documents[0].objects[1].address: 0.0.0.0:80 is the address of listener web already"
@@ -60,26 +61,26 @@ async fn one_fault_refuses_all_of_it_and_names_its_place() {
 async fn addresses_may_change_hands_within_one_apply() {
     let (registry, _task, _) = start().await;
     registry
-        .apply(declare("a", [listener("one", "0.0.0.0:1"), listener("two", "0.0.0.0:2")]))
+        .apply(&me(), declare("a", [listener("one", "0.0.0.0:1"), listener("two", "0.0.0.0:2")]))
         .await
         .expect("ok");
     registry
-        .apply(declare("a", [listener("one", "0.0.0.0:2"), listener("two", "0.0.0.0:1")]))
+        .apply(&me(), declare("a", [listener("one", "0.0.0.0:2"), listener("two", "0.0.0.0:1")]))
         .await
         .expect("ok");
     let moved = Apply { prune: true, ..declare("a", [listener("three", "0.0.0.0:1")]) };
-    let applied = registry.apply(moved).await.expect("ok");
+    let applied = registry.apply(&me(), moved).await.expect("ok");
     assert_eq!(changes(&applied), ["created listener three", "deleted listener one", "deleted listener two"]);
 }
 
 #[tokio::test]
 async fn force_takes_over_what_belongs_to_others() {
     let (registry, _task, _) = start().await;
-    let lease = registry.register(leased("web/a", "agent")).await.expect("ok").lease.expect("leased");
+    let lease = registry.register(&me(), leased("web/a", "agent")).await.expect("ok").lease.expect("leased");
     let wanted = || declare("shop", [Object::backend(backend("web/a"))]);
-    let refused = refusal(registry.apply(wanted()).await);
+    let refused = refusal(registry.apply(&me(), wanted()).await);
     assert!(refused.contains("belongs to the agent agent"), "{refused}");
-    registry.apply(Apply { force: true, ..wanted() }).await.expect("ok");
+    registry.apply(&me(), Apply { force: true, ..wanted() }).await.expect("ok");
     assert_eq!(registry.heartbeat(&[lease]), [lease], "the backend is static now");
     let entry = registry.current().backend(&key("web/a")).cloned().expect("there");
     assert_eq!((entry.lease_id(), entry.meta.owner.as_ref().map(|o| o.name.as_str())), (None, Some("shop")));
@@ -88,8 +89,9 @@ async fn force_takes_over_what_belongs_to_others() {
 #[tokio::test]
 async fn what_was_registered_by_hand_just_so_may_be_declared() {
     let (registry, _task, _) = start().await;
-    registry.register(fixed("web/a", "eve")).await.expect("ok");
-    let applied = registry.apply(declare("shop", [Object::backend(backend("web/a"))])).await.expect("ok");
+    registry.register(&me(), fixed("web/a", "eve")).await.expect("ok");
+    let applied =
+        registry.apply(&me(), declare("shop", [Object::backend(backend("web/a"))])).await.expect("ok");
     assert_eq!(changes(&applied), ["updated backend web/a"]);
 }
 
@@ -97,10 +99,10 @@ async fn what_was_registered_by_hand_just_so_may_be_declared() {
 async fn prune_removes_only_its_own_and_keeps_services_in_use() {
     let (registry, _task, _) = start().await;
     let all = [service("web", 3), service("idle", 1), Object::backend(backend("web/a"))];
-    registry.apply(declare("shop", all)).await.expect("ok");
-    registry.apply(declare("other", [service("theirs", 1)])).await.expect("ok");
-    registry.register(leased("web/b", "agent")).await.expect("ok");
-    let applied = registry.apply(Apply { prune: true, ..declare("shop", []) }).await.expect("ok");
+    registry.apply(&me(), declare("shop", all)).await.expect("ok");
+    registry.apply(&me(), declare("other", [service("theirs", 1)])).await.expect("ok");
+    registry.register(&me(), leased("web/b", "agent")).await.expect("ok");
+    let applied = registry.apply(&me(), Apply { prune: true, ..declare("shop", []) }).await.expect("ok");
     assert_eq!(changes(&applied), ["deleted backend web/a", "deleted service idle", "updated service web"]);
     assert_eq!(applied.warnings.len(), 1, "{:?}", applied.warnings);
     let current = registry.current();
@@ -114,10 +116,10 @@ async fn a_dry_run_answers_what_would_change_and_changes_nothing() {
     let (registry, _task, _) = start().await;
     let wanted = declare("shop", [Object::backend(backend("web/a"))]);
     let mut events = registry.events().read(0);
-    let dry = registry.apply(Apply { dry_run: true, ..wanted.clone() }).await.expect("ok");
+    let dry = registry.apply(&me(), Apply { dry_run: true, ..wanted.clone() }).await.expect("ok");
     assert_eq!((changes(&dry), dry.revision.0), (vec!["created backend web/a".to_owned()], 0));
     assert_eq!(registry.current().len(), 0);
-    let wet = registry.apply(Apply { message: "because".into(), ..wanted }).await.expect("ok");
+    let wet = registry.apply(&me(), Apply { message: "because".into(), ..wanted }).await.expect("ok");
     assert_eq!(changes(&wet), changes(&dry));
     assert!(events.next().await.message.contains("came with its first backend"));
     assert!(events.next().await.message.ends_with(": because"));
@@ -126,7 +128,7 @@ async fn a_dry_run_answers_what_would_change_and_changes_nothing() {
 #[tokio::test]
 async fn a_route_to_nowhere_is_worth_a_warning() {
     let (registry, _task, _) = start().await;
-    let applied = registry.apply(declare("a", [route("r", "", "nowhere")])).await.expect("ok");
+    let applied = registry.apply(&me(), declare("a", [route("r", "", "nowhere")])).await.expect("ok");
     assert_eq!(
         applied.warnings,
         ["route r names the service nowhere, which does not exist; its share is answered with 503"]
@@ -136,9 +138,9 @@ async fn a_route_to_nowhere_is_worth_a_warning() {
 #[tokio::test]
 async fn a_stale_apply_is_refused() {
     let (registry, _task, _) = start().await;
-    let at = registry.apply(declare("a", [service("web", 1)])).await.expect("ok").revision;
-    registry.register(fixed("web/a", "")).await.expect("ok");
+    let at = registry.apply(&me(), declare("a", [service("web", 1)])).await.expect("ok").revision;
+    registry.register(&me(), fixed("web/a", "")).await.expect("ok");
     let stale = Apply { if_revision: Some(at), ..declare("a", [service("web", 2)]) };
-    let refused = registry.apply(stale).await;
+    let refused = registry.apply(&me(), stale).await;
     assert!(matches!(refused, Err(Error::RevisionMismatch { .. })), "{refused:?}");
 }

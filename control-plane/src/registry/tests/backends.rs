@@ -16,8 +16,8 @@ fn reweighted(mut registration: Registration) -> Registration {
 async fn the_same_again_changes_nothing() {
     let (registry, _task, _) = start().await;
     for wanted in [fixed("web/a", "eve"), leased("web/b", "agent")] {
-        let first = registry.register(wanted.clone()).await.expect("ok");
-        let again = registry.register(wanted).await.expect("ok");
+        let first = registry.register(&me(), wanted.clone()).await.expect("ok");
+        let again = registry.register(&me(), wanted).await.expect("ok");
         assert!(first.created && !again.created);
         assert_eq!((first.lease, first.revision), (again.lease, again.revision));
     }
@@ -26,12 +26,12 @@ async fn the_same_again_changes_nothing() {
 #[tokio::test]
 async fn other_content_needs_the_same_owner() {
     let (registry, _task, _) = start().await;
-    let first = registry.register(leased("web/a", "one")).await.expect("ok");
-    let refused = registry.register(reweighted(leased("web/a", "two"))).await;
+    let first = registry.register(&me(), leased("web/a", "one")).await.expect("ok");
+    let refused = registry.register(&me(), reweighted(leased("web/a", "two"))).await;
     assert!(matches!(refused, Err(Error::AlreadyExists { .. })), "{refused:?}");
-    let refused = registry.register(fixed("web/a", "one")).await;
+    let refused = registry.register(&me(), fixed("web/a", "one")).await;
     assert!(matches!(refused, Err(Error::AlreadyExists { .. })), "without a lease it is other content");
-    let changed = registry.register(reweighted(leased("web/a", "one"))).await.expect("ok");
+    let changed = registry.register(&me(), reweighted(leased("web/a", "one"))).await.expect("ok");
     assert_eq!((changed.lease, changed.created), (first.lease, false));
     assert_eq!(changed.revision, first.revision.next());
 }
@@ -39,13 +39,14 @@ async fn other_content_needs_the_same_owner() {
 #[tokio::test]
 async fn the_operators_state_survives_registration() {
     let (registry, _task, _) = start().await;
-    registry.register(leased("web/a", "one")).await.expect("ok");
-    let (at, _) = registry.set_operator_state(key("web/a"), OperatorState::Draining, None).await.expect("ok");
+    registry.register(&me(), leased("web/a", "one")).await.expect("ok");
+    let (at, _) =
+        registry.set_operator_state(&me(), key("web/a"), OperatorState::Draining, None).await.expect("ok");
     let (again, _) =
-        registry.set_operator_state(key("web/a"), OperatorState::Draining, None).await.expect("ok");
+        registry.set_operator_state(&me(), key("web/a"), OperatorState::Draining, None).await.expect("ok");
     assert_eq!(at, again);
-    registry.register(leased("web/a", "one")).await.expect("ok");
-    registry.register(reweighted(leased("web/a", "one"))).await.expect("ok");
+    registry.register(&me(), leased("web/a", "one")).await.expect("ok");
+    registry.register(&me(), reweighted(leased("web/a", "one"))).await.expect("ok");
     let current = registry.current();
     let backend = current.backend(&key("web/a")).and_then(|e| e.object.value.as_backend()).expect("there");
     assert_eq!((backend.operator_state, backend.weight), (OperatorState::Draining, 7));
@@ -55,28 +56,28 @@ async fn the_operators_state_survives_registration() {
 async fn a_service_comes_and_goes_with_its_backends_unless_declared() {
     let (registry, _task, _) = start().await;
     let web = object_key("service web");
-    registry.register(fixed("web/a", "")).await.expect("ok");
-    registry.register(leased("web/b", "")).await.expect("ok");
+    registry.register(&me(), fixed("web/a", "")).await.expect("ok");
+    registry.register(&me(), leased("web/b", "")).await.expect("ok");
     assert!(registry.current().get(&web).is_some_and(|s| s.meta.implicit));
-    registry.deregister(Target::Backend(key("web/a"))).await.expect("ok");
+    registry.deregister(&me(), Target::Backend(key("web/a"))).await.expect("ok");
     assert!(registry.current().get(&web).is_some());
-    registry.deregister(Target::Backend(key("web/b"))).await.expect("ok");
+    registry.deregister(&me(), Target::Backend(key("web/b"))).await.expect("ok");
     assert_eq!(registry.current().len(), 0);
 
-    registry.register(fixed("web/a", "")).await.expect("ok");
-    registry.apply(declare("shop", [service("web", 2)])).await.expect("ok");
-    registry.deregister(Target::Backend(key("web/a"))).await.expect("ok");
+    registry.register(&me(), fixed("web/a", "")).await.expect("ok");
+    registry.apply(&me(), declare("shop", [service("web", 2)])).await.expect("ok");
+    registry.deregister(&me(), Target::Backend(key("web/a"))).await.expect("ok");
     assert!(registry.current().get(&web).is_some_and(|s| !s.meta.implicit));
 }
 
 #[tokio::test]
 async fn a_lease_names_its_backend_and_no_other() {
     let (registry, _task, _) = start().await;
-    let lease = registry.register(leased("web/a", "")).await.expect("ok").lease.expect("leased");
-    let gone = registry.deregister(Target::Lease(lease)).await.expect("ok");
+    let lease = registry.register(&me(), leased("web/a", "")).await.expect("ok").lease.expect("leased");
+    let gone = registry.deregister(&me(), Target::Lease(lease)).await.expect("ok");
     assert!(gone.existed);
-    registry.register(leased("web/a", "")).await.expect("ok");
-    let again = registry.deregister(Target::Lease(lease)).await.expect("ok");
+    registry.register(&me(), leased("web/a", "")).await.expect("ok");
+    let again = registry.deregister(&me(), Target::Lease(lease)).await.expect("ok");
     assert!(!again.existed, "the old lease is not the new backend's");
     assert_eq!(registry.heartbeat(&[lease]), [lease]);
 }
@@ -84,26 +85,26 @@ async fn a_lease_names_its_backend_and_no_other() {
 #[tokio::test]
 async fn a_service_with_backends_is_deleted_only_with_them() {
     let (registry, _task, _) = start().await;
-    registry.register(fixed("web/a", "")).await.expect("ok");
-    let refused = registry.delete(object_key("service web"), None, false).await;
+    registry.register(&me(), fixed("web/a", "")).await.expect("ok");
+    let refused = registry.delete(&me(), object_key("service web"), None, false).await;
     assert!(matches!(refused, Err(Error::Precondition { .. })), "{refused:?}");
     let before = registry.current().revision();
-    let at = registry.delete(object_key("service web"), Some(before), true).await.expect("ok");
+    let at = registry.delete(&me(), object_key("service web"), Some(before), true).await.expect("ok");
     assert_eq!((at, registry.current().len()), (before.next(), 0));
-    let refused = registry.delete(object_key("service web"), None, true).await;
+    let refused = registry.delete(&me(), object_key("service web"), None, true).await;
     assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
-    let refused = registry.delete(object_key("route web"), None, true).await;
+    let refused = registry.delete(&me(), object_key("route web"), None, true).await;
     assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
 }
 
 #[tokio::test]
 async fn a_stale_revision_is_refused() {
     let (registry, _task, _) = start().await;
-    let at = registry.register(fixed("web/a", "")).await.expect("ok").revision;
-    registry.register(fixed("web/b", "")).await.expect("ok");
-    let refused = registry.delete(object_key("backend web/a"), Some(at), false).await;
+    let at = registry.register(&me(), fixed("web/a", "")).await.expect("ok").revision;
+    registry.register(&me(), fixed("web/b", "")).await.expect("ok");
+    let refused = registry.delete(&me(), object_key("backend web/a"), Some(at), false).await;
     assert!(matches!(refused, Err(Error::RevisionMismatch { .. })), "{refused:?}");
-    let refused = registry.set_operator_state(key("web/a"), OperatorState::Disabled, Some(at)).await;
+    let refused = registry.set_operator_state(&me(), key("web/a"), OperatorState::Disabled, Some(at)).await;
     assert!(matches!(refused, Err(Error::RevisionMismatch { .. })), "{refused:?}");
 }
 
@@ -112,10 +113,10 @@ async fn an_epoch_is_accepted_once() {
     let (registry, _task, _) = start().await;
     let epoch = registry.current().position().epoch;
     let mut events = registry.events().read(0);
-    let first = registry.accept_epoch(epoch).await.expect("ok");
-    assert_eq!(registry.accept_epoch(epoch).await.expect("ok"), first);
+    let first = registry.accept_epoch(&me(), epoch).await.expect("ok");
+    assert_eq!(registry.accept_epoch(&me(), epoch).await.expect("ok"), first);
     assert!(registry.current().epoch_accepted());
     assert_eq!(events.next().await.r#type(), v1::EventType::EpochAccepted);
-    let refused = registry.accept_epoch(weir_proto::Epoch(epoch.0 ^ 1)).await;
+    let refused = registry.accept_epoch(&me(), weir_proto::Epoch(epoch.0 ^ 1)).await;
     assert!(matches!(refused, Err(Error::EpochMismatch { .. })), "{refused:?}");
 }

@@ -14,15 +14,15 @@ fn full() -> Error {
 #[tokio::test]
 async fn a_full_store_changes_nothing_and_recovers() {
     let (registry, _task, store) = start().await;
-    let before = registry.register(leased("web/a", "")).await.expect("ok");
+    let before = registry.register(&me(), leased("web/a", "")).await.expect("ok");
     store.fail(Some(full()));
-    let refused = registry.register(fixed("web/b", "")).await;
+    let refused = registry.register(&me(), fixed("web/b", "")).await;
     assert!(matches!(refused, Err(Error::StoreFull { .. })), "{refused:?}");
     assert_eq!(registry.current().revision(), before.revision);
-    let renewed = registry.register(leased("web/a", "")).await.expect("what needs no write goes on");
+    let renewed = registry.register(&me(), leased("web/a", "")).await.expect("what needs no write goes on");
     assert_eq!(renewed.lease, before.lease);
     store.fail(None);
-    let after = registry.register(fixed("web/b", "")).await.expect("ok");
+    let after = registry.register(&me(), fixed("web/b", "")).await.expect("ok");
     assert_eq!(after.revision, before.revision.next());
 }
 
@@ -30,10 +30,10 @@ async fn a_full_store_changes_nothing_and_recovers() {
 async fn a_lost_store_ends_the_registry() {
     let (registry, mut task, store) = start().await;
     store.fail(Some(Error::StoreFailed { store: "memory".into(), reason: "fsync: EIO".into() }));
-    let refused = registry.register(fixed("web/a", "")).await;
+    let refused = registry.register(&me(), fixed("web/a", "")).await;
     assert!(matches!(refused, Err(Error::StoreFailed { .. })), "{refused:?}");
     assert!(matches!(task.ended().await, Err(Error::StoreFailed { .. })));
-    assert!(matches!(registry.register(fixed("web/a", "")).await, Err(Error::Stopping)));
+    assert!(matches!(registry.register(&me(), fixed("web/a", "")).await, Err(Error::Stopping)));
     assert_eq!(registry.current().revision(), Revision(0), "reads go on");
 }
 
@@ -43,7 +43,7 @@ async fn stopping_answers_what_was_asked_before() {
     let asked: Vec<_> = (0..100)
         .map(|n| {
             let registry = registry.clone();
-            tokio::spawn(async move { registry.register(fixed(&format!("web/{n}"), "")).await })
+            tokio::spawn(async move { registry.register(&me(), fixed(&format!("web/{n}"), "")).await })
         })
         .collect();
     tokio::task::yield_now().await;
@@ -63,9 +63,9 @@ async fn stopping_answers_what_was_asked_before() {
 async fn a_restart_brings_back_state_and_deltas() {
     let (registry, task, store) = start().await;
     for name in ["web/a", "web/b", "api/a"] {
-        registry.register(fixed(name, "")).await.expect("ok");
+        registry.register(&me(), fixed(name, "")).await.expect("ok");
     }
-    registry.deregister(Target::Backend(key("api/a"))).await.expect("ok");
+    registry.deregister(&me(), Target::Backend(key("api/a"))).await.expect("ok");
     let before = registry.current();
     task.stop().await.expect("stops");
     let (registry, _task) = restart(&store).await;

@@ -23,7 +23,7 @@ async fn until(registry: &Registry, name: &str, wanted: Option<LeaseState>) -> D
 #[tokio::test(start_paused = true)]
 async fn silence_expires_a_lease_after_its_ttl_and_removes_it_later() {
     let (registry, _task, _) = start().await;
-    let lease = registry.register(leased("web/a", "")).await.expect("ok").lease.expect("leased");
+    let lease = registry.register(&me(), leased("web/a", "")).await.expect("ok").lease.expect("leased");
     let after = until(&registry, "web/a", Some(LeaseState::Expired)).await;
     assert!((10_000..11_000).contains(&after.as_millis()), "{after:?}");
     assert_eq!(registry.heartbeat(&[lease]), [lease]);
@@ -36,7 +36,7 @@ async fn silence_expires_a_lease_after_its_ttl_and_removes_it_later() {
 #[tokio::test(start_paused = true)]
 async fn heartbeats_keep_a_lease_and_change_no_revision() {
     let (registry, _task, _) = start().await;
-    let it = registry.register(leased("web/a", "")).await.expect("ok");
+    let it = registry.register(&me(), leased("web/a", "")).await.expect("ok");
     let mut published = registry.published();
     sleep(Duration::from_millis(200)).await;
     published.borrow_and_update();
@@ -51,10 +51,10 @@ async fn heartbeats_keep_a_lease_and_change_no_revision() {
 #[tokio::test(start_paused = true)]
 async fn an_expired_backend_comes_back_with_a_new_lease() {
     let (registry, _task, _) = start().await;
-    let first = registry.register(leased("web/a", "")).await.expect("ok");
+    let first = registry.register(&me(), leased("web/a", "")).await.expect("ok");
     until(&registry, "web/a", Some(LeaseState::Expired)).await;
     let mut events = registry.events().read(0);
-    let back = registry.register(leased("web/a", "")).await.expect("ok");
+    let back = registry.register(&me(), leased("web/a", "")).await.expect("ok");
     assert!(!back.created && back.lease != first.lease && back.lease.is_some());
     assert_eq!(events.next().await.r#type(), v1::EventType::LeaseRestored);
     assert_eq!(state(&registry, "web/a"), Some(LeaseState::Live));
@@ -67,10 +67,10 @@ async fn an_expired_backend_comes_back_with_a_new_lease() {
 #[tokio::test(start_paused = true)]
 async fn a_shorter_ttl_counts_at_once() {
     let (registry, _task, _) = start().await;
-    registry.register(leased("web/a", "")).await.expect("ok");
+    registry.register(&me(), leased("web/a", "")).await.expect("ok");
     let mut shorter = leased("web/a", "");
     shorter.lease.as_mut().expect("leased").ttl = Duration::from_secs(2);
-    registry.register(shorter).await.expect("ok");
+    registry.register(&me(), shorter).await.expect("ok");
     let after = until(&registry, "web/a", Some(LeaseState::Expired)).await;
     assert!((2_000..3_000).contains(&after.as_millis()), "{after:?}");
 }
@@ -78,7 +78,7 @@ async fn a_shorter_ttl_counts_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_restart_gives_every_lease_a_whole_ttl() {
     let (registry, task, store) = start().await;
-    let lease = registry.register(leased("web/a", "")).await.expect("ok").lease.expect("leased");
+    let lease = registry.register(&me(), leased("web/a", "")).await.expect("ok").lease.expect("leased");
     sleep(Duration::from_secs(9)).await;
     task.stop().await.expect("stops");
     sleep(Duration::from_secs(100)).await;
@@ -91,7 +91,7 @@ async fn a_restart_gives_every_lease_a_whole_ttl() {
 #[tokio::test(start_paused = true)]
 async fn time_in_which_nothing_ran_counts_for_no_lease() {
     let (registry, _task, _) = start().await;
-    registry.register(leased("web/a", "")).await.expect("ok");
+    registry.register(&me(), leased("web/a", "")).await.expect("ok");
     sleep(Duration::from_secs(5)).await;
     // The clock jumps as it does for a process that was stopped.
     advance(Duration::from_mins(1)).await;
@@ -102,7 +102,7 @@ async fn time_in_which_nothing_ran_counts_for_no_lease() {
 #[tokio::test(start_paused = true)]
 async fn an_expiry_that_cannot_be_stored_is_tried_again() {
     let (registry, _task, store) = start().await;
-    let lease = registry.register(leased("web/a", "")).await.expect("ok").lease.expect("leased");
+    let lease = registry.register(&me(), leased("web/a", "")).await.expect("ok").lease.expect("leased");
     store.fail(Some(crate::Error::StoreFull { store: "memory".into(), reason: "full".into() }));
     sleep(Duration::from_secs(20)).await;
     assert_eq!(state(&registry, "web/a"), Some(LeaseState::Live));

@@ -91,7 +91,7 @@ async fn a_change_is_an_event_and_what_a_stream_begins_with_is_none() {
     until(&server, "web/10.0.0.1:80", 1).await;
     again.say(report(&[])).await;
 
-    let request = v1::WatchEventsRequest { past: 10_000 };
+    let request = v1::WatchEventsRequest { past: 10_000, ..Default::default() };
     let mut events = server.admin().await.watch_events(request).await.expect("a stream").into_inner();
     let mut told = Vec::new();
     while told.len() < 3 {
@@ -130,7 +130,7 @@ async fn backends_that_flap_do_not_drive_everything_else_out_of_the_memory_of_ev
     }
     proxy.say(report(&sick)).await;
     until(&server, &names[0], 1).await;
-    let request = v1::WatchEventsRequest { past: 10_000 };
+    let request = v1::WatchEventsRequest { past: 10_000, ..Default::default() };
     let mut events = server.admin().await.watch_events(request).await.expect("a stream").into_inner();
     server.register("end", "10.9.9.9:80").await;
     let (mut told, mut summaries) = (0, 0);

@@ -98,7 +98,7 @@ impl Proxy {
                     }
                 }
                 Down::Ping(ping) => self.say(Up::Pong(v1::Pong { sequence: ping.sequence })).await,
-                Down::Question(_) => panic!("asked in a test that asks nothing"),
+                Down::Question(_) | Down::Close(_) => panic!("asked in a test that asks nothing"),
                 Down::GoAway(_) => panic!("sent away"),
             }
         }

@@ -6,7 +6,7 @@ use super::proxy::{Proxy, State};
 use crate::harness::Server;
 
 async fn resync_events(server: &Server) -> Vec<String> {
-    let request = v1::WatchEventsRequest { past: 10_000 };
+    let request = v1::WatchEventsRequest { past: 10_000, ..Default::default() };
     let mut events = server.admin().await.watch_events(request).await.expect("a stream").into_inner();
     // The registration that the caller makes last ends the list.
     server.register("end", "10.9.9.9:80").await;

@@ -14,6 +14,7 @@ use weir_proto::{Backend, Digest, Epoch, ProxyId, Revision};
 use super::*;
 use crate::{
     address_policy::AddressPolicy,
+    caller::Caller,
     fleet::{Fleet, Identity},
     metrics::Metrics,
     registry::{Options, Registration, Registry, Task},
@@ -75,7 +76,7 @@ impl Proxy {
         let wire = v1::Backend { service: "web".into(), address: address.into(), ..Default::default() };
         let backend = Backend::try_from(wire).expect("valid");
         let registration = Registration { backend, lease: None, owner: String::new() };
-        self.api.registry.register(registration).await.expect("registered");
+        self.api.registry.register(&Caller::own(), registration).await.expect("registered");
     }
 }
 
