@@ -29,7 +29,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Agent {
     url: String,
-    registry: RegistryClient<Channel>,
+    registry: RegistryClient<client::Named>,
     request: v1::RegisterRequest,
     ttl: Duration,
 }
@@ -74,7 +74,7 @@ impl Agent {
         let lease = v1::LeaseTerms { ttl: Some(duration_to_wire(ttl)), deregister_after: None };
         Self {
             url: url.to_owned(),
-            registry: RegistryClient::new(channel),
+            registry: RegistryClient::with_interceptor(channel, client::Caller::this_process()),
             request: v1::RegisterRequest { backend: Some(backend), lease: Some(lease), owner },
             ttl,
         }

@@ -1,14 +1,23 @@
 //! The control plane as commands see it: typed clients, one deadline, and failures as sentences.
 
+mod caller;
 mod status;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tonic::transport::{Channel, Endpoint};
+use tonic::{
+    service::interceptor::InterceptedService,
+    transport::{Channel, Endpoint},
+};
 use weir_proto::v1::{admin_client::AdminClient, registry_client::RegistryClient};
 
 use crate::Error;
+
+pub(crate) use caller::Caller;
+
+/// A connection whose calls say who calls.
+pub(crate) type Named = InterceptedService<Channel, Caller>;
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,6 +33,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Client {
     url: String,
     channel: Channel,
+    caller: Caller,
     deadline: Instant,
     timeout: Duration,
 }
@@ -36,7 +46,16 @@ impl Client {
             .connect()
             .await
             .map_err(|e| Error::Unreachable { url: url.to_owned(), reason: status::root_cause(&e) })?;
-        Ok(Self { url: url.to_owned(), channel, deadline: Instant::now() + timeout, timeout })
+        let caller = Caller::this_process();
+        Ok(Self { url: url.to_owned(), channel, caller, deadline: Instant::now() + timeout, timeout })
+    }
+
+    /// The same under another name, if there is one.
+    pub(crate) fn called(self, name: Option<&str>) -> Self {
+        match name {
+            Some(name) => Self { caller: Caller::named(name), ..self },
+            None => self,
+        }
     }
 
     /// Where it is.
@@ -55,13 +74,14 @@ impl Client {
     }
 
     /// The operator's calls.
-    pub(crate) fn admin(&self) -> AdminClient<Channel> {
-        AdminClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    pub(crate) fn admin(&self) -> AdminClient<Named> {
+        AdminClient::with_interceptor(self.channel.clone(), self.caller.clone())
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     /// The backends' calls.
-    pub(crate) fn registry(&self) -> RegistryClient<Channel> {
-        RegistryClient::new(self.channel.clone())
+    pub(crate) fn registry(&self) -> RegistryClient<Named> {
+        RegistryClient::with_interceptor(self.channel.clone(), self.caller.clone())
     }
 
     /// The answer of a call, or why there is none, by the deadline.

@@ -62,6 +62,10 @@ pub(crate) struct Global {
     )]
     control_plane: String,
 
+    /// Who you are, for the history and the audit log [default: the user and the host, as alice@laptop]
+    #[arg(long = "as", env = "WEIR_CALLER", hide_env_values = true, value_name = "NAME", global = true)]
+    caller: Option<String>,
+
     /// How to print results
     #[arg(
         long,
@@ -94,7 +98,8 @@ impl Global {
 
     /// Connects for a command that takes so long by default.
     async fn connect_for(&self, default: Duration) -> Result<Client, Error> {
-        Client::connect(&self.control_plane, self.timeout.unwrap_or(default)).await
+        let client = Client::connect(&self.control_plane, self.timeout.unwrap_or(default)).await?;
+        Ok(client.called(self.caller.as_deref()))
     }
 }
 

@@ -19,7 +19,7 @@ pub enum Exit {
     Unreachable,
     /// A file or a value is not valid.
     Invalid,
-    /// There is no such object.
+    /// There is no such object or revision.
     NotFound,
     /// It belongs to somebody else, or has changed meanwhile.
     Conflict,
@@ -40,7 +40,7 @@ Exit codes:
   4  the time was up (--timeout)
   5  the control plane cannot be reached
   6  a file or a value is not valid
-  7  there is no such object
+  7  there is no such object or revision
   8  it belongs to somebody else, or has changed meanwhile
   9  `diff` found differences
 `weir run` passes on the exit code of its command; 128 + N if signal N ended it.";

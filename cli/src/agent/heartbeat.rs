@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 use weir_proto::{
     duration_read,
     v1::{HeartbeatRequest, HeartbeatResponse, registry_client::RegistryClient},
 };
 
-use crate::client;
+use crate::client::{self, Named};
 
 /// Nobody waits longer for an answer.
 const MAX_ANSWER_TIME: Duration = Duration::from_secs(5);
@@ -19,7 +18,7 @@ const JITTER: f64 = 0.2;
 
 /// Renews until that is no longer possible, and says why. `heard` is called for each answer.
 pub(super) async fn renew(
-    registry: &RegistryClient<Channel>,
+    registry: &RegistryClient<Named>,
     url: &str,
     lease: u64,
     interval: Duration,

@@ -1,11 +1,11 @@
 //! gRPC statuses as errors of this program.
 
-use std::{error::Error as StdError, io};
+use std::{error::Error as StdError, io, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::{Error, document::Problem};
+use crate::{Error, document::Problem, units};
 
 /// What a status of the control plane at `url` means.
 pub(super) fn failure(url: &str, status: &Status) -> Error {
@@ -21,12 +21,15 @@ pub(super) fn failure(url: &str, status: &Status) -> Error {
             ),
             _ => Error::Invalid(vec![Problem::nowhere("", message)]),
         },
-        Code::NotFound => Error::NotFound(message.to_owned()),
+        Code::NotFound | Code::OutOfRange => Error::NotFound(message.to_owned()),
         Code::AlreadyExists | Code::FailedPrecondition | Code::Aborted => Error::Conflict(message.to_owned()),
         Code::DeadlineExceeded => Error::Timeout(format!("{message}; raise --timeout if it is only slow")),
         Code::Unavailable => Error::Unavailable { url: url.to_owned(), reason: message.to_owned() },
         Code::PermissionDenied => Error::Denied(message.to_owned()),
-        Code::ResourceExhausted => Error::Failed(format!("the control plane is out of room: {message}")),
+        Code::ResourceExhausted => Error::Failed(match retry_after(status) {
+            Some(wait) => format!("{message}; try again in {}", units::duration_text(wait)),
+            None => format!("the control plane is out of room: {message}"),
+        }),
         // It knows the call, but not everybody that it needs for it does.
         Code::Unimplemented if !message.is_empty() => Error::Failed(message.to_owned()),
         Code::Unimplemented => Error::Failed(format!(
@@ -34,6 +37,12 @@ pub(super) fn failure(url: &str, status: &Status) -> Error {
         )),
         code => Error::Failed(format!("the control plane at {url} failed ({code:?}): {message}")),
     }
+}
+
+/// How long to wait, where waiting helps; in whole seconds.
+fn retry_after(status: &Status) -> Option<Duration> {
+    let wait = status.get_details_retry_info()?.retry_delay?;
+    Some(Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)))
 }
 
 /// The innermost of the reasons, as the operating system says it.
@@ -60,6 +69,8 @@ mod tests {
         for (code, exit) in [
             (Code::InvalidArgument, Exit::Invalid),
             (Code::NotFound, Exit::NotFound),
+            (Code::OutOfRange, Exit::NotFound),
+            (Code::ResourceExhausted, Exit::Failed),
             (Code::AlreadyExists, Exit::Conflict),
             (Code::FailedPrecondition, Exit::Conflict),
             (Code::DeadlineExceeded, Exit::Timeout),
@@ -68,6 +79,16 @@ mod tests {
         ] {
             assert_eq!(failure("http://a", &Status::new(code, "x")).exit(), exit, "{code:?}");
         }
+    }
+
+    #[test]
+    fn when_to_try_again_is_told() {
+        let details = ErrorDetails::with_retry_info(Some(Duration::from_millis(1_500)));
+        let status = Status::with_error_details(Code::ResourceExhausted, "web/a comes and goes", details);
+        assert_eq!(failure("http://a", &status).to_string(), "web/a comes and goes; try again in 2s");
+        let full = Status::new(Code::ResourceExhausted, "the disk is full");
+        let text = failure("http://a", &full).to_string();
+        assert_eq!(text, "the control plane is out of room: the disk is full");
     }
 
     #[test]
