@@ -67,21 +67,12 @@ async fn run(
     let store = spawn_blocking(open).await;
     let store = store.map_err(|e| Error::Serve { server: "store", reason: e.to_string() })??;
     let (registry, mut task) = Registry::start(store, Options::new(metrics.clone())).await?;
-    let position = registry.current().position();
-    let fleet = Fleet::new(position, Arc::clone(registry.events()), metrics.clone());
-    let _follow = spawn(follow(registry.published(), fleet.clone()));
+    let policy = AddressPolicy::new(loopback_backends, own);
+    let (api, _follow) = assemble(registry.clone(), metrics, policy, stopping.clone());
+    let (position, fleet) = (registry.current().position(), api.fleet.clone());
     tracing::info!(
         store = registry.store(), epoch = %position.epoch, revision = %position.revision, "the store is loaded"
     );
-
-    let api = Api {
-        registry: registry.clone(),
-        fleet: fleet.clone(),
-        policy: Arc::new(AddressPolicy::new(loopback_backends, own)),
-        metrics,
-        started_at: SystemTime::now(),
-        stopping: stopping.clone(),
-    };
     let on_grpc = acceptor(listeners.grpc, grpc::MOST_CONNECTIONS, Patience::Opening)?;
     let mut server = spawn(grpc::serve(api, on_grpc, stopping.clone()));
     admin.ready(registry, fleet);
@@ -109,6 +100,20 @@ async fn run(
     task.stop().await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// All that the gRPC services stand on, over a registry that is loaded, and the task that keeps it up to date.
+pub(crate) fn assemble(
+    registry: Registry,
+    metrics: Metrics,
+    policy: AddressPolicy,
+    stopping: CancellationToken,
+) -> (Api, AbortOnDropHandle<()>) {
+    let position = registry.current().position();
+    let fleet = Fleet::new(position, Arc::clone(registry.events()), metrics.clone());
+    let follow = spawn(follow(registry.published(), fleet.clone()));
+    let (policy, started_at) = (Arc::new(policy), SystemTime::now());
+    (Api { registry, fleet, policy, metrics, started_at, stopping }, follow)
 }
 
 /// Opens the store, in a directory that is made if it is missing.
