@@ -12,6 +12,7 @@ mod events;
 mod fleet;
 mod grpc;
 mod incoming;
+mod journal;
 mod lease;
 mod listeners;
 mod metrics;

@@ -6,6 +6,7 @@
 
 mod actor;
 mod apply;
+mod aside;
 mod backends;
 mod command;
 mod expiry;
@@ -27,12 +28,13 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
-use weir_proto::{Backend, BackendKey, Epoch, LeaseId, ObjectKey, OperatorState, Revision};
+use weir_proto::{Backend, BackendKey, Epoch, LeaseId, ObjectKey, OperatorState, Revision, v1};
 
 use crate::{
     caller::Caller,
     error::Error,
     events::{Events, REMEMBERED},
+    journal::ProxyWrite,
     lease::Leases,
     metrics::Metrics,
     publish::{Published, Publisher},
@@ -40,6 +42,7 @@ use crate::{
     store::{Store, Writer},
 };
 
+use aside::Aside;
 pub(crate) use command::{
     Applied, Apply, Change, Declared, Delete, Deregistered, Registered, Registration, SetState, Target,
 };
@@ -59,6 +62,8 @@ pub(crate) struct Registry {
     events: Arc<Events>,
     metrics: Metrics,
     store: Arc<str>,
+    aside: Arc<Aside>,
+    remembered: Arc<[v1::ProxyInfo]>,
 }
 
 /// How the registry runs.
@@ -89,6 +94,7 @@ impl Registry {
     pub(crate) async fn start(store: Box<dyn Store>, options: Options) -> Result<(Self, Task), Error> {
         let name: Arc<str> = store.describe().into();
         let (writer, loaded) = Writer::start(store).await?;
+        let remembered = loaded.proxies.clone().into();
         let snapshot = Arc::new(loaded.into_snapshot(&name)?);
         let cancel = CancellationToken::new();
         let (lanes, queue) = lanes::lanes();
@@ -102,6 +108,8 @@ impl Registry {
             events: Events::new(REMEMBERED),
             metrics: options.metrics,
             store: name,
+            aside: Arc::default(),
+            remembered,
         };
         let actor = actor::Actor::new(&registry, writer, publisher, options.tombstones);
         let main = tokio::spawn(actor.run(queue, cancel.clone()));
@@ -203,6 +211,17 @@ impl Registry {
     /// What the store is: `sqlite:/var/lib/weir/weir.db`, `memory`.
     pub(crate) fn store(&self) -> &str {
         &self.store
+    }
+
+    /// Has the store remember what is new of proxies, with the next transaction or within a second or so. What cannot
+    /// be written is kept for a later one, the newest of each proxy; it makes no revision.
+    pub(crate) fn remember_proxies(&self, writes: Vec<ProxyWrite>) {
+        self.aside.proxies(writes);
+    }
+
+    /// The proxies that the store remembered when it was loaded.
+    pub(crate) fn remembered_proxies(&self) -> &[v1::ProxyInfo] {
+        &self.remembered
     }
 
     /// Has the registry's task do something, in the operators' lane.

@@ -9,10 +9,11 @@ mod conformance;
 
 use std::{path::Path, sync::Arc};
 
-use weir_proto::{Digest, Epoch, ObjectKey, Revision};
+use weir_proto::{Digest, Epoch, ObjectKey, Revision, v1};
 
 use crate::{
     error::Error,
+    journal::{Before, Compacted, Journal, Query, Retention, RevisionRecord},
     snapshot::{Entry, Marks, Position, Snapshot},
 };
 
@@ -31,6 +32,22 @@ pub(crate) trait Store: Send + std::fmt::Debug {
     /// after [`Error::StoreFailed`] nobody knows what is on the disk, and nothing may be committed any more.
     fn commit(&mut self, batch: &Batch) -> Result<(), Error>;
 
+    /// Revisions, the newest first.
+    fn revisions(&mut self, query: &Query) -> Result<Vec<RevisionRecord>, Error>;
+
+    /// How everything that was declared otherwise after `since` was declared at `since`, which must not be below the
+    /// floor. Each object at most once.
+    fn befores(&mut self, since: Revision) -> Result<Vec<Before>, Error>;
+
+    /// How far back [`Store::befores`] reaches.
+    fn history_floor(&mut self) -> Result<Revision, Error>;
+
+    /// What was done and refused, the newest first: `most` records with a sequence below `before`.
+    fn audit(&mut self, before: Option<u64>, most: usize) -> Result<Vec<v1::AuditRecord>, Error>;
+
+    /// Forgets all but so much, and gives the room back to the disk. Errors as with [`Store::commit`].
+    fn compact(&mut self, keep: Retention) -> Result<Compacted, Error>;
+
     /// The URL to open it with.
     fn describe(&self) -> String;
 }
@@ -48,6 +65,8 @@ pub(crate) struct Loaded {
     pub(crate) entries: Vec<Arc<Entry>>,
     /// When each removed object went, above the floor.
     pub(crate) tombstones: Vec<(ObjectKey, Revision)>,
+    /// The proxies that were there.
+    pub(crate) proxies: Vec<v1::ProxyInfo>,
 }
 
 /// The step from one state to a later one.
@@ -61,6 +80,8 @@ pub(crate) struct Batch {
     pub(crate) floor: Revision,
     /// Each object at most once.
     pub(crate) writes: Vec<Write>,
+    /// What is remembered with it.
+    pub(crate) journal: Journal,
 }
 
 /// What happens to one object.
@@ -84,7 +105,7 @@ pub(crate) fn open(url: &str) -> Result<Box<dyn Store>, Error> {
 impl Loaded {
     /// The state as readers see it. An error if the objects are not those that were committed.
     pub(crate) fn into_snapshot(self, store: &str) -> Result<Snapshot, Error> {
-        let Self { position, epoch_accepted, floor, entries, tombstones } = self;
+        let Self { position, epoch_accepted, floor, entries, tombstones, .. } = self;
         let Position { epoch, revision, digest } = position;
         let marks = Marks { epoch, epoch_accepted, revision, floor };
         let snapshot = Snapshot::restore(marks, entries, tombstones);
@@ -109,6 +130,7 @@ impl Batch {
             epoch_accepted: next.epoch_accepted(),
             floor: next.floor(),
             writes: keys.into_iter().map(write).collect(),
+            journal: Journal::default(),
         }
     }
 }
@@ -122,5 +144,6 @@ fn fresh() -> Loaded {
         floor: Revision(0),
         entries: Vec::new(),
         tombstones: Vec::new(),
+        proxies: Vec::new(),
     }
 }

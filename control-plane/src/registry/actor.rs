@@ -7,7 +7,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Registry, apply, backends,
+    Registry, apply,
+    aside::Aside,
+    backends,
     command::{Asked, Command},
     lanes::Queue,
     operator,
@@ -32,6 +34,7 @@ pub(super) struct Actor {
     writer: Writer,
     publisher: Publisher,
     tombstones: usize,
+    aside: Arc<Aside>,
 }
 
 impl Actor {
@@ -45,6 +48,7 @@ impl Actor {
             writer,
             publisher,
             tombstones,
+            aside: Arc::clone(&registry.aside),
         }
     }
 
@@ -54,6 +58,7 @@ impl Actor {
         loop {
             tokio::select! {
                 some = queue.next(&mut asked) => if !some { break },
+                () = self.aside.due() => self.flush().await?,
                 () = stop.cancelled(), if !queue.is_closed() => queue.close(),
             }
             let base = self.current.load_full();
@@ -67,8 +72,19 @@ impl Actor {
             asked.drain(..).for_each(|asked| perform(&mut work, asked));
             self.finish(work.done()).await?;
         }
+        self.flush().await?;
         self.writer.close().await;
         Ok(())
+    }
+
+    /// Makes durable what waits aside, if nothing took it along in time. Fails only if the store is lost.
+    async fn flush(&mut self) -> Result<(), Error> {
+        if self.aside.is_empty() {
+            return Ok(());
+        }
+        let current = self.current.load_full();
+        let committed = self.commit(Batch::between(&current, []), 0).await;
+        committed.or_else(|error| if error.is_fatal() { Err(error) } else { Ok(()) })
     }
 
     /// Makes a batch durable, then visible, then known, then answered. Fails only if the store is lost.
@@ -104,9 +120,15 @@ impl Actor {
         committed.or_else(|error| if error.is_fatal() { Err(error) } else { Ok(()) })
     }
 
-    async fn commit(&mut self, batch: Batch, commands: usize) -> Result<(), Error> {
+    async fn commit(&mut self, mut batch: Batch, commands: usize) -> Result<(), Error> {
         let begin = Instant::now();
+        let along = self.aside.take();
+        batch.journal.proxies = along.proxies();
         let result = self.writer.commit(batch).await;
+        if let Err(error) = &result {
+            tracing::warn!(%error, "what is known of proxies could not be stored");
+            self.aside.put_back(along);
+        }
         self.metrics.store_commit.observe(begin.elapsed().as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "a metric")]
         self.metrics.batch_size.observe(commands as f64);

@@ -143,9 +143,6 @@ mod tests {
         lanes.operator(asked("operator")).await.expect("room");
         let mut taken = Vec::new();
         assert!(queue.next(&mut taken).await);
-        assert_eq!(
-            (taken.len(), names(&taken)[0].as_str()),
-            (1 + AGENTS_AT_ONCE, "operator")
-        );
+        assert_eq!((taken.len(), names(&taken)[0].as_str()), (1 + AGENTS_AT_ONCE, "operator"));
     }
 }

@@ -5,12 +5,13 @@ use std::{
     time::Duration,
 };
 
-use weir_proto::{Backend, BackendKey, LeaseTerms, ObjectKey, v1};
+use weir_proto::{Backend, BackendKey, LeaseTerms, ObjectKey, Revision, v1};
 
 use super::{Apply, Declared, Options, Registration, Registry, Task};
 use crate::{
     caller::Caller,
     error::Error,
+    journal::{Before, Compacted, Query, Retention, RevisionRecord},
     metrics::Metrics,
     snapshot::Object,
     store::{Batch, Loaded, Memory, Store},
@@ -29,17 +30,41 @@ impl Shared {
     pub(crate) fn fail(&self, with: Option<Error>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = with;
     }
+
+    fn memory<T>(&self, read: impl FnOnce(&mut Memory) -> T) -> T {
+        read(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).0)
+    }
 }
 
 impl Store for Shared {
     fn load(&mut self) -> Result<Loaded, Error> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.load()
+        self.memory(Store::load)
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), Error> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inner.1.clone().map_or(Ok(()), Err)?;
         inner.0.commit(batch)
+    }
+
+    fn revisions(&mut self, query: &Query) -> Result<Vec<RevisionRecord>, Error> {
+        self.memory(|memory| memory.revisions(query))
+    }
+
+    fn befores(&mut self, since: Revision) -> Result<Vec<Before>, Error> {
+        self.memory(|memory| memory.befores(since))
+    }
+
+    fn history_floor(&mut self) -> Result<Revision, Error> {
+        self.memory(Store::history_floor)
+    }
+
+    fn audit(&mut self, before: Option<u64>, most: usize) -> Result<Vec<v1::AuditRecord>, Error> {
+        self.memory(|memory| memory.audit(before, most))
+    }
+
+    fn compact(&mut self, keep: Retention) -> Result<Compacted, Error> {
+        self.memory(|memory| memory.compact(keep))
     }
 
     fn describe(&self) -> String {

@@ -1,11 +1,18 @@
 //! A store that forgets everything with the process: for tests and for trying things out.
 
+mod journal;
+
 use std::{collections::BTreeMap, sync::Arc};
 
-use weir_proto::{ObjectKey, Revision};
+use weir_proto::{ObjectKey, Revision, v1};
 
 use super::{Batch, Loaded, Store, Write, fresh};
-use crate::{error::Error, snapshot::Entry};
+use crate::{
+    error::Error,
+    journal::{Before, Compacted, Query, Retention, RevisionRecord},
+    snapshot::Entry,
+};
+use journal::Kept;
 
 /// Keeps what was committed for as long as it lives.
 #[derive(Debug)]
@@ -14,12 +21,18 @@ pub(crate) struct Memory {
     head: Loaded,
     entries: BTreeMap<ObjectKey, Arc<Entry>>,
     tombstones: BTreeMap<ObjectKey, Revision>,
+    journal: Kept,
 }
 
 impl Memory {
     /// A new store, of a new epoch.
     pub(crate) fn new() -> Self {
-        Self { head: fresh(), entries: BTreeMap::new(), tombstones: BTreeMap::new() }
+        Self {
+            head: fresh(),
+            entries: BTreeMap::new(),
+            tombstones: BTreeMap::new(),
+            journal: Kept::default(),
+        }
     }
 }
 
@@ -28,6 +41,7 @@ impl Store for Memory {
         Ok(Loaded {
             entries: self.entries.values().cloned().collect(),
             tombstones: self.tombstones.iter().map(|(key, at)| (key.clone(), *at)).collect(),
+            proxies: self.journal.proxies(),
             ..self.head.clone()
         })
     }
@@ -49,7 +63,29 @@ impl Store for Memory {
         self.head.position = batch.position;
         self.head.epoch_accepted = batch.epoch_accepted;
         self.head.floor = batch.floor;
+        self.journal.add(&batch.journal);
         Ok(())
+    }
+
+    fn revisions(&mut self, query: &Query) -> Result<Vec<RevisionRecord>, Error> {
+        Ok(self.journal.revisions(query))
+    }
+
+    fn befores(&mut self, since: Revision) -> Result<Vec<Before>, Error> {
+        Ok(self.journal.befores(since))
+    }
+
+    fn history_floor(&mut self) -> Result<Revision, Error> {
+        Ok(self.journal.floor())
+    }
+
+    fn audit(&mut self, before: Option<u64>, most: usize) -> Result<Vec<v1::AuditRecord>, Error> {
+        Ok(self.journal.audit(before, most))
+    }
+
+    fn compact(&mut self, keep: Retention) -> Result<Compacted, Error> {
+        self.journal.trim(keep);
+        Ok(Compacted { floor: self.journal.floor(), ..Compacted::default() })
     }
 
     fn describe(&self) -> String {

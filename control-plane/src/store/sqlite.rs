@@ -1,6 +1,8 @@
 //! The configuration in one SQLite file, synced with every commit.
 
+mod compact;
 mod errors;
+mod journal;
 mod lock;
 mod schema;
 
@@ -20,9 +22,11 @@ use weir_proto::{Digest, Epoch, ObjectKey, ObjectKind, Revision, v1};
 use super::{Batch, Loaded, Store, Write, fresh};
 use crate::{
     error::Error,
+    journal::{Before, Compacted, Query, Retention, RevisionRecord},
     snapshot::{Entry, Object, Position},
 };
 use errors::{Failure, committing};
+use journal::Kept;
 use lock::Lock;
 
 /// An open file. No other process can open it until this is dropped.
@@ -30,6 +34,7 @@ use lock::Lock;
 pub(crate) struct Sqlite {
     connection: Connection,
     path: PathBuf,
+    kept: Kept,
     /// Released after the connection is closed.
     _lock: Lock,
 }
@@ -44,14 +49,28 @@ impl Sqlite {
         let open = || {
             let mut connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
             schema::prepare(&mut connection)?;
-            Ok(connection)
+            let kept = Kept::count(&connection)?;
+            Ok((connection, kept))
         };
-        let connection = open().map_err(|failure: Failure| failure.opening(&name))?;
-        Ok(Self { connection, path: path.to_owned(), _lock: lock })
+        let (connection, kept) = open().map_err(|failure: Failure| failure.opening(&name))?;
+        Ok(Self { connection, path: path.to_owned(), kept, _lock: lock })
     }
 }
 
 impl Sqlite {
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T, Error> {
+        read(&self.connection).map_err(|failure| failure.opening(&name(&self.path)))
+    }
+
+    /// The error of a write.
+    fn failed(&self, error: &rusqlite::Error) -> Error {
+        let error = committing(error, &name(&self.path), || try_to_write(&self.path));
+        if error.is_fatal() {
+            self.leave_alone();
+        }
+        error
+    }
+
     /// Has closing write nothing: whatever the disk did to the log, the next start is to find it so.
     fn leave_alone(&self) {
         let set = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
@@ -67,13 +86,30 @@ impl Store for Sqlite {
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), Error> {
-        commit(&mut self.connection, batch).map_err(|error| {
-            let error = committing(&error, &name(&self.path), || try_to_write(&self.path));
-            if error.is_fatal() {
-                self.leave_alone();
-            }
-            error
-        })
+        let kept = commit(&mut self.connection, self.kept, batch);
+        self.kept = kept.map_err(|error| self.failed(&error))?;
+        Ok(())
+    }
+
+    fn revisions(&mut self, query: &Query) -> Result<Vec<RevisionRecord>, Error> {
+        self.read(|connection| journal::revisions(connection, query))
+    }
+
+    fn befores(&mut self, since: Revision) -> Result<Vec<Before>, Error> {
+        self.read(|connection| journal::befores(connection, since))
+    }
+
+    fn history_floor(&mut self) -> Result<Revision, Error> {
+        self.read(journal::floor)
+    }
+
+    fn audit(&mut self, before: Option<u64>, most: usize) -> Result<Vec<v1::AuditRecord>, Error> {
+        self.read(|connection| journal::audit(connection, before, most))
+    }
+
+    fn compact(&mut self, keep: Retention) -> Result<Compacted, Error> {
+        let compacted = compact::compact(&mut self.connection, &self.path, &mut self.kept, keep);
+        compacted.map_err(|error| self.failed(&error))
     }
 
     fn describe(&self) -> String {
@@ -121,10 +157,11 @@ fn load(connection: &mut Connection) -> Result<Loaded, Failure> {
     while let Some(row) = rows.next()? {
         tombstones.push((key(row)?, Revision(u64_at(row, 2)?)));
     }
-    Ok(Loaded { entries, tombstones, ..head })
+    let proxies = journal::proxies(&transaction)?;
+    Ok(Loaded { entries, tombstones, proxies, ..head })
 }
 
-fn commit(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
+fn commit(connection: &mut Connection, mut kept: Kept, batch: &Batch) -> rusqlite::Result<Kept> {
     let transaction = connection.transaction()?;
     for write in &batch.writes {
         match write {
@@ -143,7 +180,9 @@ fn commit(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
             batch.position.digest.0.cast_signed(),
             batch.floor.0.cast_signed(),
         ])?;
-    transaction.commit()
+    journal::write(&transaction, &mut kept, &batch.journal)?;
+    transaction.commit()?;
+    Ok(kept)
 }
 
 fn put(transaction: &Transaction<'_>, entry: &Entry) -> rusqlite::Result<()> {
@@ -172,9 +211,13 @@ fn remove(transaction: &Transaction<'_>, key: &ObjectKey, at: Revision) -> rusql
 fn entry(row: &Row<'_>) -> Result<Entry, Failure> {
     let key = key(row)?;
     let (body, level, meta) = (row.get::<_, Vec<u8>>(2)?, row.get(3)?, row.get::<_, Vec<u8>>(4)?);
+    decode(key, body, level, &meta)
+}
+
+fn decode(key: ObjectKey, body: Vec<u8>, level: u32, meta: &[u8]) -> Result<Entry, Failure> {
     let damaged = |what: &dyn std::fmt::Display| Failure::Damaged(format!("{key}: {what}"));
     let object = Object::stored(key.clone(), body.into(), level).map_err(|e| damaged(&e))?;
-    let meta = v1::ObjectMeta::decode(meta.as_slice()).map_err(|e| damaged(&e))?;
+    let meta = v1::ObjectMeta::decode(meta).map_err(|e| damaged(&e))?;
     Ok(Entry { object, meta })
 }
 

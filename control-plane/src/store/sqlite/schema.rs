@@ -8,7 +8,7 @@ use super::{Failure, fresh};
 const APPLICATION: i32 = 0x5765_6972;
 
 /// Grows with every change of the schema.
-const FORMAT: i32 = 1;
+const FORMAT: i32 = 2;
 
 /// The name of an object is unique within its kind; revisions, digests and epochs are unsigned, stored as their bits.
 const SCHEMA: &str = "
@@ -37,6 +37,36 @@ const SCHEMA: &str = "
     CREATE INDEX tombstone_by_revision ON tombstone (revision);
 ";
 
+/// What format 2 has more than format 1. Of each kind, automatic or not, the oldest revisions are forgotten first; what
+/// they changed is forgotten by revision and looked for by object.
+const JOURNAL: &str = "
+    ALTER TABLE head ADD COLUMN history_floor INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE revision (
+        automatic INTEGER NOT NULL,
+        revision INTEGER NOT NULL,
+        info BLOB NOT NULL,
+        PRIMARY KEY (automatic, revision)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE before (
+        revision INTEGER NOT NULL,
+        kind INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        body BLOB,
+        level INTEGER NOT NULL,
+        meta BLOB NOT NULL,
+        PRIMARY KEY (revision, kind, name)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX before_by_object ON before (kind, name, revision);
+    CREATE TABLE audit (
+        sequence INTEGER PRIMARY KEY,
+        record BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE proxy (
+        id TEXT PRIMARY KEY,
+        info BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+";
+
 /// Makes a connection fit for use: a new file gets its tables, one of ours is checked, anything else is refused
 /// untouched.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), Failure> {
@@ -52,13 +82,18 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), Failure> {
     if !is_new && application != APPLICATION {
         return Err(Failure::Format("it is a database of another program; name another file".to_owned()));
     }
-    if !is_new && format != FORMAT {
+    if !is_new && !(1..=FORMAT).contains(&format) {
         return Err(Failure::Format(format!(
-            "it has format {format}, and this version knows only {FORMAT}; start the version that wrote it"
+            "it has format {format}, and this version knows none after {FORMAT}; start the version that wrote it"
         )));
     }
     if connection.is_readonly("main")? {
         return Err(Failure::Unwritable);
+    }
+    if is_new {
+        // Room that is not needed any more can be given back piece by piece. That must be said before anything is
+        // written.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
     // A commit is on the disk when it returns: the log is synced with each.
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -67,17 +102,30 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), Failure> {
         return create(connection);
     }
     let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if verdict == "ok" { Ok(()) } else { Err(Failure::Damaged(verdict)) }
+    if verdict != "ok" {
+        return Err(Failure::Damaged(verdict));
+    }
+    if format < FORMAT { migrate(connection) } else { Ok(()) }
 }
 
 fn create(connection: &mut Connection) -> Result<(), Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(SCHEMA)?;
+    transaction.execute_batch(JOURNAL)?;
     transaction.execute(
         "INSERT INTO head (id, epoch, epoch_accepted, revision, digest, floor) VALUES (1, ?1, 0, 0, 0, 0)",
         [fresh().position.epoch.0.cast_signed()],
     )?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    Ok(transaction.commit()?)
+}
+
+/// From format 1: the history begins with what is there.
+fn migrate(connection: &mut Connection) -> Result<(), Failure> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(JOURNAL)?;
+    transaction.execute("UPDATE head SET history_floor = revision", [])?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     Ok(transaction.commit()?)
 }
