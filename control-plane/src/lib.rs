@@ -20,6 +20,9 @@ mod publish;
 mod registry;
 mod rpc;
 mod serve;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
 mod snapshot;
 mod store;
 

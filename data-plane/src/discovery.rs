@@ -138,7 +138,18 @@ impl Discovery {
         Session::new(self, stream, backoff).await.run(max_age()).await
     }
 
-    async fn hello(&self) -> weir_proto::v1::Hello {
+    /// One stream that is open already, from its start to its end; and why it ended.
+    #[cfg(feature = "simulation")]
+    pub(crate) async fn follow_open(
+        &self,
+        inbound: tonic::Streaming<weir_proto::v1::ControlMessage>,
+        outbound: tokio::sync::mpsc::Sender<weir_proto::v1::ProxyMessage>,
+    ) -> String {
+        let (stream, mut backoff) = (connect::Stream { inbound, outbound }, Backoff::default());
+        format!("{:?}", Session::new(self, stream, &mut backoff).await.run(max_age()).await)
+    }
+
+    pub(crate) async fn hello(&self) -> weir_proto::v1::Hello {
         let applier = self.applier.lock().await;
         weir_proto::v1::Hello {
             proxy_id: self.identity.id.to_string(),

@@ -1,6 +1,6 @@
 //! The last good copy of the configuration on disk: a restarted proxy serves from it without a control plane.
 
-mod format;
+pub(crate) mod format;
 
 use std::{
     fs::{self, File},

@@ -43,6 +43,9 @@ mod reason;
 mod reply;
 mod retry;
 mod router;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
 mod splice;
 mod stream;
 mod table;

@@ -23,7 +23,7 @@ const VERSION: u32 = 1;
 
 /// Why bytes are not a last good copy.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Bad {
+pub(crate) enum Bad {
     #[error("it is not a copy of a configuration")]
     Foreign,
     #[error("it is of format version {0}, this program knows version {VERSION}")]
@@ -33,7 +33,7 @@ pub(super) enum Bad {
 }
 
 /// The bytes of a copy.
-pub(super) fn encode(copy: &LastGood) -> Vec<u8> {
+pub(crate) fn encode(copy: &LastGood) -> Vec<u8> {
     let mut out = Vec::from(MAGIC);
     out.extend(VERSION.to_le_bytes());
     let position = &copy.state.position;
@@ -48,7 +48,7 @@ pub(super) fn encode(copy: &LastGood) -> Vec<u8> {
 }
 
 /// The copy that the bytes hold, if all of them are as they were written.
-pub(super) fn decode(bytes: &[u8]) -> Result<LastGood, Bad> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<LastGood, Bad> {
     let mut input = Input(bytes);
     if input.take(MAGIC.len()).is_none_or(|magic| magic != MAGIC) {
         return Err(Bad::Foreign);

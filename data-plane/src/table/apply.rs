@@ -165,9 +165,14 @@ impl Applier {
         }
         self.forms.retry_services(&step.state.objects, &mut touched);
         self.realise(step.state, &old, touched, changed).await;
-        if let (Some(keeper), Some(state)) = (&self.keeper, &self.state) {
-            keeper.keep(LastGood { state: state.clone(), previous: self.forms.previous.clone() });
+        if let (Some(keeper), Some(copy)) = (&self.keeper, self.copy()) {
+            keeper.keep(copy);
         }
+    }
+
+    /// What is in force, as it is kept on disk.
+    pub(crate) fn copy(&self) -> Option<LastGood> {
+        Some(LastGood { state: self.state.clone()?, previous: self.forms.previous.clone() })
     }
 
     /// Tries again what is refused and might work by now: listeners that could not be opened, files that could not be used.
