@@ -7,11 +7,21 @@ mod flow;
 mod member;
 mod questions;
 mod roster;
+mod routable;
+#[cfg(test)]
+mod tests;
 mod views;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use tokio::{sync::watch, time::Instant};
+use arc_swap::ArcSwap;
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval},
+};
 use tokio_util::sync::CancellationToken;
 use weir_proto::{Epoch, ObjectKey, ObjectKind, ProxyId, Revision, v1};
 
@@ -24,6 +34,7 @@ use self::{
 pub(crate) use self::{
     member::{Draining, Identity, Member, Report},
     questions::Questions,
+    routable::Routable,
     views::Views,
 };
 use crate::{
@@ -33,10 +44,14 @@ use crate::{
     snapshot::Position,
 };
 
+/// How often it is looked after what time brings about.
+const UPKEEP_EVERY: Duration = Duration::from_secs(1);
+
 /// The list of proxies, shared by all streams.
 #[derive(Debug, Clone)]
 pub(crate) struct Fleet {
     roster: Arc<Mutex<Roster>>,
+    routable: Arc<ArcSwap<Vec<Arc<Routable>>>>,
     /// Wakes those who wait for an acknowledgement or a report.
     changed: watch::Sender<()>,
     /// Of the changes of backends' conditions.
@@ -49,7 +64,21 @@ impl Fleet {
     /// Nobody yet; `current` is what proxies should have.
     pub(crate) fn new(current: Position, events: Arc<Events>, metrics: Metrics) -> Self {
         let roster = Arc::new(Mutex::new(Roster::new(current)));
-        Self { roster, changed: watch::Sender::new(()), flow: Arc::default(), events, metrics }
+        let routable = Arc::default();
+        Self { roster, routable, changed: watch::Sender::new(()), flow: Arc::default(), events, metrics }
+    }
+
+    /// Does what time brings about, for as long as it is polled.
+    pub(crate) async fn keep(self) {
+        let mut ticks = interval(UPKEEP_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.change(|roster, now| {
+                roster.elapsed();
+                roster.forget(now);
+            });
+        }
     }
 
     /// Enters a proxy whose stream began. It leaves when the answer is dropped. An older stream of the same proxy is
@@ -58,7 +87,7 @@ impl Fleet {
         let (id, peer) = (identity.id.clone(), identity.peer_address.clone());
         let (end, questions) = (CancellationToken::new(), Arc::<Questions>::default());
         let stream = |id| Stream { id, end: end.clone(), questions: Arc::clone(&questions) };
-        let Some(stream) = self.lock().connect(identity, stream, Now::read()) else {
+        let Some(stream) = self.change(|roster, now| roster.connect(identity, stream, now)) else {
             return Err(Error::TooMany { what: "proxies", most: MOST_PROXIES });
         };
         self.tell(v1::EventType::ProxyConnected, &id, None, format!("proxy {id} connected from {peer}"));
@@ -68,21 +97,25 @@ impl Fleet {
 
     /// Notes that there is a newer state.
     pub(crate) fn published(&self, position: Position) {
-        self.lock().published(position, Now::read());
+        self.change(|roster, now| roster.published(position, now));
     }
 
     /// Everybody who is connected or was within the last hour, in the order of their ids.
     pub(crate) fn members(&self) -> Vec<Member> {
-        let mut roster = self.lock();
-        roster.forget(Now::read());
-        roster.members().cloned().collect()
+        self.lock().members(Instant::now()).cloned().collect()
     }
 
     /// How many proxies are connected, and how many of them are behind.
     pub(crate) fn count(&self) -> (usize, usize) {
         let roster = self.lock();
-        let connected = roster.members().filter(|m| m.is_connected());
-        connected.fold((0, 0), |(all, behind), m| (all + 1, behind + usize::from(m.behind_since.is_some())))
+        roster
+            .connected()
+            .fold((0, 0), |(all, behind), m| (all + 1, behind + usize::from(m.behind_since.is_some())))
+    }
+
+    /// Those that clients are sent to, in the order of their ids: never waits for anybody.
+    pub(crate) fn routable(&self) -> Arc<Vec<Arc<Routable>>> {
+        self.routable.load_full()
     }
 
     /// How far the connected proxies are with draining `backend` since `revision`.
@@ -93,6 +126,19 @@ impl Fleet {
     /// Changes whenever a proxy comes, goes, acknowledges or reports.
     pub(crate) fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
+    }
+
+    /// Changes the roster, and what follows from it.
+    fn change<T>(&self, change: impl FnOnce(&mut Roster, Now) -> T) -> T {
+        let (mut roster, now) = (self.lock(), Now::read());
+        let answer = change(&mut roster, now);
+        // Still under the lock, so that no older list replaces a newer one.
+        if let Some(list) = roster.relisted(now.instant)
+            && **self.routable.load() != list
+        {
+            self.routable.store(Arc::new(list));
+        }
+        answer
     }
 
     /// Every call on the roster is complete in itself, so that one which panicked leaves nothing half done.
@@ -151,10 +197,20 @@ impl Membership {
         &self.questions
     }
 
+    /// Says whether the proxy has a configuration already, from which it serves.
+    pub(crate) fn starts(&self, has_something: bool) {
+        self.fleet.change(|roster, _| roster.starts(&self.id, self.stream, has_something));
+    }
+
+    /// The proxy is told to come back after this time: until then it serves, and is not lost.
+    pub(crate) fn put_off(&self, retry_after: Duration) {
+        self.fleet.change(|roster, now| roster.put_off(&self.id, self.stream, now.instant + retry_after));
+    }
+
     /// The proxy has this state in force, but for what it refused.
     pub(crate) fn acknowledge(&self, position: Position, refused: Vec<v1::Refused>) {
-        let now = Now::read();
-        let fresh = self.fleet.lock().acknowledge(&self.id, self.stream, position, refused, now);
+        let (id, stream) = (&self.id, self.stream);
+        let fresh = self.fleet.change(|roster, now| roster.acknowledge(id, stream, position, refused, now));
         self.fleet.metrics.refused_objects.inc_by(fresh.len() as u64);
         for refusal in fresh {
             let object = refusal.object.and_then(|object| ObjectKey::try_from(object).ok());
@@ -172,7 +228,7 @@ impl Membership {
     /// The proxy said how things stand, which counts for those backends that exist.
     pub(crate) fn report(&self, report: v1::Report, exists: impl Fn(&str) -> bool) {
         let report = Report::of(report, &exists);
-        let news = self.fleet.lock().report(&self.id, self.stream, report, exists);
+        let news = self.fleet.change(|roster, _| roster.report(&self.id, self.stream, report, exists));
         self.fleet.tell_conditions(&self.id, news);
         self.fleet.changed.send_replace(());
     }
@@ -189,7 +245,7 @@ impl Drop for Membership {
     fn drop(&mut self) {
         self.questions.close();
         // A stream that another one of the same proxy replaced is no news.
-        if self.fleet.lock().disconnect(&self.id, self.stream, Now::read()) {
+        if self.fleet.change(|roster, now| roster.disconnect(&self.id, self.stream, now)) {
             let message = format!("proxy {} disconnected", self.id);
             self.fleet.tell(v1::EventType::ProxyDisconnected, &self.id, None, message);
             self.fleet.changed.send_replace(());

@@ -143,11 +143,17 @@ fn make(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Tells the fleet what its proxies should have.
+/// Tells the fleet what its proxies should have, and that time passes.
 async fn follow(mut published: watch::Receiver<Arc<Published>>, fleet: Fleet) {
-    while published.changed().await.is_ok() {
-        let position = published.borrow_and_update().snapshot().position();
-        fleet.published(position);
+    let tell = async {
+        while published.changed().await.is_ok() {
+            let position = published.borrow_and_update().snapshot().position();
+            fleet.published(position);
+        }
+    };
+    tokio::select! {
+        () = tell => {}
+        () = fleet.clone().keep() => {}
     }
 }
 

@@ -65,14 +65,14 @@ impl Fleet {
     /// Where to ask this proxy, or the first one.
     fn reach(&self, id: Option<&ProxyId>) -> Option<(ProxyId, Arc<Questions>)> {
         let roster = self.lock();
-        let mut wanted = roster.members().filter(|member| id.is_none_or(|id| member.identity.id == *id));
+        let mut wanted = roster.connected().filter(|member| id.is_none_or(|id| member.identity.id == *id));
         wanted.find_map(|member| Some((member.identity.id.clone(), Arc::clone(member.questions()?))))
     }
 
     /// Where to ask each connected proxy, in the order of their ids.
     fn everybody(&self) -> Vec<(ProxyId, Arc<Questions>)> {
         let roster = self.lock();
-        let connected = roster.members().filter_map(|member| Some((member, member.questions()?)));
+        let connected = roster.connected().filter_map(|member| Some((member, member.questions()?)));
         connected.map(|(member, questions)| (member.identity.id.clone(), Arc::clone(questions))).collect()
     }
 }

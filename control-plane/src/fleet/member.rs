@@ -1,6 +1,10 @@
 //! What is known of one proxy.
 
-use std::{collections::HashMap, sync::Arc, time::SystemTime};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -10,11 +14,15 @@ use super::{
     bounds::MOST_NAME,
     conditions::{Conditions, Told},
     questions::Questions,
+    routable::{GRACE, Presence, Routable},
 };
 use crate::snapshot::Position;
 
 /// Backends whose requests in flight are kept of one proxy.
 const MOST_DRAINING: usize = 10_000;
+
+/// How long a proxy is remembered after its stream ended.
+pub(crate) const REMEMBERED: Duration = Duration::from_hours(1);
 
 /// One moment: on the clock that only runs forward, and for people.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +62,16 @@ pub(crate) struct Member {
     pub behind_since: Option<SystemTime>,
     pub refused: Vec<v1::Refused>,
     pub report: Option<Report>,
+    /// Where clients are sent to, if it is known.
+    pub(super) address: Option<Arc<Routable>>,
+    /// Whether clients were sent to it when that was last decided.
+    pub(super) listed: bool,
+    /// Whether it has a configuration, from this control plane or from before.
+    pub(super) serves: bool,
+    /// Whether this run of the process said that it drains, which none takes back.
+    drains: bool,
+    /// It was told to come back at this time.
+    put_off_until: Option<Instant>,
     /// What is known to everybody of its backends; None until this run of the process reported.
     pub told: Option<Told>,
 }
@@ -71,6 +89,11 @@ impl Member {
     /// A proxy of which nothing is known but that it is there.
     pub(crate) fn new(identity: Identity, stream: Stream, now: Now) -> Self {
         Self {
+            address: Routable::of(&identity).map(Arc::new),
+            listed: false,
+            serves: false,
+            drains: false,
+            put_off_until: None,
             identity,
             stream: Some(stream),
             connected_at: now.wall,
@@ -88,11 +111,16 @@ impl Member {
         if let Some(stream) = previous.stream {
             stream.end.cancel();
         }
+        // Counts as before until it is known what it has.
+        self.listed = previous.listed;
+        self.serves = previous.listed;
         if previous.identity.boot_id == self.identity.boot_id {
             self.acknowledged = previous.acknowledged;
             self.refused = previous.refused;
             self.behind_since = previous.behind_since;
             self.told = previous.told;
+            self.serves |= previous.serves;
+            self.drains = previous.drains;
         }
     }
 
@@ -100,6 +128,46 @@ impl Member {
     pub(crate) fn leave(&mut self, now: Now) {
         self.stream = None;
         self.disconnected_at = Some(now);
+    }
+
+    /// It has this configuration in force.
+    pub(super) fn acknowledge(&mut self, position: Position) {
+        self.acknowledged = Some(position);
+        self.serves = true;
+    }
+
+    /// It said how things stand.
+    pub(super) fn heard(&mut self, report: Report) {
+        self.drains |= report.state == v1::ProxyState::Draining;
+        self.report = Some(report);
+    }
+
+    /// It is told to come back then.
+    pub(super) fn put_off(&mut self, until: Instant) {
+        self.put_off_until = Some(until);
+    }
+
+    /// Whether it left of its own accord: it is not expected back.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.stream.is_none() && self.drains
+    }
+
+    /// Whether it is to be forgotten.
+    pub(super) fn left_long_ago(&self, now: Instant) -> bool {
+        self.disconnected_at.is_some_and(|left| now.duration_since(left.instant) >= REMEMBERED)
+    }
+
+    /// What counts of it when it is decided where clients are sent.
+    pub(super) fn presence(&self, now: Instant) -> Presence {
+        match self.disconnected_at {
+            _ if self.drains => Presence::Out,
+            Some(left) => {
+                let since = self.put_off_until.map_or(left.instant, |until| until.max(left.instant));
+                Presence::Lost { listed: self.listed, lately: now < since + GRACE }
+            }
+            None if self.serves => Presence::Serving,
+            None => Presence::Out,
+        }
     }
 
     /// Whether this is its newest stream, and stands.

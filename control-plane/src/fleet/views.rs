@@ -22,7 +22,7 @@ impl Fleet {
     pub(crate) fn views(&self) -> Views {
         let roster = self.lock();
         let mut views = Views { connected: 0, troubled: Vec::new() };
-        for member in roster.members().filter(|member| member.is_connected()) {
+        for member in roster.connected() {
             views.connected = views.connected.saturating_add(1);
             if let Some(conditions) = member.conditions().filter(|conditions| !conditions.is_empty()) {
                 views.troubled.push((member.identity.id.clone(), Arc::clone(conditions)));

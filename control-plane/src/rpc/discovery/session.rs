@@ -70,6 +70,7 @@ impl Session {
     pub(super) fn new(api: &Api, membership: Membership, has: Option<Position>) -> Self {
         let published = api.registry.published().borrow().clone();
         let epoch = published.snapshot().position().epoch;
+        membership.starts(has.is_some());
         let wrong = has.is_some_and(|has| contradicts(&published, has));
         if wrong {
             membership.resynced("digest", "the digest in its Hello differs");
