@@ -92,16 +92,28 @@ impl Client {
         match tokio::time::timeout_at(self.deadline, call).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(self.failure(&status)),
-            Err(_) => Err(Error::Timeout(format!(
-                "the control plane at {} did not answer within {:?}; raise --timeout if it is only slow",
-                self.url, self.timeout
-            ))),
+            Err(_) => Err(self.late()),
+        }
+    }
+
+    /// The next answer of a stream, by the deadline; None at its end.
+    pub(crate) async fn next<T>(&self, stream: &mut tonic::Streaming<T>) -> Result<Option<T>, Error> {
+        match tokio::time::timeout_at(self.deadline, stream.message()).await {
+            Ok(answer) => answer.map_err(|status| self.failure(&status)),
+            Err(_) => Err(self.late()),
         }
     }
 
     /// What a status means.
     pub(crate) fn failure(&self, status: &tonic::Status) -> Error {
         status::failure(&self.url, status)
+    }
+
+    fn late(&self) -> Error {
+        Error::Timeout(format!(
+            "the control plane at {} did not answer within {:?}; raise --timeout if it is only slow",
+            self.url, self.timeout
+        ))
     }
 }
 

@@ -1,19 +1,24 @@
 //! The verbs of `weir`: one file each.
 
 mod apply;
+mod audit;
 mod backend;
+mod compact;
 mod completions;
 mod dev;
 mod diff;
 mod epoch;
+mod events;
 mod explain;
+mod history;
 mod object;
 mod proxy;
+mod reference;
+mod rollback;
 mod run;
 mod status;
 mod validate;
 mod wait;
-mod watch;
 
 use std::time::Duration;
 
@@ -96,6 +101,11 @@ impl Global {
         self.connect_for(TIMEOUT).await
     }
 
+    /// Connects for a change that may wait for the proxies.
+    async fn connect_to(&self, wait: bool) -> Result<Client, Error> {
+        self.connect_for(if wait { wait::WAIT } else { TIMEOUT }).await
+    }
+
     /// Connects for a command that takes so long by default.
     async fn connect_for(&self, default: Duration) -> Result<Client, Error> {
         let client = Client::connect(&self.control_plane, self.timeout.unwrap_or(default)).await?;
@@ -132,10 +142,20 @@ enum Command {
     Proxy(proxy::Proxy),
     /// Ask a proxy what it would do with a request now, and why
     Explain(explain::Explain),
-    /// Show how the control plane is
-    Status,
+    /// Show how the control plane is, or what became of a revision on each proxy
+    Status(status::Status),
+    /// Show the revisions: what changed, who changed it, when and why
+    History(history::History),
+    /// Declare again what was declared at a revision
+    Rollback(rollback::Rollback),
+    /// Show every change that was made or refused, and by whom
+    Audit(audit::Audit),
+    /// Show what happened, and with --follow what happens
+    Events(events::Events),
     /// Show events as they happen
-    Watch(watch::Watch),
+    Watch(events::Watch),
+    /// Forget old history, and give its room back to the disk
+    Compact(compact::Compact),
     /// Settle which configuration is meant after a store was replaced
     #[command(subcommand)]
     Epoch(epoch::Epoch),
@@ -163,8 +183,13 @@ pub(crate) async fn run(program: Program) -> Result<Exit, Error> {
         Command::Listener(verb) => object::run(&global, ObjectKind::Listener, verb).await,
         Command::Proxy(verb) => proxy::run(&global, &verb).await,
         Command::Explain(explain) => explain::run(&global, explain).await,
-        Command::Status => status::run(&global).await,
-        Command::Watch(watch) => watch::run(&global, &watch).await,
+        Command::Status(status) => status::run(&global, &status).await,
+        Command::History(history) => history::run(&global, &history).await,
+        Command::Rollback(rollback) => rollback::run(&global, rollback).await,
+        Command::Audit(audit) => audit::run(&global, &audit).await,
+        Command::Events(events) => events::run(&global, events).await,
+        Command::Watch(watch) => events::watch(&global, watch).await,
+        Command::Compact(compact) => compact::run(&global, &compact).await,
         Command::Epoch(verb) => epoch::run(&global, &verb).await,
         Command::Run(run) => run::run(&global, run).await,
         Command::Completions(completions) => completions::run(&completions),

@@ -2,7 +2,9 @@
 
 mod condition;
 mod explanation;
+mod history;
 mod object;
+mod outcome;
 mod table;
 
 use std::io::{self, IsTerminal, Write};
@@ -14,7 +16,9 @@ use crate::{Error, yaml};
 
 pub(crate) use condition::{ejection, fleet_health, health, proxy_condition};
 pub(crate) use explanation::{people as explanation, value as explanation_value};
+pub(crate) use history::{record, records, revision, revision_line, revisions};
 pub(crate) use object::{change, info, proxy, reference, resource, resource_name, timestamp, word};
+pub(crate) use outcome::{outcomes, proxy_outcome, refusal, refusals};
 pub(crate) use table::{State, Table};
 
 /// How results are written.

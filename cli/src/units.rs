@@ -57,6 +57,17 @@ pub(crate) fn size_text(bytes: u64) -> String {
     bytes.to_string()
 }
 
+/// The size as people say it: in its largest unit, to a tenth.
+pub(crate) fn about(bytes: u64) -> String {
+    for (unit, factor) in [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
+        if bytes >= factor {
+            let tenths = (u128::from(bytes) * 10 + u128::from(factor) / 2) / u128::from(factor);
+            return format!("{}.{} {unit}", tenths / 10, tenths % 10);
+        }
+    }
+    format!("{bytes} bytes")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +81,12 @@ mod tests {
             assert_eq!(size(text).map(|n| size_text(n.into())), Ok(text.to_owned()));
             assert_eq!(large_size(text).map(size_text), Ok(text.to_owned()));
         }
+    }
+
+    #[test]
+    fn sizes_are_told_to_a_tenth() {
+        let told = [0, 1_023, 1_024, 1_587, 5 << 20, u64::MAX].map(about);
+        assert_eq!(told, ["0 bytes", "1023 bytes", "1.0 KiB", "1.5 KiB", "5.0 MiB", "17179869184.0 GiB"]);
     }
 
     #[test]

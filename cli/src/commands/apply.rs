@@ -1,9 +1,9 @@
 //! `weir apply`: declares what files say.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 use weir_proto::{ObjectKind, v1};
 
 use crate::{
@@ -13,9 +13,6 @@ use crate::{
     document::{self, Documents, Problem},
     output::{self, Output},
 };
-
-/// How long `--wait` waits by default.
-const WAIT: Duration = Duration::from_secs(30);
 
 /// What to apply, and how.
 #[derive(Debug, Args)]
@@ -35,7 +32,7 @@ pub(super) struct Apply {
     #[arg(short, long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     message: String,
 
-    /// Return when every connected proxy serves it, or one refused a part of it
+    /// Return when every live proxy has acknowledged it: serves it, or refused a part of it
     #[arg(long)]
     wait: bool,
 }
@@ -66,7 +63,7 @@ pub(super) async fn run(global: &Global, apply: &Apply, only: Option<ObjectKind>
     if let Some(kind) = only {
         refuse_others(&documents, kind)?;
     }
-    let client = if apply.wait { global.connect_for(WAIT).await? } else { global.connect().await? };
+    let client = global.connect_to(apply.wait).await?;
     let request = v1::ApplyRequest {
         dry_run: apply.dry_run,
         if_revision: apply.if_revision,
@@ -74,19 +71,9 @@ pub(super) async fn run(global: &Global, apply: &Apply, only: Option<ObjectKind>
         ..request(&apply.declared, &documents)
     };
     let response = send(&client, &documents, request).await?;
-    let output = global.output();
-    if !apply.wait {
-        show(output, &response, apply.dry_run, None)?;
-        return Ok(Exit::Ok);
-    }
-    if output.for_people() {
-        show(output, &response, false, None)?;
-        wait::for_revision(&client, output, response.revision).await?;
-    } else {
-        let outcome = wait::outcome(&client, response.revision).await?;
-        show(output, &response, false, Some(outcome.json()))?;
-        outcome.verdict(client.timeout())?;
-    }
+    let v1::ApplyResponse { revision, changes, warnings } = response;
+    let changed = Changed { revision, dry_run: apply.dry_run, changes: &changes, warnings: &warnings };
+    changed.show(&client, global.output(), apply.wait).await?;
     Ok(Exit::Ok)
 }
 
@@ -121,49 +108,53 @@ pub(super) async fn send(
     })
 }
 
-fn show(
-    output: Output,
-    response: &v1::ApplyResponse,
-    dry_run: bool,
-    proxies: Option<Value>,
-) -> Result<(), Error> {
-    for warning in &response.warnings {
-        output::note(&format!("warning: {warning}"));
-    }
-    let mut value = json!({
-        "revision": response.revision,
-        "dry_run": dry_run,
-        "changes": response.changes.iter().map(output::change).collect::<Vec<_>>(),
-        "warnings": response.warnings,
-    });
-    if let Some(proxies) = proxies {
-        value["proxies"] = proxies;
-    }
-    output.show(&value, || people(response, dry_run))
+/// What `apply` or `rollback` changed, or would.
+pub(super) struct Changed<'a> {
+    pub(super) revision: u64,
+    pub(super) dry_run: bool,
+    pub(super) changes: &'a [v1::Change],
+    pub(super) warnings: &'a [String],
 }
 
-fn people(response: &v1::ApplyResponse, dry_run: bool) -> String {
-    let mut lines = Vec::new();
-    let mut unchanged = 0;
-    for change in &response.changes {
-        let verb = match change.kind() {
-            v1::ChangeKind::Created => "created",
-            v1::ChangeKind::Updated => "updated",
-            v1::ChangeKind::Deleted => "deleted",
-            v1::ChangeKind::Unchanged | v1::ChangeKind::Unspecified => {
-                unchanged += 1;
-                continue;
-            }
-        };
-        lines.push(format!("{verb} {}", change.object.as_ref().map(output::reference).unwrap_or_default()));
+impl Changed<'_> {
+    /// Prints it, and with `wait` what becomes of it on the proxies.
+    pub(super) async fn show(&self, client: &Client, output: Output, wait: bool) -> Result<(), Error> {
+        for warning in self.warnings {
+            output::note(&format!("warning: {warning}"));
+        }
+        let value = json!({
+            "revision": self.revision,
+            "dry_run": self.dry_run,
+            "changes": self.changes.iter().map(output::change).collect::<Vec<_>>(),
+            "warnings": self.warnings,
+        });
+        wait::show(client, output, wait, self.revision, value, || self.people()).await
     }
-    let revision = response.revision;
-    lines.push(match (lines.len(), dry_run) {
-        (0, _) => format!("nothing to change in revision {revision}; {unchanged} unchanged"),
-        (n, true) => format!("would change {n} of revision {revision}; {unchanged} unchanged"),
-        (n, false) => format!("revision {revision}: {n} changed, {unchanged} unchanged"),
-    });
-    lines.join("\n")
+
+    fn people(&self) -> String {
+        let mut lines = Vec::new();
+        let mut unchanged = 0;
+        for change in self.changes {
+            let verb = match change.kind() {
+                v1::ChangeKind::Created => "created",
+                v1::ChangeKind::Updated => "updated",
+                v1::ChangeKind::Deleted => "deleted",
+                v1::ChangeKind::Unchanged | v1::ChangeKind::Unspecified => {
+                    unchanged += 1;
+                    continue;
+                }
+            };
+            let object = change.object.as_ref().map(output::reference).unwrap_or_default();
+            lines.push(format!("{verb} {object}"));
+        }
+        let revision = self.revision;
+        lines.push(match (lines.len(), self.dry_run) {
+            (0, _) => format!("nothing to change in revision {revision}; {unchanged} unchanged"),
+            (n, true) => format!("would change {n} of revision {revision}; {unchanged} unchanged"),
+            (n, false) => format!("revision {revision}: {n} changed, {unchanged} unchanged"),
+        });
+        lines.join("\n")
+    }
 }
 
 fn refuse_others(documents: &Documents, kind: ObjectKind) -> Result<(), Error> {

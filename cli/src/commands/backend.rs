@@ -10,14 +10,14 @@ use weir_proto::{
 
 use crate::{
     Error, Exit,
-    commands::{Global, TIMEOUT, object, wait},
+    commands::{
+        Global, TIMEOUT, object,
+        wait::{self, WAIT},
+    },
     document::Problem,
     output::{self, State, Table},
     units,
 };
-
-/// How long `--wait` waits by default.
-const WAIT: Duration = Duration::from_secs(30);
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -62,6 +62,9 @@ pub(super) struct Register {
     /// Give it a lease: it goes unless a program renews it in this time
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
     ttl: Option<Duration>,
+    /// Return when every live proxy has acknowledged it
+    #[arg(long)]
+    wait: bool,
 }
 
 /// What backends may have; also of `weir run`.
@@ -90,6 +93,9 @@ pub(super) struct Deregister {
     /// First let it finish what it has, for at most this long
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
     drain: Option<Duration>,
+    /// Return when every live proxy has acknowledged that it is gone
+    #[arg(long)]
+    wait: bool,
 }
 
 /// A change of the operator's state.
@@ -101,7 +107,7 @@ pub(super) struct SetState {
     /// Change it only if this is the current revision
     #[arg(long, value_name = "N")]
     if_revision: Option<u64>,
-    /// Return when every connected proxy knows
+    /// Return when every live proxy has acknowledged it
     #[arg(long)]
     wait: bool,
 }
@@ -139,7 +145,7 @@ pub(super) async fn run(global: &Global, verb: Backend) -> Result<Exit, Error> {
 
 /// Sets the operator's state of one backend.
 pub(super) async fn set_state(global: &Global, set: &SetState, state: OperatorState) -> Result<Exit, Error> {
-    let client = global.connect_for(if set.wait { WAIT } else { TIMEOUT }).await?;
+    let client = global.connect_to(set.wait).await?;
     let request = v1::SetOperatorStateRequest {
         backend: set.backend.to_string(),
         state: v1::OperatorState::from(state) as i32,
@@ -148,33 +154,21 @@ pub(super) async fn set_state(global: &Global, set: &SetState, state: OperatorSt
     let mut admin = client.admin();
     let revision = client.call(admin.set_operator_state(request)).await?.revision;
     let word = output::word(v1::OperatorState::from(state).as_str_name(), "OPERATOR_STATE_");
-    let mut value =
-        json!({ "backend": set.backend.to_string(), "operator_state": word, "revision": revision });
-    let output = global.output();
+    let value = json!({ "backend": set.backend.to_string(), "operator_state": word, "revision": revision });
     let line = || format!("{} is {word}, as of revision {revision}", set.backend);
-    if !set.wait {
-        output.show(&value, line)?;
-    } else if output.for_people() {
-        output::line(&line())?;
-        wait::for_revision(&client, output, revision).await?;
-    } else {
-        let outcome = wait::outcome(&client, revision).await?;
-        value["proxies"] = outcome.json();
-        output.show(&value, line)?;
-        outcome.verdict(client.timeout())?;
-    }
+    wait::show(&client, global.output(), set.wait, revision, value, line).await?;
     Ok(Exit::Ok)
 }
 
 async fn register(global: &Global, register: Register) -> Result<(), Error> {
-    let Register { service, address, id, traits, ttl } = register;
+    let Register { service, address, id, traits, ttl, wait } = register;
     let backend = traits.backend(service, address, id)?;
     let lease = ttl.map(|ttl| v1::LeaseTerms { ttl: Some(duration_to_wire(ttl)), deregister_after: None });
     if let Some(terms) = &lease {
         weir_proto::LeaseTerms::try_from(*terms).map_err(invalid)?;
     }
     let key = Valid::try_from(backend.clone()).map_err(invalid)?.key;
-    let client = global.connect().await?;
+    let client = global.connect_to(wait).await?;
     let request = v1::RegisterRequest { backend: Some(backend), lease, owner: String::new() };
     let mut registry = client.registry();
     let response = client.call(registry.register(request)).await?;
@@ -185,14 +179,15 @@ async fn register(global: &Global, register: Register) -> Result<(), Error> {
         "revision": response.revision,
         "lease_id": lease,
     });
-    global.output().show(&value, || {
+    let line = || {
         let was = if response.created { "registered" } else { "was registered already:" };
         format!("{was} {key} in revision {}", response.revision)
-    })
+    };
+    wait::show(&client, global.output(), wait, response.revision, value, line).await
 }
 
 async fn deregister(global: &Global, deregister: &Deregister) -> Result<(), Error> {
-    let default = TIMEOUT + deregister.drain.unwrap_or_default();
+    let default = if deregister.wait { WAIT } else { TIMEOUT } + deregister.drain.unwrap_or_default();
     let client = global.connect_for(default).await?;
     let request = v1::DeregisterRequest {
         target: Some(v1::deregister_request::Target::Backend(deregister.backend.to_string())),
@@ -214,13 +209,14 @@ async fn deregister(global: &Global, deregister: &Deregister) -> Result<(), Erro
         let proxies = response.unacknowledged_proxies.join(", ");
         output::note(&format!("these proxies had not acknowledged the drain: {proxies}"));
     }
-    global.output().show(&value, || {
+    let line = || {
         if response.existed {
             format!("removed {} in revision {}", deregister.backend, response.revision)
         } else {
             format!("there was no {}", deregister.backend)
         }
-    })
+    };
+    wait::show(&client, global.output(), deregister.wait, response.revision, value, line).await
 }
 
 async fn list(global: &Global, service: &str) -> Result<(), Error> {
@@ -315,6 +311,10 @@ fn row(info: &v1::ObjectInfo, backend: &v1::Backend) -> [(String, Option<State>)
             State::Good.cell(format!("{lease} {:.1}s", left.as_secs_f64()))
         }
         _ => State::plain(lease),
+    };
+    let lease = match info.hold_reason.as_str() {
+        "" => lease,
+        reason => State::Doubtful.cell(format!("{}, held: {reason}", lease.0)),
     };
     [
         State::plain(format!("{}/{}", backend.service, backend.id)),

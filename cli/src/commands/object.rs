@@ -9,7 +9,7 @@ use weir_proto::{ObjectKind, v1};
 use crate::{
     Error, Exit,
     client::Client,
-    commands::{Global, apply},
+    commands::{Global, apply, wait},
     output::{self, State, Table},
 };
 
@@ -41,6 +41,9 @@ pub(super) enum Object {
         /// A service: delete its backends with it
         #[arg(long)]
         cascade: bool,
+        /// Return when every live proxy has acknowledged that it is gone
+        #[arg(long)]
+        wait: bool,
     },
 }
 
@@ -59,16 +62,15 @@ pub(super) async fn run(global: &Global, kind: ObjectKind, verb: Object) -> Resu
         Object::Delete { cascade: true, .. } if kind != ObjectKind::Service => {
             return Err(Error::Usage("--cascade is for services only; leave it out".to_owned()));
         }
-        Object::Delete { name, if_revision, cascade } => {
-            let client = global.connect().await?;
+        Object::Delete { name, if_revision, cascade, wait } => {
+            let client = global.connect_to(wait).await?;
             let object = Some(v1::ObjectRef { kind: kind.wire() as i32, name: name.clone() });
             let request = v1::DeleteObjectRequest { object, if_revision, cascade };
             let mut admin = client.admin();
             let revision = client.call(admin.delete_object(request)).await?.revision;
             let value = json!({ "deleted": name, "kind": kind.as_str(), "revision": revision });
-            global
-                .output()
-                .show(&value, || format!("deleted {} {name} in revision {revision}", kind.as_str()))?;
+            let line = || format!("deleted {} {name} in revision {revision}", kind.as_str());
+            wait::show(&client, global.output(), wait, revision, value, line).await?;
         }
     }
     Ok(Exit::Ok)

@@ -1,148 +1,253 @@
-//! Waiting until every connected proxy serves a revision.
+//! Waiting until every proxy serves a revision.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use serde_json::{Value, json};
-use tokio::time::Instant;
-use weir_proto::v1;
+use serde_json::Value;
+use tokio::time::{Instant, sleep_until};
+use tonic::Streaming;
+use weir_proto::v1::{self, RevisionStatusRequest, RevisionStatusResponse};
 
 use crate::{
     Error,
     client::Client,
-    output::{self, Output, State, Table},
+    output::{self, Output},
 };
 
-/// How often the proxies are asked for.
-const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// How long `--wait` waits by default.
+pub(super) const WAIT: Duration = Duration::from_secs(30);
+/// The control plane is asked again after this time when the connection broke.
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
+/// Refusals of other revisions that are told.
+const MOST_NOTES: usize = 5;
 
-/// How far the proxies are.
+/// What became of a revision on the proxies.
 pub(super) struct Outcome {
+    epoch: u64,
     revision: u64,
-    proxies: Vec<v1::ProxyInfo>,
+    info: Option<v1::RevisionInfo>,
+    /// By their ids.
+    proxies: BTreeMap<String, v1::ProxyOutcome>,
+    settled: bool,
 }
 
-/// Waits, prints who has got how far, and fails if somebody refused something or is late.
-pub(super) async fn for_revision(client: &Client, output: Output, revision: u64) -> Result<(), Error> {
-    let outcome = outcome(client, revision).await?;
-    output.show_table(&outcome.json(), || outcome.table())?;
+/// Prints what was done; with `wait` waits then until the proxies serve `revision`, prints who does, and fails if
+/// somebody refused a part of it or is late.
+pub(super) async fn show(
+    client: &Client,
+    output: Output,
+    wait: bool,
+    revision: u64,
+    mut value: Value,
+    people: impl FnOnce() -> String,
+) -> Result<(), Error> {
+    if !wait {
+        return output.show(&value, people);
+    }
+    let outcome = if output.for_people() {
+        output::line(&people())?;
+        let outcome = outcome(client, revision).await?;
+        output::line(&output::outcomes(outcome.proxies()).render(output.is_colored()))?;
+        outcome
+    } else {
+        match outcome(client, revision).await {
+            Ok(outcome) => {
+                value["proxies"] = outcome.json();
+                output.show(&value, people)?;
+                outcome
+            }
+            // What was done is done, whatever became of it.
+            Err(e) => return output.show(&value, people).and(Err(e)),
+        }
+    };
+    for note in outcome.notes() {
+        output::note(&note);
+    }
     outcome.verdict(client.timeout())
 }
 
-/// Waits until all connected proxies have acknowledged `revision` or the time is up.
+/// Waits until no proxy is pending any more, or the time is up.
 pub(super) async fn outcome(client: &Client, revision: u64) -> Result<Outcome, Error> {
-    let mut admin = client.admin();
+    let mut seen = None;
     loop {
-        let response = client.call(admin.list_proxies(v1::ListProxiesRequest {})).await?;
-        let epoch = response.epoch;
-        let proxies: Vec<_> = response.proxies.into_iter().filter(|p| p.connected).collect();
-        // What a proxy acknowledged of another epoch says nothing about this one.
-        let there = |p: &v1::ProxyInfo| p.epoch == epoch && p.revision >= revision;
-        let done = proxies.iter().all(there);
-        let proxies = proxies
-            .into_iter()
-            .map(|p| v1::ProxyInfo { revision: if p.epoch == epoch { p.revision } else { 0 }, ..p })
-            .collect();
-        if done || Instant::now() + POLL_INTERVAL >= client.deadline() {
-            return Ok(Outcome { revision, proxies });
+        let failure = match follow(client, revision, &mut seen).await {
+            Ok(()) => None,
+            // It comes back, or another one takes its place.
+            Err(e @ (Error::Unreachable { .. } | Error::Unavailable { .. } | Error::Timeout(_))) => Some(e),
+            // POLLED
+            Err(Error::Failed(_)) if seen.is_none() => return polled(client, revision).await,
+            Err(e) => return Err(e),
+        };
+        let again = Instant::now() + RETRY_INTERVAL;
+        match seen {
+            Some(outcome) if outcome.settled || again >= client.deadline() => return Ok(outcome),
+            None if again >= client.deadline() => return Err(failure.unwrap_or_else(|| never(client))),
+            _ => sleep_until(again).await,
         }
-        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
+/// How things stand.
+pub(super) async fn now(client: &Client, revision: u64) -> Result<Outcome, Error> {
+    let mut seen = None;
+    let mut stream = ask(client, revision, true).await?;
+    while let Some(answer) = client.next(&mut stream).await? {
+        take(&mut seen, answer, true)?;
+    }
+    seen.ok_or_else(|| never(client))
+}
+
 impl Outcome {
-    /// For programs.
+    /// The proxies in the order of their ids.
+    pub(super) fn proxies(&self) -> impl Iterator<Item = &v1::ProxyOutcome> {
+        self.proxies.values()
+    }
+
+    /// Of which epoch the revision is.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Which revision it is.
+    pub(super) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// What the history says of the revision, unless it is forgotten.
+    pub(super) fn info(&self) -> Option<&v1::RevisionInfo> {
+        self.info.as_ref()
+    }
+
+    /// Whether no proxy is pending.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// The proxies, for programs.
     pub(super) fn json(&self) -> Value {
-        self.proxies
-            .iter()
-            .map(|p| {
-                let mut value = output::proxy(p);
-                value["outcome"] = json!(self.of(p).0);
-                value
-            })
-            .collect()
+        self.proxies().map(output::proxy_outcome).collect()
+    }
+
+    /// What is worth knowing and no failure of this revision.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.proxies().all(|p| p.outcome() == v1::Outcome::Away) {
+            notes.push(format!(
+                "no proxy is connected; one that comes gets revision {} at once",
+                self.revision
+            ));
+        }
+        let elsewhere = |p: &v1::ProxyOutcome| {
+            let id = p.proxy_id.clone();
+            p.refused_elsewhere.clone().into_iter().map(move |r| (id.clone(), r))
+        };
+        let elsewhere: Vec<_> = self.proxies().flat_map(elsewhere).collect();
+        for (proxy, refused) in elsewhere.iter().take(MOST_NOTES) {
+            let what = output::refusal(refused);
+            notes.push(format!("proxy {proxy} cannot realise what another revision changed: {what}"));
+        }
+        if let more @ 1.. = elsewhere.len().saturating_sub(MOST_NOTES) {
+            notes.push(format!("and {more} more of this kind; see `weir proxy list`"));
+        }
+        notes
     }
 
     /// Whether it is what was waited for.
     pub(super) fn verdict(&self, timeout: Duration) -> Result<(), Error> {
+        let of = |outcome| move |p: &&v1::ProxyOutcome| p.outcome() == outcome;
         let late: Vec<_> =
-            self.proxies.iter().filter(|p| p.revision < self.revision).map(|p| p.id.as_str()).collect();
-        let refused = self.proxies.iter().find_map(|p| p.refused.first().map(|r| (p, r)));
-        if let Some((proxy, refused)) = refused {
-            let field = if refused.field.is_empty() { String::new() } else { format!(" {}:", refused.field) };
-            let object = refused.object.as_ref().map(output::reference).unwrap_or_default();
+            self.proxies().filter(of(v1::Outcome::Pending)).map(|p| p.proxy_id.as_str()).collect();
+        let late = (!late.is_empty()).then(|| late.join(", "));
+        if let Some(proxy) = self.proxies().find(of(v1::Outcome::Refused)) {
+            let what = proxy.refused.first().map(output::refusal).unwrap_or_default();
+            let late = late.map_or_else(String::new, |late| {
+                format!("; after {timeout:?} revision {} is not acknowledged by {late}", self.revision)
+            });
             return Err(Error::RefusedByProxy(format!(
-                "proxy {} cannot realise {object}:{field} {}; it keeps the previous form",
-                proxy.id, refused.reason
+                "proxy {} cannot realise {what}; it keeps the previous form{late}",
+                proxy.proxy_id
             )));
         }
-        if !late.is_empty() {
-            return Err(Error::Timeout(format!(
-                "after {timeout:?} revision {} is not acknowledged by {}; it is applied, see `weir proxy list`",
-                self.revision,
-                late.join(", ")
-            )));
-        }
-        Ok(())
-    }
-
-    fn table(&self) -> Table {
-        let mut table = Table::new(&["PROXY", "REVISION", "OUTCOME"], "no proxy is connected");
-        for p in &self.proxies {
-            let (word, state) = self.of(p);
-            table.row([State::plain(&p.id), State::plain(p.revision), state.cell(word)]);
-        }
-        table
-    }
-
-    fn of(&self, proxy: &v1::ProxyInfo) -> (&'static str, State) {
-        match proxy {
-            p if p.revision < self.revision => ("late", State::Doubtful),
-            p if p.refused.is_empty() => ("acknowledged", State::Good),
-            _ => ("refused", State::Bad),
-        }
+        late.map_or(Ok(()), |late| {
+            Err(Error::Timeout(format!(
+                "after {timeout:?} revision {0} is not acknowledged by {late}; it is applied, see `weir status {0}`",
+                self.revision
+            )))
+        })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Exit;
-
-    const TIMEOUT: Duration = Duration::from_secs(30);
-
-    fn proxy(id: &str, revision: u64, refused: &[&str]) -> v1::ProxyInfo {
-        let refused = refused.iter().map(|reason| v1::Refused {
-            object: Some(v1::ObjectRef { kind: v1::ObjectKind::Listener as i32, name: "web".into() }),
-            field: "address".into(),
-            reason: (*reason).into(),
-        });
-        v1::ProxyInfo { id: id.into(), revision, refused: refused.collect(), ..Default::default() }
+/// Follows one stream to its end, or until the time is up.
+async fn follow(client: &Client, revision: u64, seen: &mut Option<Outcome>) -> Result<(), Error> {
+    let mut stream = ask(client, revision, false).await?;
+    let mut first = true;
+    while let Some(answer) = client.next(&mut stream).await? {
+        take(seen, answer, std::mem::take(&mut first))?;
     }
+    Ok(())
+}
 
-    fn verdict(proxies: Vec<v1::ProxyInfo>) -> (Exit, String) {
-        match (Outcome { revision: 7, proxies }).verdict(TIMEOUT) {
-            Ok(()) => (Exit::Ok, String::new()),
-            Err(e) => (e.exit(), e.to_string()),
+async fn ask(client: &Client, revision: u64, once: bool) -> Result<Streaming<RevisionStatusResponse>, Error> {
+    let mut admin = client.admin();
+    client.call(admin.revision_status(RevisionStatusRequest { revision, once })).await
+}
+
+/// Adds an answer; the first one of a stream names all.
+fn take(seen: &mut Option<Outcome>, answer: RevisionStatusResponse, first: bool) -> Result<(), Error> {
+    let RevisionStatusResponse { epoch, revision, proxies, settled, info } = answer;
+    let proxies = proxies.into_iter().map(|p| (p.proxy_id.clone(), p));
+    match seen {
+        Some(seen) if seen.epoch != epoch => {
+            return Err(Error::Conflict(format!(
+                "the control plane's store was replaced meanwhile: revision {revision} may be another one now; \
+                 see `weir history`"
+            )));
         }
+        Some(seen) if !first => {
+            seen.proxies.extend(proxies);
+            seen.settled = settled;
+        }
+        seen => *seen = Some(Outcome { epoch, revision, info, proxies: proxies.collect(), settled }),
     }
+    Ok(())
+}
 
-    #[test]
-    fn all_acknowledged_is_good_and_no_proxy_too() {
-        assert_eq!(verdict(vec![proxy("a", 7, &[]), proxy("b", 8, &[])]).0, Exit::Ok);
-        assert_eq!(verdict(Vec::new()).0, Exit::Ok);
-    }
+fn never(client: &Client) -> Error {
+    Error::Timeout(format!(
+        "the control plane at {} did not say within {:?} how far the proxies are; see `weir proxy list`",
+        client.url(),
+        client.timeout()
+    ))
+}
 
-    #[test]
-    fn the_first_refusal_is_told() {
-        let (exit, text) = verdict(vec![proxy("a", 7, &["in use", "other"]), proxy("b", 6, &[])]);
-        assert_eq!(exit, Exit::RefusedByProxy);
-        assert_eq!(text, "proxy a cannot realise listener web: address: in use; it keeps the previous form");
-    }
-
-    #[test]
-    fn who_is_late_is_named() {
-        let (exit, text) = verdict(vec![proxy("a", 6, &[]), proxy("b", 7, &[]), proxy("c", 0, &[])]);
-        assert_eq!(exit, Exit::Timeout);
-        assert!(text.starts_with("after 30s revision 7 is not acknowledged by a, c;"), "{text}");
+// POLLED
+async fn polled(client: &Client, revision: u64) -> Result<Outcome, Error> {
+    let mut admin = client.admin();
+    loop {
+        let response = client.call(admin.list_proxies(v1::ListProxiesRequest {})).await?;
+        let epoch = response.epoch;
+        let proxies = response.proxies.into_iter().filter(|p| p.connected).map(|p| {
+            let there = p.epoch == epoch && p.revision >= revision;
+            let outcome = match there {
+                true if p.refused.is_empty() => v1::Outcome::Acknowledged,
+                true => v1::Outcome::Refused,
+                false => v1::Outcome::Pending,
+            };
+            let outcome = v1::ProxyOutcome {
+                proxy_id: p.id.clone(),
+                outcome: outcome as i32,
+                acknowledged_revision: if there { p.revision } else { 0 },
+                refused: p.refused,
+                connected: true,
+                ..Default::default()
+            };
+            (p.id, outcome)
+        });
+        let proxies: BTreeMap<_, _> = proxies.collect();
+        let settled = proxies.values().all(|p| p.outcome() != v1::Outcome::Pending);
+        let again = Instant::now() + RETRY_INTERVAL / 2;
+        if settled || again >= client.deadline() {
+            return Ok(Outcome { epoch, revision, info: None, proxies, settled });
+        }
+        sleep_until(again).await;
     }
 }

@@ -46,6 +46,12 @@ pub(crate) fn info(info: &v1::ObjectInfo) -> Value {
             }),
         );
     }
+    if let Some(since) = timestamp(info.overdue_since.as_ref()) {
+        value.insert("overdue_since".to_owned(), json!(since));
+    }
+    if !info.hold_reason.is_empty() {
+        value.insert("hold_reason".to_owned(), json!(info.hold_reason));
+    }
     Value::Object(value)
 }
 
@@ -92,10 +98,6 @@ pub(crate) fn change(change: &v1::Change) -> Value {
 
 /// A proxy.
 pub(crate) fn proxy(p: &v1::ProxyInfo) -> Value {
-    let refused = p
-        .refused
-        .iter()
-        .map(|r| json!({ "object": r.object.as_ref().map(reference), "field": r.field, "reason": r.reason }));
     json!({
         "id": p.id,
         "version": p.version,
@@ -109,7 +111,7 @@ pub(crate) fn proxy(p: &v1::ProxyInfo) -> Value {
         "revision": p.revision,
         "digest": Digest(p.digest).to_string(),
         "behind_since": timestamp(p.behind_since.as_ref()),
-        "refused": refused.collect::<Vec<_>>(),
+        "refused": super::refusals(&p.refused),
         "state": word(p.state().as_str_name(), "PROXY_STATE_"),
         "in_flight": p.in_flight,
     })

@@ -1,0 +1,42 @@
+//! `weir compact`: forgets old history.
+
+use clap::Args;
+use serde_json::json;
+use weir_proto::v1;
+
+use crate::{Error, Exit, commands::Global, units};
+
+use std::time::Duration;
+
+/// How long it may take by default: the store is written anew.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What to keep.
+#[derive(Debug, Args)]
+#[command(after_help = "Changes wait meanwhile; proxies and their traffic do not notice.")]
+pub(super) struct Compact {
+    /// How many revisions of operators to keep [default: as the control plane is set]
+    #[arg(long, value_name = "N")]
+    keep: Option<u32>,
+}
+
+pub(super) async fn run(global: &Global, compact: &Compact) -> Result<Exit, Error> {
+    let client = global.connect_for(TIMEOUT).await?;
+    let mut admin = client.admin();
+    let request = v1::CompactRequest { keep_revisions: compact.keep };
+    let done = client.call(admin.compact(request)).await?;
+    let value = json!({
+        "bytes_before": done.bytes_before,
+        "bytes_after": done.bytes_after,
+        "floor": done.floor,
+    });
+    global.output().show(&value, || {
+        format!(
+            "the store had {} and has {}; `weir diff` and `weir rollback` reach back to revision {}",
+            units::about(done.bytes_before),
+            units::about(done.bytes_after),
+            done.floor
+        )
+    })?;
+    Ok(Exit::Ok)
+}
