@@ -1,6 +1,7 @@
 //! The client of `discovery.proto`: connects, streams, applies, backs off. Never takes anything away by itself.
 
 mod backoff;
+mod close;
 mod connect;
 mod receive;
 mod report;

@@ -18,7 +18,7 @@ use crate::{
     buffer::Buffer,
     message::ResponseHead,
     reason::Reason,
-    worker::{Guards, Listener, Local},
+    worker::{Guards, Listener, Local, Waiter},
 };
 
 /// One client's connection, as its requests see it.
@@ -50,6 +50,7 @@ pub(crate) async fn serve(
     peer: SocketAddr,
     _guards: Guards,
 ) {
+    let _waiter = Waiter::enter(&local).await;
     let secure = listener.tls().is_some();
     let Some(stream) = handshake::accept(&local, &listener, socket, peer).await else { return };
     let peer_text = peer.ip().to_canonical().to_string().into_boxed_str();

@@ -3,6 +3,7 @@
 mod connections;
 mod health;
 mod latency;
+mod leave;
 mod passive;
 mod reported;
 mod state;
@@ -12,7 +13,11 @@ use std::{
     ops::DerefMut,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Relaxed},
+            fence,
+        },
     },
 };
 
@@ -23,6 +28,7 @@ pub(crate) use self::{
     connections::{Connected, Connections},
     health::{Ejection, EjectionCause, Health, HealthRecord},
     latency::Latency,
+    leave::{Leave, unless_retired},
     passive::Passive,
     reported::Reported,
     state::Marks,
@@ -46,6 +52,8 @@ pub(crate) struct Endpoint {
     connections: Padded<Connections>,
     /// When it was given less than its share last.
     ramp_began: AtomicU64,
+    /// With `Marks::CLOSING`: when nothing may be in flight any more.
+    close_by: AtomicU64,
     /// Not for requests, but for those few that change something.
     record: Record,
 }
@@ -70,6 +78,7 @@ impl Endpoint {
             reported: Padded::default(),
             connections: Padded::default(),
             ramp_began: AtomicU64::new(0),
+            close_by: AtomicU64::new(0),
             record: Record::default(),
         };
         endpoint.ramp();
@@ -101,7 +110,9 @@ impl Endpoint {
     /// routable any more, it also reaches requests that hold an older table: they look again right before they send.
     /// Taken away before the swap, for what is routable again.
     pub(crate) fn set_retired(&self, retired: Marks) {
-        let before = self.change(Marks::RETIRED, retired);
+        // Whoever takes new requests need not end those that it has.
+        let off = if retired.is_empty() { Marks::RETIRED.and(Marks::CLOSING) } else { Marks::RETIRED };
+        let before = self.change(off, retired);
         if before.has(Marks::RETIRED) && retired.is_empty() {
             self.ramp();
         }
@@ -110,7 +121,22 @@ impl Endpoint {
 
     /// `pinned`: the request is of a client that it has already.
     pub(crate) fn is_retired(&self, pinned: bool) -> bool {
-        self.marks().has(if pinned { Marks::GONE } else { Marks::RETIRED })
+        self.marks().has(if pinned { Marks::LEFT } else { Marks::RETIRED })
+    }
+
+    /// Has what is in flight here end by then, or sooner if it was to end sooner. False where new requests may come: then
+    /// nothing has to end. The tasks of those requests are to be woken afterwards (`Workers::wake`).
+    pub(crate) fn close(&self, by: Moment) -> bool {
+        let sooner = if self.marks().has(Marks::CLOSING) { by.min(self.close_by()) } else { by };
+        self.close_by.store(sooner.as_nanos(), Relaxed);
+        self.state.claim(Marks::RETIRED, Marks::CLOSING) || self.marks().has(Marks::CLOSING)
+    }
+
+    /// When nothing may be in flight any more. Only with `Marks::CLOSING`.
+    fn close_by(&self) -> Moment {
+        // What was written before the mark that was seen.
+        fence(Acquire);
+        Moment::from_nanos(self.close_by.load(Relaxed))
     }
 
     /// Requests and tunnels that have this endpoint and have not ended.

@@ -75,6 +75,9 @@ reasons! {
     ResponseTimeout = "response_timeout", 504, "http_response_timeout", "the backend did not answer in time";
     TryTimeout = "try_timeout", 504, "http_response_timeout", "the backend did not answer in the time for one try";
     /// After the head: the client's message is cut short too.
+    BackendDrainTimeout = "backend_drain_timeout", 503, "destination_unavailable",
+        "the backend is being removed, and the request was not done in the time for that";
+    /// After the head: the client's message is cut short too.
     BodyTruncated = "body_truncated", 502, "http_response_incomplete", "the backend's answer ended too early";
     /// After the head: the client's message is cut short too.
     BodyTimeout = "body_timeout", 504, "connection_read_timeout", "the backend stopped in the middle of its answer";

@@ -11,7 +11,7 @@ use tokio::time::{Duration, Instant};
 use crate::{
     alarm::Alarm,
     body::{Length, ResponseBody},
-    endpoint::InFlight,
+    endpoint::{InFlight, Leave},
     exchange::Exchange,
     health::{self, Verdict},
     message::{Fields, ResponseHead},
@@ -32,8 +32,8 @@ pub(crate) struct Reply<'a> {
     /// None once the backend has done its part, and where there was none.
     held: Option<Held>,
     trailers: Option<Fields>,
-    /// Why the request will not come to its end.
-    client_failed: Option<Reason>,
+    /// Why it will not come to its end.
+    failed: Option<Reason>,
     exchange: Exchange,
     tunnel: bool,
     closes: bool,
@@ -52,6 +52,7 @@ pub(crate) struct Held {
     pub(crate) connection_idle: Duration,
     silent_since: Option<Instant>,
     alarm: Alarm,
+    leave: Leave,
 }
 
 impl Held {
@@ -62,8 +63,16 @@ impl Held {
         body_idle: Duration,
         connection_idle: Duration,
     ) -> Self {
-        let (local, alarm) = (Rc::clone(local), Alarm::default());
-        Self { local, in_flight, good_so_far, body_idle, connection_idle, silent_since: None, alarm }
+        Self {
+            local: Rc::clone(local),
+            in_flight,
+            good_so_far,
+            body_idle,
+            connection_idle,
+            silent_since: None,
+            alarm: Alarm::default(),
+            leave: Leave::default(),
+        }
     }
 }
 
@@ -77,7 +86,7 @@ impl<'a> Reply<'a> {
             upload: None,
             held: None,
             trailers: None,
-            client_failed: None,
+            failed: None,
             exchange,
             tunnel: false,
             closes,
@@ -93,7 +102,7 @@ impl<'a> Reply<'a> {
             upload: Some(upload),
             held: Some(held),
             trailers: None,
-            client_failed: None,
+            failed: None,
             exchange,
             tunnel,
             closes: false,
@@ -124,18 +133,20 @@ impl<'a> Reply<'a> {
         self.upload.as_ref().is_some_and(|upload| !upload.is_done())
     }
 
-    /// Goes on sending the request while the response is relayed. To be polled with everything that is waited for.
+    /// Goes on sending the request while the response is relayed, and leaves a backend that must be left. To be polled
+    /// with everything that is waited for.
     pub(crate) fn poll_upload(&mut self, cx: &mut Context<'_>) {
+        self.poll_leave(cx);
         if let Some(upload) = self.upload.as_mut().filter(|upload| !upload.is_done())
             && let Poll::Ready(Err(reason)) = upload.poll(cx, &self.body)
         {
-            self.client_failed.get_or_insert(reason);
+            self.failed.get_or_insert(reason);
         }
     }
 
     /// The next bytes of the body, at least one; none when it has ended.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Reason>> {
-        if let Some(reason) = self.client_failed {
+        if let Some(reason) = self.failed {
             return Poll::Ready(Err(reason));
         }
         let ended = match self.body.poll_fill(cx) {
@@ -165,7 +176,7 @@ impl<'a> Reply<'a> {
 
     /// As `poll_fill` and `consume`, into an empty pipe. Ready with nothing when the body has ended.
     pub(crate) fn poll_into(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<Result<usize, Reason>> {
-        if let Some(reason) = self.client_failed {
+        if let Some(reason) = self.failed {
             return Poll::Ready(Err(reason));
         }
         let ResponseBody::Http1(body) = &mut self.body else { return Poll::Ready(Ok(0)) };
@@ -188,7 +199,7 @@ impl<'a> Reply<'a> {
 
     /// Ready when the client has gone: for the time while only the backend is waited for.
     pub(crate) fn poll_client_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.client_failed.is_some() {
+        if self.failed.is_some() {
             return Poll::Ready(());
         }
         match self.upload.as_mut().filter(|upload| upload.is_done()) {
@@ -237,6 +248,18 @@ impl<'a> Reply<'a> {
         let in_flight = self.held.take()?.in_flight;
         in_flight.endpoint().passive().end_well();
         Some(Tunnel { backend, read, in_flight, exchange: self.exchange })
+    }
+
+    /// The backend's part ends here, however slowly the client takes what came.
+    fn poll_leave(&mut self, cx: &mut Context<'_>) {
+        // A tunnel leaves by itself.
+        let Some(held) = self.held.as_mut().filter(|_| !self.tunnel) else { return };
+        if held.leave.poll(cx, held.in_flight.endpoint()).is_ready() {
+            self.failed.get_or_insert(Reason::BackendDrainTimeout);
+            self.count_upload();
+            (self.held, self.upload) = (None, None);
+            self.body = ResponseBody::Text(Bytes::new());
+        }
     }
 
     fn poll_silent(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Reason>> {

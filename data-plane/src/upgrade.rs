@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    future::poll_fn,
     io,
     pin::Pin,
     rc::Rc,
@@ -16,8 +17,9 @@ use tokio::{
 use crate::{
     buffer::Buffer,
     downstream::Client,
-    endpoint::InFlight,
+    endpoint::{InFlight, Leave},
     exchange::Exchange,
+    reason::Reason,
     stream::{Io, Stream},
 };
 
@@ -31,8 +33,8 @@ pub(crate) struct Tunnel {
     pub(crate) exchange: Exchange,
 }
 
-/// Relays until both ends have closed, one fails, or nothing has moved for the listener's idle timeout. `read` is what
-/// the client sent early.
+/// Relays until both ends have closed, one fails, nothing has moved for the listener's idle timeout, or the backend must be
+/// left. `read` is what the client sent early.
 pub(crate) async fn run(client: &Rc<Client>, tunnel: Tunnel, io: Io, read: Buffer) {
     let Tunnel { backend, read: answered, in_flight, mut exchange } = tunnel;
     let idle_timeout = client.listener.limits().idle_timeout;
@@ -53,11 +55,17 @@ pub(crate) async fn run(client: &Rc<Client>, tunnel: Tunnel, io: Io, read: Buffe
             time::sleep_until(moved.get() + idle_timeout).await;
         }
     };
+    let mut leave = Leave::default();
+    let left = poll_fn(|cx| leave.poll(cx, in_flight.endpoint()));
     tokio::select! {
         ended = relay => if let Ok((_, to_client)) = ended {
             exchange.sent(usize::try_from(to_client).unwrap_or(usize::MAX).saturating_add(early));
         },
         () = idle => {}
+        () = left => {
+            drop(in_flight);
+            return exchange.cut_short(Reason::BackendDrainTimeout);
+        }
     }
     // However a tunnel ends, it is not for us to judge.
     exchange.complete();

@@ -6,6 +6,7 @@ mod local;
 mod run;
 mod spares;
 mod terms;
+mod waiters;
 
 use std::{
     io,
@@ -24,6 +25,7 @@ pub(crate) use self::{
     local::{InForce, Local, Shared},
     spares::Spare,
     terms::Terms,
+    waiters::Waiter,
 };
 use crate::{
     access_log::AccessLog,
@@ -57,6 +59,7 @@ enum Command {
     Update { address: SocketAddr, terms: Terms },
     Close { address: SocketAddr, done: oneshot::Sender<()> },
     Barrier { done: oneshot::Sender<()> },
+    Wake,
     Drain { deadline: Instant, done: oneshot::Sender<u64> },
 }
 
@@ -123,6 +126,13 @@ impl Workers {
     /// to an endpoint that was retired before it. Connections that idle at retired endpoints are closed by then.
     pub(crate) async fn barrier(&self) {
         self.ask_all(|done| Command::Barrier { done }).await;
+    }
+
+    /// Has every request look at its backend again: after `Endpoint::close`.
+    pub(crate) async fn wake(&self) {
+        for worker in &self.workers {
+            worker.tell(Command::Wake).await;
+        }
     }
 
     /// Closes every address as `close` does, and returns when all connections have ended, or at the deadline: with the

@@ -17,6 +17,7 @@ use weir_proto::{
 use super::{
     Discovery, End, KeptOut,
     backoff::Backoff,
+    close,
     connect::{Stream, told},
     receive::{self, Pages, Snapshot, Step, Unusable, Verdict},
     report,
@@ -131,8 +132,12 @@ impl<'a> Session<'a> {
                 }
                 Ok(())
             }
+            Some(Down::Close(order)) => {
+                close::obey(self.discovery, &order).await;
+                Ok(())
+            }
             // Of a newer version: "one that receives a message that it does not know ignores it".
-            Some(Down::Close(_)) | None => Ok(()),
+            None => Ok(()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The client against a control plane whose every message the test chooses.
 
+mod closing;
 mod questions;
 
 use std::time::Duration;

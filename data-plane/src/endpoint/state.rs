@@ -28,9 +28,13 @@ impl Marks {
     pub(crate) const PROBED: Self = Self(1 << 7);
     /// Takes less than its share for a while.
     pub(crate) const RAMPING: Self = Self(1 << 8);
+    /// With `RETIRED`: what is in flight must end before long, and no client keeps it.
+    pub(crate) const CLOSING: Self = Self(1 << 9);
 
     /// What keeps new requests away whatever health says.
     pub(crate) const RETIRED: Self = Self(Self::GONE.0 | Self::DRAINING.0);
+    /// What keeps the requests of clients away that it has already.
+    pub(crate) const LEFT: Self = Self(Self::GONE.0 | Self::CLOSING.0);
     /// What probes find.
     pub(crate) const HEALTH: Self = Self(Self::UNKNOWN.0 | Self::UNHEALTHY.0 | Self::DEGRADED.0);
     /// All of an ejection.

@@ -1,6 +1,6 @@
 //! Copies of requests to another service. Nobody waits for them, and nobody sees what becomes of them.
 
-use std::{future::poll_fn, rc::Rc, sync::Arc};
+use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll};
 
 use bytes::Bytes;
 use tokio::{
@@ -13,14 +13,14 @@ use super::admit::{self, Wanted};
 use crate::{
     body::{Replay, RequestBody, ResponseBody},
     downstream::Interim,
-    endpoint::InFlight,
+    endpoint::{Endpoint, InFlight, Leave},
     health::{self, Verdict},
     message::{Name, RequestHead},
     reason::Reason,
     retry,
     table::{ServiceEntry, Table},
     upstream::{self, Attempt, Clock, Failure, Unsent},
-    worker::Local,
+    worker::{Local, Waiter},
 };
 
 /// What the name of the host gets, so that backends can tell (as Envoy's).
@@ -48,6 +48,7 @@ async fn follow(
     body: RequestBody<'static>,
     mut in_flight: InFlight,
 ) {
+    let _waiter = Waiter::enter(&local).await;
     let timeouts = &service.service.timeouts;
     let mut alarm = local.alarms().take();
     let mut clock = Clock::new(timeouts.request, timeouts.per_try, &mut alarm);
@@ -59,7 +60,7 @@ async fn follow(
         Ok(answer) => {
             health::learn(&service, &mut in_flight, Verdict::of_status(answer.head.status.as_u16()));
             let mut body = answer.body;
-            let ended = time::timeout(timeouts.request, forget(&mut body)).await;
+            let ended = time::timeout(timeouts.request, forget(&mut body, &endpoint)).await;
             if let (Ok(Ok(())), true, ResponseBody::Http1(body)) = (ended, answer.upload.is_done(), body)
                 && let Some(connection) = body.into_idle()
             {
@@ -76,9 +77,14 @@ async fn follow(
 }
 
 /// Reads to the end, so that the backend sees what it sees of others.
-async fn forget(body: &mut ResponseBody) -> Result<(), Reason> {
+async fn forget(body: &mut ResponseBody, endpoint: &Endpoint) -> Result<(), Reason> {
+    let mut leave = Leave::default();
     loop {
-        let n = poll_fn(|cx| body.poll_fill(cx).map(|bytes| bytes.map(<[u8]>::len))).await?;
+        let n = poll_fn(|cx| match leave.poll(cx, endpoint) {
+            Poll::Ready(()) => Poll::Ready(Err(Reason::BackendDrainTimeout)),
+            Poll::Pending => body.poll_fill(cx).map(|bytes| bytes.map(<[u8]>::len)),
+        });
+        let n = n.await?;
         if n == 0 {
             return Ok(());
         }

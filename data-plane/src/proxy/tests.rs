@@ -2,6 +2,7 @@
 
 mod attacks;
 mod breakers;
+mod closing;
 mod connections;
 mod deadlines;
 mod failures;

@@ -13,6 +13,7 @@ use super::{Answer, Attempt, Clock, Failure, Unsent, Upload as AnyUpload, connec
 use crate::{
     body::ResponseBody,
     downstream::Interim,
+    endpoint::{Leave, unless_retired},
     headers::{self, Upgrade},
     http1::ParsedResponse,
     message::ResponseHead,
@@ -48,9 +49,11 @@ pub(super) async fn send<'a>(
             connection
         } else {
             let connected = connect(service, endpoint, clock.cap(timeouts.connect));
+            let connected = unless_retired(endpoint, attempt.pinned, connected);
             match upload.body().while_client_stays(connected).await {
-                Ok(Ok((stream, connected))) => Box::new(Connection::new(local, stream, connected)),
-                Ok(Err(reason)) => {
+                Ok(Some(Ok((stream, connected)))) => Box::new(Connection::new(local, stream, connected)),
+                Ok(None) => return Err(Failure::Retired(Unsent::Http1(upload))),
+                Ok(Some(Err(reason))) => {
                     let request = Some(Unsent::Http1(upload));
                     return Err(Failure::Failed { reason, progress: Progress::NotConnected, request });
                 }
@@ -91,7 +94,7 @@ async fn exchange(
     interim: &mut Interim<'_>,
 ) -> Result<ParsedResponse, (Reason, Progress)> {
     let method = &attempt.head.method;
-    let mut before = 0;
+    let (mut before, mut leave) = (0, Leave::default());
     poll_fn(|cx| {
         if let Poll::Ready(Err(reason)) = upload.poll(cx, connection.io()) {
             return Poll::Ready(Err((reason, Progress::Over)));
@@ -101,8 +104,7 @@ async fn exchange(
                 Poll::Pending => break,
                 Poll::Ready(Ok(parsed)) => parsed,
                 Poll::Ready(Err((Reason::BackendReset, _))) if !connection.has_answered() => {
-                    let progress = if upload.has_sent() { Progress::Sent } else { Progress::NotSent };
-                    return Poll::Ready(Err((Reason::BackendReset, progress)));
+                    return Poll::Ready(Err((Reason::BackendReset, lost(upload))));
                 }
                 Poll::Ready(Err((reason, progress))) => return Poll::Ready(Err((reason, progress))),
             };
@@ -124,9 +126,17 @@ async fn exchange(
         if upload.is_done() && upload.body().poll_gone(cx).is_ready() {
             return Poll::Ready(Err((Reason::ClientGone, Progress::Over)));
         }
+        if leave.poll(cx, attempt.endpoint).is_ready() {
+            return Poll::Ready(Err((Reason::BackendDrainTimeout, lost(upload))));
+        }
         clock.poll(cx, upload.flow()).map(Err)
     })
     .await
+}
+
+/// How far a request got that nothing was heard of.
+fn lost(upload: &Upload<'_>) -> Progress {
+    if upload.has_sent() { Progress::Sent } else { Progress::NotSent }
 }
 
 fn is_interim(head: &ResponseHead) -> bool {

@@ -27,6 +27,7 @@ use super::{Answer, Attempt, Clock, Failure, Unsent, Upload as AnyUpload, connec
 use crate::{
     body::{RequestBody, ResponseBody},
     downstream::Interim,
+    endpoint::{Leave, unless_retired},
     headers::{self, Upgrade},
     message::ResponseHead,
     reason::Reason,
@@ -46,9 +47,11 @@ pub(super) async fn send<'a>(
     interim: &mut Interim<'_>,
 ) -> Result<Answer<'a>, Failure<'a>> {
     loop {
-        let place = match body.while_client_stays(place(&attempt, clock)).await {
-            Ok(Ok(place)) => place,
-            Ok(Err(reason)) => return Err(failed(reason, Progress::NotConnected, Some(body))),
+        let place = unless_retired(attempt.endpoint, attempt.pinned, place(&attempt, clock));
+        let place = match body.while_client_stays(place).await {
+            Ok(Some(Ok(place))) => place,
+            Ok(None) => return Err(Failure::Retired(Unsent::Body(body))),
+            Ok(Some(Err(reason))) => return Err(failed(reason, Progress::NotConnected, Some(body))),
             Err(reason) => return Err(failed(reason, Progress::Over, None)),
         };
         if attempt.endpoint.is_retired(attempt.pinned) {
@@ -133,7 +136,7 @@ async fn exchange(
     clock: &mut Clock<'_>,
     interim: &mut Interim<'_>,
 ) -> Result<(ResponseHead, RecvStream), Failed> {
-    let mut before = 0;
+    let (mut before, mut leave) = (0, Leave::default());
     poll_fn(|cx| {
         if let Poll::Ready(Err(reason)) = upload.poll(cx) {
             return Poll::Ready(Err((reason, Progress::Over)));
@@ -161,6 +164,9 @@ async fn exchange(
         interim.poll_write(cx);
         if upload.is_done() && upload.body().poll_gone(cx).is_ready() {
             return Poll::Ready(Err((Reason::ClientGone, Progress::Over)));
+        }
+        if leave.poll(cx, attempt.endpoint).is_ready() {
+            return Poll::Ready(Err((Reason::BackendDrainTimeout, Progress::Sent)));
         }
         clock.poll(cx, upload.flow()).map(Err)
     })

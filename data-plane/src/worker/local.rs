@@ -4,7 +4,7 @@ use std::{cell::RefCell, ops::Deref, rc::Rc, sync::Arc};
 
 use arc_swap::Cache;
 
-use super::{connections::Connections, spares::Spares};
+use super::{connections::Connections, spares::Spares, waiters::Waiters};
 use crate::{
     access_log::LogBuffer,
     admission::Shed,
@@ -30,6 +30,7 @@ pub(crate) struct Local {
     shed: Arc<Shed>,
     counters: Arc<WorkerCounters>,
     connections: Rc<Connections>,
+    waiters: Waiters,
     log: Option<RefCell<LogBuffer>>,
     buffers: Buffers,
     texts: Spares<Vec<u8>>,
@@ -87,6 +88,7 @@ impl Local {
             shed,
             counters,
             connections: Rc::default(),
+            waiters: Waiters::default(),
             log: log.map(RefCell::new),
             buffers: Buffers::default(),
             texts: Spares::default(),
@@ -180,6 +182,11 @@ impl Local {
 
     pub(crate) fn is_cut(&self) -> bool {
         self.connections.is_cut()
+    }
+
+    /// Who is woken when a backend must be left.
+    pub(super) fn waiters(&self) -> &Waiters {
+        &self.waiters
     }
 
     pub(super) fn connections(&self) -> &Rc<Connections> {

@@ -90,6 +90,10 @@ async fn obey(local: &Rc<Local>, open: &mut HashMap<SocketAddr, Accepting>, comm
             let _ = task::spawn_local(async {}).await;
             let _ = done.send(());
         }
+        Command::Wake => {
+            let local = Rc::clone(local);
+            task::spawn_local(async move { local.waiters().wake().await });
+        }
         Command::Drain { deadline, done } => {
             for (_, accepting) in open.drain() {
                 accepting.stop().await;

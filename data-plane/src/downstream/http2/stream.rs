@@ -27,6 +27,7 @@ use crate::{
     proxy,
     reason::Reason,
     reply::Reply,
+    worker::Waiter,
 };
 
 /// The requests of a connection that have not ended.
@@ -84,6 +85,7 @@ pub(super) async fn serve(
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
 ) {
+    let _waiter = Waiter::enter(&client.local).await;
     let (parts, incoming) = request.into_parts();
     let respond = RefCell::new(respond);
     let limits = client.listener.limits();
