@@ -65,6 +65,9 @@ impl Admin {
         }
         let (connected, behind) = fleet.count();
         self.gauges.live_leases.set(number(registry.live_leases()));
+        self.gauges.overdue_leases.set(number(registry.overdue_leases()));
+        self.gauges.self_preservation.set(registry.is_preserving().into());
+        self.gauges.held_back_backends.set(number(registry.held_back_backends()));
         self.gauges.connected_proxies.set(number(connected));
         self.gauges.proxies_behind.set(number(behind));
         for (word, count) in fleet.views().count() {

@@ -1,10 +1,14 @@
 //! The settings of the control plane: flags, environment variables, or plain fields for a program that embeds it.
 
+mod leases;
+
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 
 use crate::Error;
+
+pub use leases::LeaseConfig;
 
 /// What a control plane is started with.
 #[derive(Debug, Clone, Args)]
@@ -39,6 +43,10 @@ pub struct Config {
     )]
     pub allow_loopback_backends: Option<bool>,
 
+    /// How leases expire
+    #[command(flatten)]
+    pub leases: LeaseConfig,
+
     /// What to log: a level, or levels by module, as `info,weir_control_plane=debug`
     #[arg(long, env = "WEIR_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
@@ -68,6 +76,7 @@ impl Default for Config {
             store: None,
             insecure: false,
             allow_loopback_backends: None,
+            leases: LeaseConfig::default(),
             log: "info".to_owned(),
             log_format: LogFormat::Text,
         }
@@ -90,6 +99,7 @@ impl Config {
     /// Refuses what would be a mistake.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.store_url()?;
+        self.leases.check()?;
         if self.listen.ip().is_loopback() || self.insecure {
             return Ok(());
         }

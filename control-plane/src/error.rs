@@ -126,6 +126,19 @@ pub enum Error {
         /// The bound.
         most: usize,
     },
+    /// A backend comes, goes or changes so often that it has to wait before it may again.
+    #[error(
+        "{key} came back or changed {flaps} times lately and is held back; try again in {} s, and see to it that it stays",
+        .retry_after.as_secs() + 1
+    )]
+    HeldBack {
+        /// The backend.
+        key: ObjectKey,
+        /// How often it did.
+        flaps: u32,
+        /// When it may come.
+        retry_after: Duration,
+    },
     /// So many agents want something at the same time that this one has to come back.
     #[error("so many registrations come at once that this one has to wait; try again in a moment")]
     Busy,
@@ -210,6 +223,7 @@ impl Error {
             | Self::EpochMismatch { .. }
             | Self::Precondition { .. }
             | Self::TooMany { .. }
+            | Self::HeldBack { .. }
             | Self::Busy
             | Self::NoProxy { .. }
             | Self::ProxySilent { .. }
@@ -236,6 +250,7 @@ impl Error {
             Self::StoreFull { .. }
                 | Self::StoreReadOnly { .. }
                 | Self::TooMany { .. }
+                | Self::HeldBack { .. }
                 | Self::Busy
                 | Self::ProxySilent { .. }
                 | Self::ProxyGone { .. }

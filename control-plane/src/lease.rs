@@ -1,125 +1,195 @@
-//! Who promised to live until when, and who is due. No I/O; time is passed in and never the wall clock's.
+//! Who promised to live until when, who is due, and who of those may expire. No I/O; time is passed in and never the wall
+//! clock's.
 //!
-//! A heartbeat moves the deadline in one slot and nothing else. The wheel holds each lease once, filed under the
-//! deadline it had when it was filed; when that comes it is looked at again, and filed anew if it lives on.
+//! A heartbeat moves the deadline in one slot and nothing else. The wheel holds each lease once, filed under the moment
+//! at which it is to be looked at: two thirds of a ttl after the renewal that was known when it was filed, to see whether
+//! there was another one; if not, at its deadline; and while it is overdue, again and again.
 
+mod damping;
+mod guard;
 mod slots;
+mod tally;
 mod wheel;
+mod window;
 
 #[cfg(test)]
 mod tests;
 
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::time::Instant;
-use weir_proto::{BackendKey, LeaseId, LeaseState, LeaseTerms, ObjectKind};
+use weir_proto::{BackendKey, LeaseId, LeaseState, LeaseTerms, ObjectKind, ServiceName};
 
 use crate::snapshot::{Entry, Snapshot};
 use slots::{Phase, Slot, Slots};
+use tally::{Services, Tally};
 use wheel::{Filing, Wheel};
 
+pub(crate) use damping::{Damping, HeldBack};
+pub(crate) use guard::{Case, Cause, Guard, Hold, Rules, Verdict};
 pub(crate) use wheel::TICK;
 
 /// When something that was due could not be done (a full disk, for example), it is due again after this.
 const RETRY: Duration = Duration::from_secs(1);
+/// How many leases are looked at in one tick, so that a tick is short however many come at once.
+const LOOKS_AT_ONCE: usize = 50_000;
+/// How many leases that are overdue are looked at again in one tick, so that they cost little however many there are.
+const AGAIN_AT_ONCE: usize = 2_000;
 
 /// All leases, live and expired. Shared: every method may be called from anywhere at any time.
 #[derive(Debug)]
 pub(crate) struct Leases {
     slots: Slots,
+    services: Services,
+    tally: Tally,
     wheel: Mutex<Wheel>,
-    live: AtomicUsize,
 }
 
-/// What is due for a lease.
+/// What is due.
+#[derive(Debug, Default)]
+pub(crate) struct Due {
+    /// Leases that were not renewed for a whole ttl, the longest overdue first.
+    pub(crate) silent: Vec<Silent>,
+    /// Leases that expired so long ago that their backends go.
+    pub(crate) removals: Vec<LeaseId>,
+}
+
+/// A lease that was not renewed for a whole ttl.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Silent {
+    /// Which.
+    pub(crate) id: LeaseId,
+    /// Whose.
+    pub(crate) backend: BackendKey,
+    /// How long it lasts.
+    pub(crate) ttl: Duration,
+    /// When that was over.
+    pub(crate) due: Instant,
+    /// Whether it is held already.
+    pub(crate) is_overdue: bool,
+    /// How many leases of its service live.
+    pub(crate) live: usize,
+}
+
+/// What is to be done about a lease that was due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lapse {
-    /// It was not renewed for a whole ttl.
-    Expire(LeaseId),
-    /// It expired so long ago that its backend goes.
+    /// It expires.
+    Expire(LeaseId, Cause),
+    /// Its backend goes.
     Remove(LeaseId),
+}
+
+impl Due {
+    /// Whether nothing is.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.silent.is_empty() && self.removals.is_empty()
+    }
 }
 
 impl Leases {
     /// The leases of a snapshot that was just loaded: each begins anew at `now`, with the whole ttl or, if it has
     /// expired, the whole time before its backend is removed.
     pub(crate) fn restore(snapshot: &Snapshot, now: Instant) -> Self {
-        let leases =
-            Self { slots: Slots::default(), wheel: Mutex::new(Wheel::new(now)), live: AtomicUsize::new(0) };
+        let leases = Self {
+            slots: Slots::default(),
+            services: Services::default(),
+            tally: Tally::default(),
+            wheel: Mutex::new(Wheel::new(now)),
+        };
         for entry in snapshot.list(ObjectKind::Backend, None) {
             let Some((id, backend, terms, expired)) = promised(entry) else { continue };
-            leases.grant(id, backend, terms, now);
-            if expired && leases.begin_expiry(id, now + terms.ttl).is_some() {
-                leases.slots.update(id, |slot| slot.deadline = now + slot.terms.deregister_after);
-                leases.file(id);
-            }
+            leases.insert(id, &backend, terms, if expired { Phase::Expired } else { Phase::Fresh }, now);
+            // All begin at one moment: they must not be looked at together for ever.
+            #[expect(clippy::cast_possible_truncation, reason = "less than 1,000")]
+            let share = (id.0 % 1_000) as u32;
+            leases.file_as(id, |slot| now + (slot.next_look() - now) * share / 1_000);
         }
         leases
     }
 
     /// Makes a lease live from `now` on; one that lives already gets new terms.
-    pub(crate) fn grant(&self, id: LeaseId, backend: BackendKey, terms: LeaseTerms, now: Instant) {
-        let deadline = now + terms.ttl;
-        let slot = Slot { backend, terms, renewed: now, deadline, filed: 0, phase: Phase::Live };
-        if self.slots.insert(id, slot).is_none_or(|old| old.phase == Phase::Expired) {
-            self.live.fetch_add(1, Relaxed);
-        }
+    pub(crate) fn grant(&self, id: LeaseId, backend: &BackendKey, terms: LeaseTerms, now: Instant) {
+        self.insert(id, backend, terms, Phase::Fresh, now);
         self.file(id);
     }
 
     /// Extends a lease to a whole ttl from `now` on. False if there is none, or it has expired.
     pub(crate) fn renew(&self, id: LeaseId, now: Instant) -> bool {
         let renew = |slot: &mut Slot| {
-            if slot.phase == Phase::Live {
-                slot.renewed = now;
-                slot.deadline = now + slot.terms.ttl;
+            if slot.phase.is_live() {
+                slot.deadline = now + slot.ttl();
+                self.enter(slot, Phase::Fresh);
             }
-            slot.phase == Phase::Live
+            slot.phase.is_live()
         };
         self.slots.update(id, renew).unwrap_or(false)
     }
 
     /// How long a live lease lasts if it is not renewed; 0 if it is due.
     pub(crate) fn remaining(&self, id: LeaseId, now: Instant) -> Option<Duration> {
-        let slot = self.slots.get(id).filter(|slot| slot.phase == Phase::Live)?;
-        Some(slot.deadline.saturating_duration_since(now))
+        let remaining =
+            |slot: &Slot| slot.phase.is_live().then(|| slot.deadline.saturating_duration_since(now));
+        self.slots.read(id, remaining).flatten()
+    }
+
+    /// For how long a lease has been overdue, if it is, and why it does not expire.
+    pub(crate) fn held(&self, id: LeaseId, now: Instant) -> Option<(Duration, Hold)> {
+        let held = |slot: &Slot| match slot.phase {
+            Phase::Overdue(hold) => Some((now.saturating_duration_since(slot.deadline), hold)),
+            _ => None,
+        };
+        self.slots.read(id, held).flatten()
     }
 
     /// The backend that the lease is for, live or expired.
     pub(crate) fn backend(&self, id: LeaseId) -> Option<BackendKey> {
-        self.slots.get(id).map(|slot| slot.backend)
+        self.slots.read(id, Slot::backend)
     }
 
     /// How many leases live.
     pub(crate) fn live(&self) -> usize {
-        self.live.load(Relaxed)
+        self.tally.live()
+    }
+
+    /// How many of those were not renewed within two thirds of their ttl.
+    pub(crate) fn late(&self) -> usize {
+        self.tally.late()
+    }
+
+    /// How many of those are overdue and held.
+    pub(crate) fn overdue(&self) -> usize {
+        self.tally.overdue()
+    }
+
+    /// How many leases of a service are overdue and held.
+    pub(crate) fn overdue_in(&self, service: &ServiceName) -> usize {
+        self.services.overdue(service)
     }
 
     /// Whether there is such a lease, live or expired.
     pub(crate) fn knows(&self, id: LeaseId) -> bool {
-        self.slots.get(id).is_some()
+        self.slots.read(id, |_| ()).is_some()
     }
 
-    /// Takes out at most `most` of those whose time is over at `now`. Whoever gets one of them passes it on to
-    /// `begin_expiry` or `removable`, or back to `postpone`; else it is never due again.
-    pub(crate) fn due(&self, now: Instant, most: usize) -> Vec<Lapse> {
-        let mut due = Vec::new();
-        while due.len() < most
-            && let Some((filed, id)) = self.pop(now)
-        {
-            let Some(slot) = self.slots.get(id).filter(|slot| slot.filed == filed) else { continue };
-            match slot.phase {
-                _ if slot.deadline > now => self.file(id),
-                Phase::Live => due.push(Lapse::Expire(id)),
-                Phase::Expired => due.push(Lapse::Remove(id)),
+    /// Takes out those whose time is over at `now`. Whoever gets one of them passes it on to `begin_expiry`, `removable`
+    /// or `hold`, or back to `postpone`; else it is never due again.
+    pub(crate) fn due(&self, now: Instant) -> Due {
+        let mut due = Due::default();
+        for _ in 0..LOOKS_AT_ONCE {
+            let Some((filed, id)) = self.pop(now) else { break };
+            let look = |slot: &mut Slot| (slot.filed == filed).then(|| self.look(id, slot, now));
+            match self.slots.update(id, look).flatten() {
+                None => {}
+                Some(Look::Again(at, number)) => self.wheel().push(at, number, id),
+                Some(Look::Silent(silent)) => due.silent.push(silent),
+                Some(Look::Remove) => due.removals.push(id),
             }
         }
+        due.silent.sort_by_key(|silent| silent.due);
         due
     }
 
@@ -127,68 +197,74 @@ impl Leases {
     /// heartbeats. To be followed by `file` or by `postpone`.
     pub(crate) fn begin_expiry(&self, id: LeaseId, at: Instant) -> Option<BackendKey> {
         let expire = |slot: &mut Slot| {
-            let is_due = slot.phase == Phase::Live && slot.deadline <= at;
+            let is_due = slot.phase.is_live() && slot.deadline <= at;
             if is_due {
-                slot.phase = Phase::Expired;
-                slot.deadline = at + slot.terms.deregister_after;
+                self.enter(slot, Phase::Expired);
+                slot.deadline = at + slot.deregister_after();
             }
-            is_due.then(|| slot.backend.clone())
+            is_due.then(|| slot.backend())
         };
         let expired = self.slots.update(id, expire).flatten();
-        match expired {
-            Some(_) => _ = self.live.fetch_sub(1, Relaxed),
-            None => self.file(id),
+        if expired.is_none() {
+            self.file(id);
         }
         expired
+    }
+
+    /// Keeps a lease that was due at `now`, unless a heartbeat has come since. It is due again in a tick, or later if
+    /// there are very many. Answers whether it was not held before.
+    pub(crate) fn hold(&self, id: LeaseId, why: Hold, now: Instant) -> bool {
+        let ticks = 1 + self.overdue() / AGAIN_AT_ONCE;
+        let mut is_new = false;
+        self.file_as(id, |slot| {
+            if !slot.phase.is_live() || slot.deadline > now {
+                return slot.next_look();
+            }
+            is_new = !slot.phase.is_overdue();
+            self.enter(slot, Phase::Overdue(why));
+            now + TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
+        });
+        is_new
     }
 
     /// The backend of a lease that was due for removal at `at`, if it still is. To be followed by `forget` or
     /// `postpone`.
     pub(crate) fn removable(&self, id: LeaseId, at: Instant) -> Option<BackendKey> {
-        let slot = self.slots.get(id).filter(|slot| slot.phase == Phase::Expired && slot.deadline <= at);
-        if slot.is_none() {
+        let removable = |slot: &Slot| (!slot.phase.is_live() && slot.deadline <= at).then(|| slot.backend());
+        let backend = self.slots.read(id, removable).flatten();
+        if backend.is_none() {
             self.file(id);
         }
-        slot.map(|slot| slot.backend)
+        backend
     }
 
-    /// Has the lease looked at again when its present deadline comes.
+    /// Has the lease looked at when it is next to be.
     pub(crate) fn file(&self, id: LeaseId) {
-        // Held all the while: until the slot has the number, nobody may find the filing.
-        let mut wheel = self.wheel();
-        let number = wheel.number();
-        let mark = |slot: &mut Slot| {
-            slot.filed = number;
-            slot.deadline
-        };
-        if let Some(deadline) = self.slots.update(id, mark) {
-            wheel.push(deadline, number, id);
-        }
+        self.file_as(id, |slot| slot.next_look());
     }
 
     /// Takes back what was due at `now` and could not be done. It is due again a little later.
     pub(crate) fn postpone(&self, lapse: Lapse, now: Instant) {
-        let (id, phase) = match lapse {
-            Lapse::Expire(id) => (id, Phase::Live),
-            Lapse::Remove(id) => (id, Phase::Expired),
-        };
-        let back = |slot: &mut Slot| {
-            slot.deadline = now + RETRY;
-            std::mem::replace(&mut slot.phase, phase)
-        };
-        if let Some(before) = self.slots.update(id, back)
-            && before != phase
-            && phase == Phase::Live
-        {
-            self.live.fetch_add(1, Relaxed);
-        }
-        self.file(id);
+        let (Lapse::Expire(id, _) | Lapse::Remove(id)) = lapse;
+        self.file_as(id, |slot| {
+            if matches!(lapse, Lapse::Expire(..)) && !slot.phase.is_live() {
+                self.enter(slot, Phase::Late);
+                slot.deadline = now;
+            }
+            now + RETRY
+        });
+    }
+
+    /// Whether the lease lives.
+    pub(crate) fn is_live(&self, id: LeaseId) -> bool {
+        self.slots.read(id, |slot| slot.phase.is_live()).unwrap_or(false)
     }
 
     /// Forgets a lease.
     pub(crate) fn forget(&self, id: LeaseId) {
-        if self.slots.remove(id).is_some_and(|slot| slot.phase == Phase::Live) {
-            self.live.fetch_sub(1, Relaxed);
+        if let Some(slot) = self.slots.remove(id) {
+            self.tally.moved(&slot.service, Some(slot.phase), None);
+            self.services.leave(slot.service);
         }
     }
 
@@ -196,8 +272,51 @@ impl Leases {
     /// time, so it counts for no lease.
     pub(crate) fn extend(&self, from: Instant, to: Instant) {
         self.slots.update_all(|slot| {
-            slot.deadline += to.saturating_duration_since(from.max(slot.renewed));
+            slot.deadline += to.saturating_duration_since(from.max(slot.began()));
         });
+    }
+
+    fn insert(&self, id: LeaseId, backend: &BackendKey, terms: LeaseTerms, phase: Phase, now: Instant) {
+        let service = self.services.get(&backend.service);
+        self.tally.moved(&service, None, Some(phase));
+        let slot = Slot::new(service, backend.id.clone(), terms, phase, now);
+        if let Some(old) = self.slots.insert(id, slot) {
+            self.tally.moved(&old.service, Some(old.phase), None);
+            self.services.leave(old.service);
+        }
+    }
+
+    fn enter(&self, slot: &mut Slot, phase: Phase) {
+        self.tally.moved(&slot.service, Some(slot.phase), Some(phase));
+        slot.phase = phase;
+    }
+
+    fn look(&self, id: LeaseId, slot: &mut Slot, now: Instant) -> Look {
+        if slot.phase == Phase::Fresh && slot.next_look() <= now {
+            self.enter(slot, Phase::Late);
+        }
+        if slot.deadline > now {
+            slot.filed = slot.filed.wrapping_add(1);
+            return Look::Again(slot.next_look(), slot.filed);
+        }
+        if !slot.phase.is_live() {
+            return Look::Remove;
+        }
+        let (backend, ttl, due) = (slot.backend(), slot.ttl(), slot.deadline);
+        let (is_overdue, live) = (slot.phase.is_overdue(), slot.service.live());
+        Look::Silent(Silent { id, backend, ttl, due, is_overdue, live })
+    }
+
+    /// Files a lease under the moment that `when` says.
+    fn file_as(&self, id: LeaseId, when: impl FnOnce(&mut Slot) -> Instant) {
+        let number = |slot: &mut Slot| {
+            let at = when(slot);
+            slot.filed = slot.filed.wrapping_add(1);
+            (at, slot.filed)
+        };
+        if let Some((at, number)) = self.slots.update(id, number) {
+            self.wheel().push(at, number, id);
+        }
     }
 
     /// A method of its own, so that the lock is released before the caller goes on.
@@ -208,6 +327,14 @@ impl Leases {
     fn wheel(&self) -> std::sync::MutexGuard<'_, Wheel> {
         self.wheel.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is found at a lease that was to be looked at.
+enum Look {
+    /// It is not due: it is to be filed anew, under this number.
+    Again(Instant, Filing),
+    Silent(Silent),
+    Remove,
 }
 
 /// What a stored backend with a lease promised, and whether it has expired.

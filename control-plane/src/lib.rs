@@ -26,7 +26,7 @@ pub mod simulation;
 mod snapshot;
 mod store;
 
-pub use config::{Config, LogFormat};
+pub use config::{Config, LeaseConfig, LogFormat};
 pub use error::{Error, Fault};
 pub use listeners::Listeners;
 pub use serve::serve;

@@ -23,8 +23,14 @@ pub(crate) struct Metrics {
     pub registrations: Counter,
     /// Backends that were removed because somebody said so.
     pub deregistrations: Counter,
-    /// Leases that were not renewed in time.
-    pub expiries: Counter,
+    /// Leases that were not renewed in time, by `cause`: `silence`, `unhealthy` (it was overdue, and no proxy found its
+    /// backend healthy) or `max_hold` (it was held as long as any is).
+    pub expiries: Family<Label, Counter>,
+    /// Leases that were due and did not expire, each counted once, by `reason`: `service_cap`, `fleet_cap`,
+    /// `self_preservation` or `last_backend`.
+    pub held_leases: Family<Label, Counter>,
+    /// Registrations that were refused because the backend comes and goes too often.
+    pub held_back: Counter,
     /// Leases that heartbeats renewed.
     pub heartbeats: Counter,
     /// Leases that heartbeats named and nobody knows.
@@ -55,7 +61,9 @@ impl Metrics {
         let metrics = Self {
             registrations: Counter::default(),
             deregistrations: Counter::default(),
-            expiries: Counter::default(),
+            expiries: Family::default(),
+            held_leases: Family::default(),
+            held_back: Counter::default(),
             heartbeats: Counter::default(),
             unknown_leases: Counter::default(),
             // 100 µs (a page in memory) to 3 s (a disk in distress).
@@ -77,6 +85,8 @@ impl Metrics {
         to.register("registrations", "Backends registered, anew or changed", self.registrations.clone());
         to.register("deregistrations", "Backends removed on request", self.deregistrations.clone());
         to.register("lease_expiries", "Leases not renewed in time", self.expiries.clone());
+        to.register("held_leases", "Leases that were due and held", self.held_leases.clone());
+        to.register("held_back_registrations", "Registrations put off", self.held_back.clone());
         to.register("heartbeats", "Leases renewed by heartbeats", self.heartbeats.clone());
         to.register("unknown_leases", "Leases in heartbeats that nobody knows", self.unknown_leases.clone());
         to.register_with_unit(
@@ -121,6 +131,11 @@ pub(crate) struct Gauges {
     /// By `kind`.
     pub objects: Family<Label, Gauge>,
     pub live_leases: Gauge,
+    /// Leases that are due and held.
+    pub overdue_leases: Gauge,
+    /// 1 while it is on.
+    pub self_preservation: Gauge,
+    pub held_back_backends: Gauge,
     pub connected_proxies: Gauge,
     pub proxies_behind: Gauge,
     /// Backends as connected proxies find them, added up over the proxies, by `condition`.
@@ -134,6 +149,9 @@ impl Gauges {
             revision: Gauge::default(),
             objects: Family::default(),
             live_leases: Gauge::default(),
+            overdue_leases: Gauge::default(),
+            self_preservation: Gauge::default(),
+            held_back_backends: Gauge::default(),
             connected_proxies: Gauge::default(),
             proxies_behind: Gauge::default(),
             conditions: Family::default(),
@@ -141,6 +159,11 @@ impl Gauges {
         registry.register("revision", "The newest durable revision", gauges.revision.clone());
         registry.register("objects", "Objects in the configuration", gauges.objects.clone());
         registry.register("live_leases", "Leases that live", gauges.live_leases.clone());
+        registry.register("overdue_leases", "Leases that are due and held", gauges.overdue_leases.clone());
+        let preservation = gauges.self_preservation.clone();
+        registry.register("self_preservation", "1 while too many renewals are missing", preservation);
+        let held_back = gauges.held_back_backends.clone();
+        registry.register("held_back_backends", "Backends that come and go too often", held_back);
         let connected = gauges.connected_proxies.clone();
         registry.register("connected_proxies", "Proxies with a stream", connected);
         let behind = gauges.proxies_behind.clone();

@@ -10,6 +10,8 @@ mod aside;
 mod backends;
 mod command;
 mod expiry;
+mod flaps;
+mod holds;
 mod lanes;
 mod operator;
 mod work;
@@ -19,7 +21,10 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use tokio::{
@@ -31,6 +36,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use weir_proto::{Backend, BackendKey, Epoch, LeaseId, ObjectKey, OperatorState, Revision, v1};
 
 use crate::{
+    LeaseConfig,
     caller::Caller,
     error::Error,
     events::{Events, REMEMBERED},
@@ -47,6 +53,9 @@ pub(crate) use command::{
     Applied, Apply, Change, Declared, Delete, Deregistered, Registered, Registration, SetState, Target,
 };
 use command::{Asked, Command, Reply};
+pub(crate) use expiry::Witness;
+use expiry::Standing;
+use flaps::Flaps;
 use lanes::Lanes;
 
 /// How many removed objects are remembered by default, so that proxies behind them still get a delta.
@@ -62,6 +71,8 @@ pub(crate) struct Registry {
     events: Arc<Events>,
     metrics: Metrics,
     store: Arc<str>,
+    flaps: Arc<Flaps>,
+    standing: Arc<Standing>,
     aside: Arc<Aside>,
     remembered: Arc<[v1::ProxyInfo]>,
 }
@@ -73,6 +84,8 @@ pub(crate) struct Options {
     pub(crate) tombstones: usize,
     /// What it counts.
     pub(crate) metrics: Metrics,
+    /// How leases expire, and who is held back.
+    pub(crate) leases: LeaseConfig,
 }
 
 /// The running registry. Dropped, it stops as soon as the commands in hand are done.
@@ -85,7 +98,7 @@ pub(crate) struct Task {
 impl Options {
     /// The defaults, counting with `metrics`.
     pub(crate) fn new(metrics: Metrics) -> Self {
-        Self { tombstones: TOMBSTONES, metrics }
+        Self { tombstones: TOMBSTONES, metrics, leases: LeaseConfig::default() }
     }
 }
 
@@ -108,12 +121,14 @@ impl Registry {
             events: Events::new(REMEMBERED),
             metrics: options.metrics,
             store: name,
+            flaps: Arc::new(Flaps::new(options.leases.flap_limit)),
+            standing: Arc::default(),
             aside: Arc::default(),
             remembered,
         };
         let actor = actor::Actor::new(&registry, writer, publisher, options.tombstones);
         let main = tokio::spawn(actor.run(queue, cancel.clone()));
-        tokio::spawn(expiry::run(Arc::clone(&registry.leases), registry.lanes.clone(), cancel.clone()));
+        tokio::spawn(expiry::run(registry.clone(), options.leases.rules(), cancel.clone()));
         Ok((registry, Task { main, stop: cancel.drop_guard() }))
     }
 
@@ -201,6 +216,37 @@ impl Registry {
     /// How many leases live.
     pub(crate) fn live_leases(&self) -> usize {
         self.leases.live()
+    }
+
+    /// How many of those are overdue and held.
+    pub(crate) fn overdue_leases(&self) -> usize {
+        self.leases.overdue()
+    }
+
+    /// For how long a lease has been overdue, if it is, and why it does not expire.
+    pub(crate) fn lease_held(&self, id: LeaseId) -> Option<(Duration, &'static str)> {
+        self.leases.held(id, Instant::now()).map(|(since, hold)| (since, hold.reason()))
+    }
+
+    /// Whether so many renewals are missing that no more leases expire than the cap allows once.
+    pub(crate) fn is_preserving(&self) -> bool {
+        self.standing.preserving.load(Relaxed)
+    }
+
+    /// How long registrations of a backend are still put off because it comes and goes too often, if they are.
+    pub(crate) fn held_back(&self, key: &BackendKey) -> Option<Duration> {
+        self.flaps.held(key, Instant::now())
+    }
+
+    /// How many backends are held back so.
+    pub(crate) fn held_back_backends(&self) -> usize {
+        self.flaps.count_held(Instant::now())
+    }
+
+    /// Has `witness` asked from now on whether backends are dead whose leases are overdue. The first one stays.
+    pub(crate) fn call_witness(&self, witness: Witness) {
+        // There is one fleet in a process; another one would find the same.
+        let _ = self.standing.witness.set(witness);
     }
 
     /// What happens.

@@ -12,7 +12,7 @@ use tokio::{sync::watch, task::spawn_blocking, time::timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
-    Config, Error, Listeners,
+    Config, Error, LeaseConfig, Listeners,
     address_policy::AddressPolicy,
     admin::{self, Admin},
     fleet::Fleet,
@@ -37,14 +37,15 @@ const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_millis(500);
 /// Fails if the store cannot be opened, and within a second if it breaks: what is not certain to be durable is not
 /// acknowledged. Dropping the future ends everything that it started.
 pub async fn serve(config: Config, listeners: Listeners, shutdown: CancellationToken) -> Result<(), Error> {
-    let loopback_backends = config.loopback_backends();
-    run(move || open_store(&config), loopback_backends, listeners, shutdown).await
+    let (loopback_backends, leases) = (config.loopback_backends(), config.leases.clone());
+    run(move || open_store(&config), loopback_backends, leases, listeners, shutdown).await
 }
 
 /// [`serve`] on the store that `open` opens, which may block.
 async fn run(
     open: impl FnOnce() -> Result<Box<dyn Store>, Error> + Send + 'static,
     loopback_backends: bool,
+    leases: LeaseConfig,
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
@@ -66,7 +67,7 @@ async fn run(
 
     let store = spawn_blocking(open).await;
     let store = store.map_err(|e| Error::Serve { server: "store", reason: e.to_string() })??;
-    let (registry, mut task) = Registry::start(store, Options::new(metrics.clone())).await?;
+    let (registry, mut task) = Registry::start(store, Options { leases, ..Options::new(metrics.clone()) }).await?;
     let policy = AddressPolicy::new(loopback_backends, own);
     let (api, _follow) = assemble(registry.clone(), metrics, policy, stopping.clone());
     let (position, fleet) = (registry.current().position(), api.fleet.clone());
@@ -112,6 +113,11 @@ pub(crate) fn assemble(
     let position = registry.current().position();
     let fleet = Fleet::new(position, Arc::clone(registry.events()), metrics.clone());
     let follow = spawn(follow(registry.published(), fleet.clone()));
+    let witness = fleet.clone();
+    registry.call_witness(Box::new(move || {
+        let views = witness.views();
+        Box::new(move |key| views.is_dead(&key.to_string()))
+    }));
     let (policy, started_at) = (Arc::new(policy), SystemTime::now());
     (Api { registry, fleet, policy, metrics, started_at, stopping }, follow)
 }
@@ -187,7 +193,7 @@ mod tests {
         let url = format!("http://{}", listeners.grpc_addr());
         let store = Shared::new();
         let opened: Box<dyn Store> = Box::new(store.clone());
-        let served = spawn(run(move || Ok(opened), true, listeners, CancellationToken::new()));
+        let served = spawn(run(move || Ok(opened), true, LeaseConfig::default(), listeners, CancellationToken::new()));
         let registry = RegistryClient::connect(url).await.expect("it listens");
         registry.clone().register(registration(1)).await.expect("registered");
 

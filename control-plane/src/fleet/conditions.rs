@@ -57,6 +57,11 @@ impl Conditions {
         })
     }
 
+    /// Whether the proxy finds the backend unhealthy.
+    pub(super) fn is_unhealthy(&self, backend: &str) -> bool {
+        self.by_backend.get(backend).is_some_and(|condition| condition.health() == HealthState::Unhealthy)
+    }
+
     /// What backends are, each condition by its word; a backend may be in two of them.
     pub(super) fn words(&self) -> impl Iterator<Item = &'static str> {
         self.by_backend.values().flat_map(|condition| {

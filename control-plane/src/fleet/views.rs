@@ -47,6 +47,14 @@ impl Views {
         found.collect()
     }
 
+    /// Whether there are proxies, and every one of them finds the backend unhealthy.
+    pub(crate) fn is_dead(&self, backend: &str) -> bool {
+        let unhealthy = |conditions: &Conditions| conditions.is_unhealthy(backend);
+        self.connected > 0
+            && self.troubled.len() == self.connected as usize
+            && self.troubled.iter().all(|(_, conditions)| unhealthy(conditions))
+    }
+
     /// How many backends are in each condition, every proxy counting for itself.
     pub(crate) fn count(&self) -> [(&'static str, usize); WORDS.len()] {
         WORDS.map(|word| {

@@ -8,26 +8,19 @@ use weir_proto::LeaseId;
 /// How exact it is: nothing comes early, nothing later than this.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
-/// Numbers the filings, so that of several for one lease the last is known.
-pub(super) type Filing = u64;
+/// Numbers the filings of a lease, so that of several the last is known.
+pub(super) type Filing = u32;
 
 /// Buckets of leases, one for each tick that has any. Filing and taking cost O(log ticks), however many leases.
 #[derive(Debug)]
 pub(super) struct Wheel {
     origin: Instant,
     buckets: BTreeMap<u64, Vec<(Filing, LeaseId)>>,
-    filings: Filing,
 }
 
 impl Wheel {
     pub(super) fn new(origin: Instant) -> Self {
-        Self { origin, buckets: BTreeMap::new(), filings: 0 }
-    }
-
-    /// The number for the next `push`; never 0.
-    pub(super) fn number(&mut self) -> Filing {
-        self.filings += 1;
-        self.filings
+        Self { origin, buckets: BTreeMap::new() }
     }
 
     /// Files a lease under the first tick at or after `at`.

@@ -11,6 +11,7 @@ use super::{
     aside::Aside,
     backends,
     command::{Asked, Command},
+    flaps::Flaps,
     lanes::Queue,
     operator,
     work::{Done, Work, World},
@@ -34,6 +35,7 @@ pub(super) struct Actor {
     writer: Writer,
     publisher: Publisher,
     tombstones: usize,
+    flaps: Arc<Flaps>,
     aside: Arc<Aside>,
 }
 
@@ -48,6 +50,7 @@ impl Actor {
             writer,
             publisher,
             tombstones,
+            flaps: Arc::clone(&registry.flaps),
             aside: Arc::clone(&registry.aside),
         }
     }
@@ -65,6 +68,8 @@ impl Actor {
             let world = World {
                 leases: &self.leases,
                 metrics: &self.metrics,
+                flaps: &self.flaps,
+                events: &self.events,
                 now: Instant::now(),
                 tombstones: self.tombstones,
             };
@@ -103,7 +108,7 @@ impl Actor {
             }
         } else {
             for effect in effects {
-                effect.commit(&self.leases, now);
+                effect.commit(&self.leases, &self.flaps, now);
             }
             if !touched.is_empty() {
                 let next = Arc::new(next);

@@ -14,14 +14,14 @@ use super::{
 };
 use crate::{
     error::Error,
-    lease::Lapse,
+    lease::{Cause, Lapse},
     snapshot::{Entry, Object},
 };
 
 /// See `Registry.Register` in `registry.proto`.
 pub(super) fn register(step: &mut Step<'_>, wanted: Registration) -> Result<Registered, Error> {
     let Some(old) = step.draft.view().backend(&wanted.backend.key).cloned() else {
-        return Ok(create(step, wanted));
+        return create(step, wanted);
     };
     let terms_hold = old.lease_terms() == wanted.lease;
     let owner = owner(&wanted);
@@ -36,6 +36,10 @@ pub(super) fn register(step: &mut Step<'_>, wanted: Registration) -> Result<Regi
     }
     // A lease that was live in the snapshot and cannot be renewed lapsed just now.
     let restored = wanted.lease.is_some() && live.is_none();
+    let changes = !old.object.value.as_backend().is_some_and(|b| same_content(b, &wanted.backend));
+    if wanted.lease.is_some() && (restored || changes) {
+        flap(step, &wanted.backend.key)?;
+    }
     let lease = wanted.lease.map(|terms| (live.unwrap_or_else(|| new_lease(step)), terms));
     if restored && let Some(expired) = old.lease_id() {
         step.then(Effect::Forget(expired));
@@ -68,11 +72,11 @@ pub(super) fn deregister(step: &mut Step<'_>, target: &Target) -> Deregistered {
 /// Does what was due for a lease at `at`, unless a heartbeat or somebody else came first.
 pub(super) fn lapse(step: &mut Step<'_>, lapse: Lapse, at: Instant) {
     match lapse {
-        Lapse::Expire(id) => {
+        Lapse::Expire(id, cause) => {
             let Some(key) = step.world.leases.begin_expiry(id, at) else { return };
             step.then(Effect::Lapse(lapse));
             if let Some(entry) = holder(step, &key, id) {
-                expire(step, &entry);
+                expire(step, &entry, cause);
             }
         }
         Lapse::Remove(id) => {
@@ -89,11 +93,13 @@ pub(super) fn lapse(step: &mut Step<'_>, lapse: Lapse, at: Instant) {
 pub(super) fn remove(step: &mut Step<'_>, entry: &Entry, why: &str) {
     let key = &entry.object.key;
     step.draft.remove(key);
-    if let Some(id) = entry.lease_id() {
-        step.then(Effect::Forget(id));
-    }
     step.tell(v1::EventType::ObjectDeleted, Some(key), format!("{key} {why}"));
-    if let Some(backend) = entry.object.value.as_backend() {
+    let backend = entry.object.value.as_backend();
+    if let (Some(id), Some(backend)) = (entry.lease_id(), backend) {
+        step.then(Effect::Forget(id));
+        step.then(Effect::Left(backend.key.clone()));
+    }
+    if let Some(backend) = backend {
         remove_if_idle(step, &backend.key.service);
     }
 }
@@ -146,7 +152,10 @@ pub(super) fn foreign(entry: &Entry, field: String) -> Error {
     Error::AlreadyExists { key: entry.object.key.clone(), owner: format!("{kind} {name}"), field, remedy }
 }
 
-fn create(step: &mut Step<'_>, wanted: Registration) -> Registered {
+fn create(step: &mut Step<'_>, wanted: Registration) -> Result<Registered, Error> {
+    if wanted.lease.is_some() && step.world.flaps.knows(&wanted.backend.key, step.world.now) {
+        flap(step, &wanted.backend.key)?;
+    }
     let owner = owner(&wanted);
     let key = ObjectKey::from(&wanted.backend.key);
     let lease = wanted.lease.map(|terms| (new_lease(step), terms));
@@ -154,7 +163,15 @@ fn create(step: &mut Step<'_>, wanted: Registration) -> Registered {
     let how = if lease.is_some() { "with a lease" } else { "without a lease" };
     put(step, Backend { operator_state: OperatorState::default(), ..wanted.backend }, lease, owner);
     step.tell(v1::EventType::ObjectCreated, Some(&key), format!("{key} was registered {how}"));
-    registered(step, lease.map(|(id, _)| id), wanted.lease, true)
+    Ok(registered(step, lease.map(|(id, _)| id), wanted.lease, true))
+}
+
+/// Counts that a backend comes back or changes; refuses that if it does so too often.
+fn flap(step: &mut Step<'_>, key: &BackendKey) -> Result<(), Error> {
+    let world = step.world;
+    world.flaps.check(key, world.now, step.draft.view().revision(), world.events, world.metrics)?;
+    step.then(Effect::Flapped(key.clone()));
+    Ok(())
 }
 
 fn put(step: &mut Step<'_>, backend: Backend, lease: Option<(LeaseId, LeaseTerms)>, owner: v1::Owner) {
@@ -173,19 +190,22 @@ fn put(step: &mut Step<'_>, backend: Backend, lease: Option<(LeaseId, LeaseTerms
     step.draft.put(Object::backend(Backend { lease_state, ..backend }), meta);
 }
 
-fn expire(step: &mut Step<'_>, entry: &Entry) {
+fn expire(step: &mut Step<'_>, entry: &Entry, cause: Cause) {
     let Some(backend) = entry.object.value.as_backend() else { return };
     let expired = Backend { lease_state: LeaseState::Expired, ..backend.clone() };
     step.draft.put(Object::backend(expired), entry.meta.clone());
-    step.then(Effect::Count(step.world.metrics.expiries.clone()));
+    step.then(Effect::Count(step.world.metrics.expiries.get_or_create_owned(&[("cause", cause.label())])));
     let key = &entry.object.key;
+    let ttl = entry.lease_terms().map_or(Duration::ZERO, |terms| terms.ttl);
+    let more = match cause {
+        Cause::Silence => "",
+        Cause::Confirmed => ", and every proxy finds it unhealthy",
+        Cause::MaxHold => " and as long as any is held beyond that",
+    };
     step.tell(
         v1::EventType::LeaseExpired,
         Some(key),
-        format!(
-            "{key} expired: no heartbeat for {:?}",
-            entry.lease_terms().map_or(Duration::ZERO, |terms| terms.ttl)
-        ),
+        format!("{key} expired: no heartbeat for {ttl:?}{more}"),
     );
 }
 

@@ -1,69 +1,213 @@
-//! The lease loop: asks at every tick who is due and has the registry deal with them.
+//! The lease loop: asks at every tick who is due and who of those may expire, and has the registry deal with them.
 //!
-//! Who is due is not yet who expires: the registry looks at each again when its turn comes, because a heartbeat may
-//! have arrived in between (`backends::lapse`).
+//! Who is to expire has not yet: the registry looks at each again when its turn comes, because a heartbeat may have
+//! arrived in between (`backends::lapse`). What did not expire is taken out of the guard's account again.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
+use arc_swap::ArcSwap;
 use tokio::{
     sync::oneshot::{self, error::TryRecvError},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
+use weir_proto::{Backend, BackendKey, LeaseId};
 
-use super::{command::Command, lanes::Lanes};
+use super::{
+    Registry,
+    command::Command,
+    holds::{Holds, tell_preservation},
+    lanes::Lanes,
+};
 use crate::{
     error::Error,
-    lease::{Leases, TICK},
+    events::Events,
+    lease::{Case, Due, Guard, Lapse, Leases, Rules, Silent, TICK, Verdict},
+    metrics::Metrics,
+    snapshot::Snapshot,
 };
 
-type Answer = oneshot::Receiver<Result<(), Error>>;
+/// Looks at what the proxies find, once, and then says of each backend whether it is dead to all of them.
+pub(crate) type Witness = Box<dyn Fn() -> Box<dyn Fn(&BackendKey) -> bool + Send> + Send + Sync>;
 
 /// A loop that wakes later than this did not run when it should have, and heartbeats were not heard either. Together
 /// with the tick and a commit this stays below the second by which an expiry may be late.
 const LATE: Duration = Duration::from_millis(400);
 
-/// How many leases are dealt with at one tick.
-const AT_ONCE: usize = 100_000;
+/// What the loop shares with the handles.
+#[derive(Default)]
+pub(super) struct Standing {
+    /// None: nobody is known to be dead.
+    pub(super) witness: OnceLock<Witness>,
+    /// Self-preservation is on.
+    pub(super) preserving: AtomicBool,
+}
+
+/// The loop's own.
+struct Keeper {
+    leases: Arc<Leases>,
+    lanes: Lanes,
+    current: Arc<ArcSwap<Snapshot>>,
+    events: Arc<Events>,
+    metrics: Metrics,
+    standing: Arc<Standing>,
+    guard: Guard,
+    holds: Holds,
+    in_hand: Option<InHand>,
+}
+
+/// What the registry was given last.
+struct InHand {
+    answer: oneshot::Receiver<Result<(), Error>>,
+    expiries: Vec<(LeaseId, BackendKey)>,
+}
 
 /// Runs until it is stopped.
-pub(super) async fn run(leases: Arc<Leases>, lanes: Lanes, stop: CancellationToken) {
+pub(super) async fn run(registry: Registry, rules: Rules, stop: CancellationToken) {
+    let mut keeper = Keeper {
+        leases: registry.leases,
+        lanes: registry.lanes,
+        current: registry.current,
+        events: registry.events,
+        metrics: registry.metrics,
+        standing: registry.standing,
+        guard: Guard::new(rules),
+        holds: Holds::default(),
+        in_hand: None,
+    };
     let mut wake = Instant::now() + TICK;
-    let mut in_hand: Option<Answer> = None;
     while stop.run_until_cancelled(sleep_until(wake)).await.is_some() {
         let now = Instant::now();
         if now > wake + LATE {
             tracing::warn!(late = ?(now - wake), "the lease loop woke late; every lease is extended by that");
-            leases.extend(wake, now);
+            keeper.leases.extend(wake, now);
+            keeper.guard.shift(now - wake);
         }
         wake = now + TICK;
         // The loop never waits for the registry: a wait would look like a stopped process.
-        if !in_hand.as_mut().is_some_and(|answer| matches!(answer.try_recv(), Err(TryRecvError::Empty))) {
-            in_hand = hand_over(&leases, &lanes, now);
+        if keeper.is_free() {
+            keeper.tick(now);
         }
     }
 }
 
-/// Gives the registry what is due; the receiver hears when that is done.
-fn hand_over(leases: &Leases, lanes: &Lanes, now: Instant) -> Option<Answer> {
-    let due = leases.due(now, AT_ONCE);
-    if due.is_empty() {
-        return None;
+impl Keeper {
+    /// Whether the registry is done with what it was given last.
+    fn is_free(&mut self) -> bool {
+        let Some(mut in_hand) = self.in_hand.take() else { return true };
+        if matches!(in_hand.answer.try_recv(), Err(TryRecvError::Empty)) {
+            self.in_hand = Some(in_hand);
+            return false;
+        }
+        self.settle(&in_hand.expiries);
+        true
     }
-    let (reply, answer) = oneshot::channel();
-    match lanes.at_once(Command::Lapse(due, now, reply)) {
-        Ok(()) => Some(answer),
-        Err(refused) => {
-            give_back(leases, refused, now);
-            None
+
+    fn tick(&mut self, now: Instant) {
+        let due = self.leases.due(now);
+        let snapshot = self.current.load_full();
+        if let Some(begins) = self.guard.observe(now, self.leases.live(), self.leases.late()) {
+            self.standing.preserving.store(begins, Relaxed);
+            tell_preservation(begins, &self.leases, &self.events, snapshot.revision());
+        }
+        if !due.is_empty() {
+            self.hand_over(due, &snapshot, now);
+        }
+        self.holds.tell(&self.leases, &self.events, snapshot.revision());
+    }
+
+    /// Gives the registry what is due and may go.
+    fn hand_over(&mut self, due: Due, snapshot: &Snapshot, now: Instant) {
+        let mut lapses: Vec<_> = due.removals.into_iter().map(Lapse::Remove).collect();
+        let mut going = HashSet::new();
+        let mut expiries = Vec::new();
+        let mut witness = None;
+        for silent in due.silent {
+            let confirmed = || self.standing.confirms(&mut witness, &silent.backend);
+            let last = || is_last(snapshot, &silent.backend, &going);
+            match self.guard.decide(now, case(&silent), confirmed, last) {
+                Verdict::Expire(cause) => {
+                    lapses.push(Lapse::Expire(silent.id, cause));
+                    expiries.push((silent.id, silent.backend.clone()));
+                    going.insert(silent.backend);
+                }
+                Verdict::Hold(why) => {
+                    if self.leases.hold(silent.id, why, now) {
+                        self.metrics.held_leases.get_or_create_owned(&[("reason", why.label())]).inc();
+                    }
+                    self.holds.held(&silent.backend.service, why);
+                }
+            }
+        }
+        if lapses.is_empty() {
+            return;
+        }
+        let (reply, answer) = oneshot::channel();
+        match self.lanes.at_once(Command::Lapse(lapses, now, reply)) {
+            Ok(()) => self.in_hand = Some(InHand { answer, expiries }),
+            Err(refused) => {
+                self.give_back(refused, now);
+                self.settle(&expiries);
+            }
+        }
+    }
+
+    fn give_back(&self, command: Command, now: Instant) {
+        if let Command::Lapse(due, ..) = command {
+            for lapse in due {
+                self.leases.postpone(lapse, now);
+            }
+        }
+    }
+
+    /// Takes those out of the account that did not expire after all: a heartbeat came, or it could not be stored.
+    fn settle(&mut self, expiries: &[(LeaseId, BackendKey)]) {
+        for (id, backend) in expiries {
+            if self.leases.is_live(*id) {
+                self.guard.withdraw(backend);
+            }
         }
     }
 }
 
-fn give_back(leases: &Leases, command: Command, now: Instant) {
-    if let Command::Lapse(due, ..) = command {
-        for lapse in due {
-            leases.postpone(lapse, now);
-        }
+impl Standing {
+    /// Whether every proxy finds the backend dead. The witness looks when it is first asked.
+    fn confirms(
+        &self,
+        witness: &mut Option<Box<dyn Fn(&BackendKey) -> bool + Send>>,
+        key: &BackendKey,
+    ) -> bool {
+        let Some(look) = self.witness.get() else { return false };
+        witness.get_or_insert_with(look)(key)
     }
+}
+
+impl fmt::Debug for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Standing").field("preserving", &self.preserving).finish_non_exhaustive()
+    }
+}
+
+fn case(silent: &Silent) -> Case<'_> {
+    let Silent { backend, ttl, due, is_overdue, live, .. } = silent;
+    Case { backend, ttl: *ttl, due: *due, is_overdue: *is_overdue, live: *live }
+}
+
+/// Whether the service would have no routable backend without this one and those that are going.
+fn is_last(snapshot: &Snapshot, key: &BackendKey, going: &HashSet<BackendKey>) -> bool {
+    let routable =
+        |entry: &crate::snapshot::Entry| entry.object.value.as_backend().is_some_and(Backend::is_routable);
+    let stays = |backend: &BackendKey| backend != key && !going.contains(backend);
+    let own = snapshot.backend(key).is_some_and(|entry| routable(entry));
+    own && !snapshot
+        .backends_of(&key.service, None)
+        .any(|entry| routable(entry) && entry.object.value.as_backend().is_some_and(|b| stays(&b.key)))
 }

@@ -4,10 +4,10 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::time::Instant;
 use weir_proto::{BackendKey, LeaseId, LeaseTerms, ObjectKey, Revision, v1};
 
-use super::command::Reply;
+use super::{command::Reply, flaps::Flaps};
 use crate::{
     error::Error,
-    events::Happening,
+    events::{Events, Happening},
     lease::{Lapse, Leases},
     metrics::Metrics,
     snapshot::{Draft, Snapshot, Touched},
@@ -30,6 +30,10 @@ pub(super) struct World<'a> {
     pub(super) leases: &'a Leases,
     /// For [`Effect::Count`].
     pub(super) metrics: &'a Metrics,
+    /// Who is held back.
+    pub(super) flaps: &'a Flaps,
+    /// For what is told although nothing changes.
+    pub(super) events: &'a Events,
     /// When the batch began.
     pub(super) now: Instant,
     /// How many removed objects are remembered.
@@ -54,6 +58,10 @@ pub(super) enum Effect {
     Grant(LeaseId, BackendKey, LeaseTerms),
     /// A lease ends.
     Forget(LeaseId),
+    /// A backend came back, or changed.
+    Flapped(BackendKey),
+    /// A leased backend is gone.
+    Left(BackendKey),
     /// What was due was done; an expired lease then waits for its removal.
     Lapse(Lapse),
     /// Something is counted.
@@ -163,10 +171,12 @@ impl Step<'_> {
 
 impl Effect {
     /// The change is durable.
-    pub(super) fn commit(self, leases: &Leases, now: Instant) {
+    pub(super) fn commit(self, leases: &Leases, flaps: &Flaps, now: Instant) {
         match self {
-            Self::Grant(id, backend, terms) => leases.grant(id, backend, terms, now),
-            Self::Lapse(Lapse::Expire(id)) => leases.file(id),
+            Self::Grant(id, backend, terms) => leases.grant(id, &backend, terms, now),
+            Self::Flapped(key) => flaps.flapped(&key, now),
+            Self::Left(key) => flaps.left(&key, now),
+            Self::Lapse(Lapse::Expire(id, _)) => leases.file(id),
             Self::Forget(id) | Self::Lapse(Lapse::Remove(id)) => leases.forget(id),
             Self::Count(counter) => _ = counter.inc(),
         }
@@ -176,7 +186,7 @@ impl Effect {
     pub(super) fn abort(self, leases: &Leases, now: Instant) {
         match self {
             Self::Lapse(lapse) => leases.postpone(lapse, now),
-            Self::Grant(..) | Self::Forget(_) | Self::Count(_) => {}
+            Self::Grant(..) | Self::Forget(_) | Self::Flapped(_) | Self::Left(_) | Self::Count(_) => {}
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Reading objects: one, or pages of a listing.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use prost::Message;
 use tonic::Status;
@@ -56,14 +56,28 @@ impl Api {
             ObjectKind::Backend => (views.of(&key.name), views.connected()),
             _ => Default::default(),
         };
+        let (overdue_since, hold_reason) = self.hold(entry);
         v1::ObjectInfo {
             resource: Some(entry.object.resource()),
             meta: Some(entry.meta.clone()),
             lease_remaining: remaining.map(duration_to_wire),
             conditions,
             connected_proxies,
-            ..Default::default()
+            overdue_since: overdue_since.map(Into::into),
+            hold_reason,
         }
+    }
+
+    /// Why a backend is not what its agent or its silence would make of it.
+    fn hold(&self, entry: &Entry) -> (Option<SystemTime>, String) {
+        if let Some((since, why)) = entry.lease_id().and_then(|id| self.registry.lease_held(id)) {
+            return (SystemTime::now().checked_sub(since), why.to_owned());
+        }
+        let held_back = entry.object.value.as_backend().and_then(|b| self.registry.held_back(&b.key));
+        let reason = held_back.map(|left| {
+            format!("it comes and goes too often: held back for another {} s", left.as_secs() + 1)
+        });
+        (None, reason.unwrap_or_default())
     }
 }
 

@@ -33,6 +33,9 @@ impl Api {
             backends: count(ObjectKind::Backend),
             routes: count(ObjectKind::Route),
             live_leases: self.registry.live_leases() as u64,
+            overdue_leases: self.registry.overdue_leases() as u64,
+            self_preservation: self.registry.is_preserving(),
+            held_back_backends: self.registry.held_back_backends() as u64,
             connected_proxies: self.fleet.count().0 as u64,
             ..Default::default()
         }

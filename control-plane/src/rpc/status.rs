@@ -58,6 +58,11 @@ pub(crate) fn status(error: Error) -> Status {
             details.set_retry_info(Some(RETRY_STORE));
             Code::ResourceExhausted
         }
+        Error::HeldBack { key, retry_after, .. } => {
+            resource(&mut details, &key, "", &text);
+            details.set_retry_info(Some(retry_after));
+            Code::ResourceExhausted
+        }
         Error::StoreReadOnly { .. } => {
             details.set_retry_info(Some(RETRY_STORE));
             Code::Unavailable
@@ -140,6 +145,7 @@ mod tests {
             (Error::Precondition { key: key(), reason: reason() }, Code::FailedPrecondition),
             (Error::StoreFull { store: store(), reason: reason() }, Code::ResourceExhausted),
             (Error::TooMany { what: "proxies", most: 1 }, Code::ResourceExhausted),
+            (Error::HeldBack { key: key(), flaps: 3, retry_after: RETRY_SOON }, Code::ResourceExhausted),
             (Error::StoreReadOnly { store: store(), reason: reason() }, Code::Unavailable),
             (Error::StoreFailed { store: store(), reason: reason() }, Code::Unavailable),
             (Error::Stopping, Code::Unavailable),
@@ -154,6 +160,7 @@ mod tests {
         for error in [
             Error::Stopping,
             Error::TooMany { what: "proxies", most: 1 },
+            Error::HeldBack { key: key(), flaps: 3, retry_after: RETRY_SOON },
             Error::StoreFull { store: String::new(), reason: String::new() },
             Error::StoreReadOnly { store: String::new(), reason: String::new() },
         ] {

@@ -1,0 +1,351 @@
+//! Which of the leases that are due may expire now. Pure: time and counts are passed in.
+//!
+//! A lease that is due expires at once as long as few do. When many do, it is more likely that something between the
+//! backends and the control plane is broken than that they are all gone, and then taking them out would do the harm.
+//! In this order:
+//!
+//! 1. **Health decides.** What is overdue and dead to every connected proxy expires, whatever else holds.
+//! 2. **Nobody is the last to go.** A lease without which its service had no routable backend is held, if another
+//!    backend of that service expired within the last `max_hold`. So a service with one backend obeys its ttl.
+//! 3. **Self-preservation.** While fewer than `renewals` of all live leases (at least 10) were renewed within the last
+//!    two thirds of their ttl, no more expire than one cap's worth, counted from one ttl before that began.
+//! 4. **The cap.** In any window of one ttl, which is the lease's own, at most `max_expiry_percent` of the leases of its
+//!    service expire, and of all leases if there are at least 10; but one always may. It is the share of those that lived
+//!    just before the window's first expiry.
+//!
+//! What is held longer than `max_hold` is beyond the second and the third, and goes at the cap's pace. Those that health
+//! confirmed count in the windows like all others.
+
+use std::{collections::HashMap, time::Duration};
+
+use tokio::time::Instant;
+use weir_proto::{BackendId, BackendKey, ServiceName};
+
+use super::window::Window;
+
+/// With fewer leases than this in all, neither the fleet's cap nor self-preservation means anything.
+const FLEET: usize = 10;
+/// How often services that have nothing to remember are forgotten.
+const SWEEP: Duration = Duration::from_secs(10);
+/// No lease has a longer ttl (`LeaseTerms` in `registry.proto`).
+const LONGEST_TTL: Duration = Duration::from_mins(10);
+
+/// How leases expire; see [`crate::Config`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rules {
+    /// Per mille of the live leases: fewer recent renewals begin self-preservation. 0 turns it off.
+    pub(crate) renewals: usize,
+    /// How many of a hundred leases expire in one ttl.
+    pub(crate) max_expiry_percent: usize,
+    /// How long a lease is held against its ttl, before only the cap holds it.
+    pub(crate) max_hold: Duration,
+}
+
+/// A lease that is due.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Case<'a> {
+    /// Whose it is.
+    pub(crate) backend: &'a BackendKey,
+    /// How long it lasted without a heartbeat.
+    pub(crate) ttl: Duration,
+    /// When that was over.
+    pub(crate) due: Instant,
+    /// Whether it was held before.
+    pub(crate) is_overdue: bool,
+    /// How many leases of its service live, itself included, and those that are about to expire.
+    pub(crate) live: usize,
+}
+
+/// What becomes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It expires.
+    Expire(Cause),
+    /// It stays, for the time being.
+    Hold(Hold),
+}
+
+/// Why a lease expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// It was not renewed.
+    Silence,
+    /// Nor is its backend healthy to any proxy.
+    Confirmed,
+    /// Nor was it for `max_hold` beyond its ttl.
+    MaxHold,
+}
+
+/// Why a lease that is due does not expire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Hold {
+    /// As many of its service expired within a ttl as may.
+    ServiceCap,
+    /// As many of all services did.
+    FleetCap,
+    /// Too many renewals are missing.
+    SelfPreservation,
+    /// Its service would have no routable backend.
+    LastBackend,
+}
+
+/// What decides.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    rules: Rules,
+    fleet: Ledger,
+    services: HashMap<ServiceName, Ledger>,
+    live: usize,
+    /// Self-preservation is on; its number.
+    episode: Option<u64>,
+    episodes: u64,
+    sweep: Option<Instant>,
+}
+
+/// What is remembered of a service, or of all leases.
+#[derive(Debug, Default)]
+struct Ledger {
+    window: Window,
+    spent: Option<Spent>,
+    /// The backend that expired last, and when.
+    last: Option<(BackendId, Instant)>,
+    /// When another one than that did.
+    earlier: Option<Instant>,
+}
+
+/// What expired since one ttl before self-preservation began.
+#[derive(Debug, Clone, Copy)]
+struct Spent {
+    episode: u64,
+    live: usize,
+    count: usize,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { renewals: 850, max_expiry_percent: 15, max_hold: Duration::from_mins(10) }
+    }
+}
+
+impl Cause {
+    /// As metrics name it.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Silence => "silence",
+            Self::Confirmed => "unhealthy",
+            Self::MaxHold => "max_hold",
+        }
+    }
+}
+
+impl Hold {
+    /// As metrics name it.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::ServiceCap => "service_cap",
+            Self::FleetCap => "fleet_cap",
+            Self::SelfPreservation => "self_preservation",
+            Self::LastBackend => "last_backend",
+        }
+    }
+
+    /// For people.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::ServiceCap => "as many leases of its service expired within one ttl as may",
+            Self::FleetCap => "as many leases of all services expired within one ttl as may",
+            Self::SelfPreservation => {
+                "so many renewals are missing that the network is more likely broken than the backends"
+            }
+            Self::LastBackend => {
+                "its service would have no routable backend without it, and others expired shortly before"
+            }
+        }
+    }
+}
+
+impl Guard {
+    /// Nothing has expired yet.
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            fleet: Ledger::default(),
+            services: HashMap::new(),
+            live: 0,
+            episode: None,
+            episodes: 0,
+            sweep: None,
+        }
+    }
+
+    /// How many leases live now, and how many of them were not renewed within two thirds of their ttl. Answers whether
+    /// self-preservation begins (true) or ends. To be called before any [`Guard::decide`] of the same moment.
+    pub(crate) fn observe(&mut self, now: Instant, live: usize, late: usize) -> Option<bool> {
+        self.live = live;
+        if self.sweep.is_none_or(|at| at <= now) {
+            self.sweep = Some(now + SWEEP);
+            let max_hold = self.rules.max_hold;
+            self.services.retain(|_, ledger| ledger.matters(now, max_hold));
+        }
+        let missing = live.saturating_sub(late) * 1_000 < self.rules.renewals * live;
+        // Those that expired meanwhile keep counting: else ten leases would be nine as soon as one has.
+        let enough = live + self.episode.map_or(0, |episode| self.fleet.spent_in(episode)) >= FLEET;
+        match (self.episode, missing && enough) {
+            (None, true) => {
+                self.episodes += 1;
+                self.episode = Some(self.episodes);
+                Some(true)
+            }
+            (Some(_), false) => {
+                self.episode = None;
+                Some(false)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether self-preservation is on.
+    pub(crate) fn is_preserving(&self) -> bool {
+        self.episode.is_some()
+    }
+
+    /// Decides about one lease; an expiry is counted, as if it had happened. `confirmed` is whether every proxy finds the
+    /// backend dead, `last` whether its service would have no routable backend without it; both are asked only if it
+    /// matters.
+    pub(crate) fn decide(
+        &mut self,
+        now: Instant,
+        case: Case<'_>,
+        confirmed: impl FnOnce() -> bool,
+        last: impl FnOnce() -> bool,
+    ) -> Verdict {
+        let (rules, live, ttl) = (self.rules, self.live, case.ttl);
+        let fleet = &mut self.fleet;
+        let key = case.backend;
+        if !self.services.contains_key(&key.service) {
+            self.services.insert(key.service.clone(), Ledger::default());
+        }
+        let Some(service) = self.services.get_mut(&key.service) else {
+            return Verdict::Expire(Cause::Silence);
+        };
+        if let Some(episode) = self.episode {
+            fleet.enter(episode, now, ttl, live);
+            service.enter(episode, now, ttl, case.live);
+        }
+        let is_over = now.saturating_duration_since(case.due) >= rules.max_hold;
+        let cause = if case.is_overdue && confirmed() {
+            Cause::Confirmed
+        } else {
+            let others = || service.others_expired(&key.id, now, rules.max_hold);
+            let hold = if !is_over && others() && last() {
+                Some(Hold::LastBackend)
+            } else if !is_over
+                && (service.is_spent(self.episode, rules) || fleet.is_spent(self.episode, rules))
+            {
+                Some(Hold::SelfPreservation)
+            } else if service.is_full(now, ttl, rules) {
+                Some(Hold::ServiceCap)
+            } else if fleet.is_full(now, ttl, rules) && fleet.base(now, ttl, live) >= FLEET {
+                Some(Hold::FleetCap)
+            } else {
+                None
+            };
+            if let Some(hold) = hold {
+                return Verdict::Hold(hold);
+            }
+            if is_over { Cause::MaxHold } else { Cause::Silence }
+        };
+        fleet.add(now, live, ttl, None);
+        service.add(now, case.live, ttl, Some(&key.id));
+        Verdict::Expire(cause)
+    }
+
+    /// A lease that was decided to expire at the last moment did not.
+    pub(crate) fn withdraw(&mut self, backend: &BackendKey) {
+        self.fleet.withdraw();
+        if let Some(service) = self.services.get_mut(&backend.service) {
+            service.withdraw();
+        }
+    }
+
+    /// Nothing ran for so long: that time counts for nothing.
+    pub(crate) fn shift(&mut self, by: Duration) {
+        self.fleet.shift(by);
+        self.services.values_mut().for_each(|service| service.shift(by));
+    }
+}
+
+impl Ledger {
+    /// Begins to count what an episode of self-preservation takes, with what expired in the window before.
+    fn enter(&mut self, episode: u64, now: Instant, ttl: Duration, live: usize) {
+        if self.spent.is_none_or(|spent| spent.episode != episode) {
+            let (count, live) = self.window.within(now, ttl).unwrap_or((0, live));
+            self.spent = Some(Spent { episode, live, count });
+        }
+    }
+
+    fn spent_in(&self, episode: u64) -> usize {
+        self.spent.filter(|spent| spent.episode == episode).map_or(0, |spent| spent.count)
+    }
+
+    fn is_spent(&self, episode: Option<u64>, rules: Rules) -> bool {
+        let spent = self.spent.filter(|spent| Some(spent.episode) == episode);
+        spent.is_some_and(|spent| spent.count >= cap(spent.live, rules))
+    }
+
+    fn is_full(&self, now: Instant, ttl: Duration, rules: Rules) -> bool {
+        self.window.within(now, ttl).is_some_and(|(count, live)| count >= cap(live, rules))
+    }
+
+    /// How many leases the cap is a share of.
+    fn base(&self, now: Instant, ttl: Duration, live: usize) -> usize {
+        self.window.within(now, ttl).map_or(live, |(_, live)| live)
+    }
+
+    fn others_expired(&self, id: &BackendId, now: Instant, max_hold: Duration) -> bool {
+        let other = match &self.last {
+            Some((last, at)) if last != id => Some(*at),
+            _ => self.earlier,
+        };
+        other.is_some_and(|at| at + max_hold > now)
+    }
+
+    fn add(&mut self, now: Instant, live: usize, ttl: Duration, id: Option<&BackendId>) {
+        self.window.add(now, live, ttl);
+        if let Some(spent) = &mut self.spent {
+            spent.count += 1;
+        }
+        if let Some(id) = id {
+            match &mut self.last {
+                Some((last, at)) if last == id => *at = now,
+                last => self.earlier = last.replace((id.clone(), now)).map(|(_, at)| at),
+            }
+        }
+    }
+
+    /// Takes back what was added last. That it was the last to expire stays noted: that only holds others longer.
+    fn withdraw(&mut self) {
+        self.window.withdraw();
+        if let Some(spent) = &mut self.spent {
+            spent.count = spent.count.saturating_sub(1);
+        }
+    }
+
+    fn shift(&mut self, by: Duration) {
+        self.window.shift(by);
+        for at in self.last.iter_mut().map(|(_, at)| at).chain(&mut self.earlier) {
+            *at += by;
+        }
+    }
+
+    /// Whether it says anything that an empty one does not.
+    fn matters(&self, now: Instant, max_hold: Duration) -> bool {
+        let kept = max_hold.max(LONGEST_TTL);
+        self.last.as_ref().is_some_and(|(_, at)| *at + kept > now)
+    }
+}
+
+/// How many of so many may expire in one ttl.
+fn cap(live: usize, rules: Rules) -> usize {
+    (live * rules.max_expiry_percent / 100).max(1)
+}
