@@ -12,6 +12,7 @@ use std::{convert::Infallible, future::pending, time::Duration};
 
 use tokio::{sync::watch, time::timeout};
 use tonic::{Status, transport::Channel};
+use tonic_types::StatusExt;
 use weir_proto::{
     duration_read, duration_to_wire,
     v1::{self, deregister_request::Target, registry_client::RegistryClient},
@@ -24,6 +25,8 @@ pub(crate) use port::accepts;
 
 /// How long one call may take; a drain comes on top.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// The agent waits no longer than this before it tries again, whatever it is told.
+const MOST_RETRY_AFTER: Duration = Duration::from_mins(5);
 
 /// Keeps one leased backend registered.
 #[derive(Debug)]
@@ -90,6 +93,7 @@ impl Agent {
         let mut backoff = Backoff::new(self.ttl);
         let mut lease = None;
         while *wishes.borrow_and_update() == Wish::Stay {
+            let mut told = Duration::ZERO;
             // Never given up halfway: a registration that succeeds unseen would stay behind.
             let reason = match self.register().await {
                 Ok(answer) => {
@@ -103,11 +107,14 @@ impl Agent {
                         () = leaving(&mut wishes) => break,
                     }
                 }
-                Err(status) => client::sentence(&self.url, &status),
+                Err(status) => {
+                    told = retry_after(&status);
+                    client::sentence(&self.url, &status)
+                }
             };
             tell(state, State::Away { reason });
             tokio::select! {
-                () = tokio::time::sleep(backoff.next()) => {}
+                () = tokio::time::sleep(told + backoff.next()) => {}
                 () = leaving(&mut wishes) => {}
             }
         }
@@ -168,6 +175,12 @@ impl Agent {
 fn heartbeat_interval(answer: &v1::RegisterResponse, ttl: Duration) -> Duration {
     let said = answer.heartbeat_interval.and_then(duration_read);
     said.filter(|interval| !interval.is_zero()).unwrap_or(ttl / 3)
+}
+
+/// How long the control plane wants to be left alone, if it says so.
+fn retry_after(status: &Status) -> Duration {
+    let told = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    told.unwrap_or_default().min(MOST_RETRY_AFTER)
 }
 
 /// Says how things stand, unless that was the last word already.
@@ -258,6 +271,19 @@ mod tests {
         let back = tokio::time::Instant::now();
         fake.wait(|f| f.registrations() == 2).await;
         assert!(back.elapsed() <= TTL / 3 + Duration::from_secs(1), "took {:?}", back.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_that_is_put_off_comes_back_when_it_is_told_to() {
+        let fake = Fake::start();
+        let wait = Duration::from_secs(42);
+        fake.put_off(wait);
+        let mut agent = start(&fake);
+        away(&mut agent.state).await;
+        assert_eq!(fake.registrations(), 0);
+        let began = tokio::time::Instant::now();
+        registered(&mut agent.state).await;
+        assert!((wait..wait + Duration::from_secs(1)).contains(&began.elapsed()), "{:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

@@ -18,7 +18,8 @@ use tokio::{
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status, Streaming, transport::Channel};
+use tonic::{Code, Request, Response, Status, Streaming, transport::Channel};
+use tonic_types::{ErrorDetails, StatusExt};
 use weir_proto::v1::{
     DeregisterRequest, DeregisterResponse, HeartbeatRequest, HeartbeatResponse, RegisterRequest,
     RegisterResponse,
@@ -36,6 +37,7 @@ struct Inner {
     registrations: AtomicU64,
     deregistrations: AtomicU64,
     heartbeats: Mutex<Vec<Instant>>,
+    put_off: Mutex<Option<Duration>>,
     changed: Notify,
 }
 
@@ -70,6 +72,11 @@ impl Fake {
         if let Some(server) = lock(&self.0.server).take() {
             server.stop.cancel();
         }
+    }
+
+    /// Puts the next registration off for so long.
+    pub(super) fn put_off(&self, wait: Duration) {
+        *lock(&self.0.put_off) = Some(wait);
     }
 
     /// Knows the present lease no more.
@@ -132,6 +139,10 @@ impl Registry for Fake {
     type HeartbeatStream = Pin<Box<dyn Stream<Item = Result<HeartbeatResponse, Status>> + Send>>;
 
     async fn register(&self, _: Request<RegisterRequest>) -> Result<Response<RegisterResponse>, Status> {
+        if let Some(wait) = lock(&self.0.put_off).take() {
+            let details = ErrorDetails::with_retry_info(Some(wait));
+            return Err(Status::with_error_details(Code::ResourceExhausted, "not now", details));
+        }
         let lease_id = self.0.lease.fetch_add(1, Ordering::SeqCst) + 1;
         let revision = self.0.registrations.fetch_add(1, Ordering::SeqCst) + 1;
         self.0.changed.notify_waiters();
