@@ -69,7 +69,7 @@ fn dev_says_which_address_is_in_use() {
 fn dev(args: &[&str]) -> Command {
     let mut weir = Command::new(WEIR);
     weir.arg("dev").args(["--control-plane-listen", "127.0.0.1:0", "--control-plane-admin", "127.0.0.1:0"]);
-    weir.args(["--proxy-admin", "127.0.0.1:0"]).args(args);
+    weir.args(["--proxy-admin", "127.0.0.1:0", "--dns", "127.0.0.1:0"]).args(args);
     weir
 }
 

@@ -2,11 +2,11 @@
 
 mod leases;
 
-use std::{fmt, net::SocketAddr, path::PathBuf};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
-use crate::Error;
+use crate::{Dns, DnsDomain, Error};
 
 pub use leases::LeaseConfig;
 
@@ -20,6 +20,19 @@ pub struct Config {
     /// Where /livez, /readyz and /metrics are answered (HTTP). Port 0 takes a free one
     #[arg(long, env = "WEIR_ADMIN", value_name = "IP:PORT", default_value_t = Config::default().admin)]
     pub admin: SocketAddr,
+
+    /// Where DNS is answered, over UDP and TCP: IP:port, or `off`. Port 0 takes a free one
+    #[arg(long, env = "WEIR_DNS", value_name = "ADDRESS", default_value_t = Config::default().dns)]
+    pub dns: Dns,
+
+    /// The domain of which DNS knows everything: NAME.svc.DOMAIN is a service, proxies.DOMAIN are the proxies
+    #[arg(long, env = "WEIR_DNS_DOMAIN", value_name = "DOMAIN", default_value_t)]
+    pub dns_domain: DnsDomain,
+
+    /// How long DNS answers may be kept, in whole seconds up to 1 h. A proxy goes on accepting for longer than this when it
+    /// stops (its --lame-duck)
+    #[arg(long, env = "WEIR_DNS_TTL", value_name = "DURATION", value_parser = dns_ttl, default_value = "5s")]
+    pub dns_ttl: Duration,
 
     /// Keep everything in DIR/weir.db; the directory is made if it is missing
     #[arg(long, env = "WEIR_DATA_DIR", value_name = "DIR")]
@@ -72,6 +85,9 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7400)),
             admin: SocketAddr::from(([127, 0, 0, 1], 7401)),
+            dns: Dns::Address(SocketAddr::from(([127, 0, 0, 1], 7453))),
+            dns_domain: DnsDomain::default(),
+            dns_ttl: Duration::from_secs(5),
             data_dir: None,
             store: None,
             insecure: false,
@@ -116,12 +132,21 @@ impl Config {
     }
 }
 
+fn dns_ttl(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|parsed| Duration::try_from(parsed).ok());
+    parsed
+        .filter(|ttl| ttl.subsec_nanos() == 0 && *ttl <= Duration::from_hours(1))
+        .ok_or_else(|| format!("must be whole seconds, 0s to 1h, as 5s or 1m30s, not {text:?}"))
+}
+
 fn usage<T>(text: impl fmt::Display) -> Result<T, Error> {
     Err(Error::Config(text.to_string()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use clap::Parser;
 
     use super::*;
@@ -170,5 +195,18 @@ mod tests {
     fn flags_and_fields_have_the_same_defaults() {
         let (flags, fields) = (parse(&[]), Config::default());
         assert_eq!(format!("{flags:?}"), format!("{fields:?}"));
+    }
+
+    #[test]
+    fn dns_has_an_address_or_is_off() {
+        assert_eq!(parse(&["--dns", "off"]).dns, Dns::Off);
+        assert_eq!(
+            parse(&["--dns", "[::1]:53"]).dns,
+            Dns::Address(SocketAddr::from((Ipv6Addr::LOCALHOST, 53)))
+        );
+        assert_eq!(parse(&["--dns-ttl", "1m30s"]).dns_ttl, Duration::from_secs(90));
+        for wrong in ["--dns=53", "--dns-ttl=1500ms", "--dns-ttl=2h", "--dns-ttl=-1s", "--dns-domain=a..b"] {
+            assert!(Command::try_parse_from(["weir-control-plane", wrong]).is_err(), "{wrong}");
+        }
     }
 }

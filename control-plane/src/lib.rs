@@ -6,6 +6,7 @@ mod address_policy;
 mod admin;
 mod caller;
 mod config;
+mod dns;
 mod drain;
 mod error;
 mod events;
@@ -27,6 +28,7 @@ mod snapshot;
 mod store;
 
 pub use config::{Config, LeaseConfig, LogFormat};
+pub use dns::{Dns, DnsDomain};
 pub use error::{Error, Fault};
 pub use listeners::Listeners;
 pub use serve::serve;

@@ -53,6 +53,12 @@ pub(crate) struct Metrics {
     pub untold_conditions: Counter,
     /// Open streams, by `call`.
     pub streams: Family<Label, Gauge>,
+    /// DNS answers, by `type` of the question and `code` of the answer.
+    pub dns_answers: Family<[(&'static str, &'static str); 2], Counter>,
+    /// DNS messages that have no answer, by `reason`: `malformed`, `response`, `not_encoded` or `not_sent`.
+    pub dns_dropped: Family<Label, Counter>,
+    /// Open TCP connections for DNS.
+    pub dns_connections: Gauge,
 }
 
 impl Metrics {
@@ -76,6 +82,9 @@ impl Metrics {
             refused_objects: Counter::default(),
             untold_conditions: Counter::default(),
             streams: Family::default(),
+            dns_answers: Family::default(),
+            dns_dropped: Family::default(),
+            dns_connections: Gauge::default(),
         };
         metrics.describe(registry);
         metrics
@@ -114,6 +123,9 @@ impl Metrics {
         let untold = self.untold_conditions.clone();
         to.register("untold_condition_changes", "Changes of backends' conditions without an event", untold);
         to.register("streams", "Open streams", self.streams.clone());
+        to.register("dns_answers", "DNS answers", self.dns_answers.clone());
+        to.register("dns_dropped", "DNS messages without an answer", self.dns_dropped.clone());
+        to.register("dns_connections", "Open TCP connections for DNS", self.dns_connections.clone());
     }
 
     /// Counts a stream as open until the answer is dropped.

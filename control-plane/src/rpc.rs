@@ -16,7 +16,7 @@ mod revision_status;
 mod status;
 mod watch;
 
-use std::{pin::Pin, sync::Arc, time::SystemTime};
+use std::{net::SocketAddr, pin::Pin, sync::Arc, time::SystemTime};
 
 use futures_util::Stream;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,8 @@ pub(crate) struct Api {
     pub(crate) policy: Arc<AddressPolicy>,
     pub(crate) metrics: Metrics,
     pub(crate) started_at: SystemTime,
+    /// Where DNS is answered, if it is.
+    pub(crate) dns_address: Option<SocketAddr>,
     /// Cancelled when the process is told to end: streams end then, and waits are given up.
     pub(crate) stopping: CancellationToken,
 }

@@ -15,6 +15,7 @@ use crate::{
     Config, Error, LeaseConfig, Listeners,
     address_policy::AddressPolicy,
     admin::{self, Admin},
+    dns,
     fleet::Fleet,
     grpc,
     incoming::{Acceptor, Patience},
@@ -49,7 +50,8 @@ async fn run(
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let own = vec![listeners.grpc_addr(), listeners.admin_addr()];
+    let dns_address = listeners.dns_addr();
+    let own = [listeners.grpc_addr(), listeners.admin_addr()].into_iter().chain(dns_address).collect();
     let mut counters = Counters::with_prefix("weir_control_plane");
     let metrics = Metrics::new(&mut counters);
     let stopping = shutdown.child_token();
@@ -65,12 +67,18 @@ async fn run(
     let on_admin = acceptor(listeners.admin, admin::MOST_CONNECTIONS, Patience::InAll(admin::TIMEOUT))?;
     let _admin = spawn(admin::serve(Arc::clone(&admin), on_admin, cut.clone()));
 
+    let names = dns::Source::default();
+    let answers = listeners.dns.map(|sockets| dns::serve(sockets, names.clone(), metrics.clone()));
+    let _answers = answers.transpose()?.map(spawn);
+
     let store = spawn_blocking(open).await;
     let store = store.map_err(|e| Error::Serve { server: "store", reason: e.to_string() })??;
     let (registry, mut task) = Registry::start(store, Options { leases, ..Options::new(metrics.clone()) }).await?;
     let policy = AddressPolicy::new(loopback_backends, own);
-    let (api, _follow) = assemble(registry.clone(), metrics, policy, stopping.clone());
+    let (mut api, _follow) = assemble(registry.clone(), metrics, policy, stopping.clone());
     let (position, fleet) = (registry.current().position(), api.fleet.clone());
+    api.dns_address = dns_address;
+    let _names = spawn(names.ready(registry.clone(), fleet.clone()));
     tracing::info!(
         store = registry.store(), epoch = %position.epoch, revision = %position.revision, "the store is loaded"
     );
@@ -119,7 +127,7 @@ pub(crate) fn assemble(
         Box::new(move |key| views.is_dead(&key.to_string()))
     }));
     let (policy, started_at) = (Arc::new(policy), SystemTime::now());
-    (Api { registry, fleet, policy, metrics, started_at, stopping }, follow)
+    (Api { registry, fleet, policy, metrics, started_at, dns_address: None, stopping }, follow)
 }
 
 /// Opens the store, in a directory that is made if it is missing.
@@ -187,8 +195,13 @@ mod tests {
     #[tokio::test]
     async fn a_store_that_breaks_ends_everything_at_once_and_nobody_is_acknowledged() {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let settings =
-            Config { listen: any, admin: any, store: Some("memory".to_owned()), ..Config::default() };
+        let settings = Config {
+            listen: any,
+            admin: any,
+            dns: any.into(),
+            store: Some("memory".to_owned()),
+            ..Config::default()
+        };
         let listeners = Listeners::bind(&settings).expect("free ports");
         let url = format!("http://{}", listeners.grpc_addr());
         let store = Shared::new();

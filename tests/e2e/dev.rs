@@ -41,7 +41,7 @@ async fn sigterm_ends_it_as_well() {
 fn start(args: &[&str]) -> Process {
     let mut command = Process::command("weir");
     command.arg("dev").args(args);
-    for flag in ["--listen", "--proxy-admin", "--control-plane-listen", "--control-plane-admin"] {
+    for flag in ["--listen", "--proxy-admin", "--control-plane-listen", "--control-plane-admin", "--dns"] {
         command.args([flag, "127.0.0.1:0"]);
     }
     Process::spawn(command)

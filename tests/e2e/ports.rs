@@ -28,10 +28,10 @@ async fn a_port_in_use_ends_the_program_with_a_clear_error() {
         commands.push(command(program, &[&address, "127.0.0.1:0"]));
         commands.push(command(program, &["127.0.0.1:0", &address]));
     }
-    for flag in ["--listen", "--proxy-admin", "--control-plane-listen", "--control-plane-admin"] {
+    for flag in DEV_FLAGS {
         let mut dev = Process::command("weir");
         dev.arg("dev");
-        for other in ["--listen", "--proxy-admin", "--control-plane-listen", "--control-plane-admin"] {
+        for other in DEV_FLAGS {
             dev.args([other, if other == flag { &address } else { "127.0.0.1:0" }]);
         }
         commands.push(dev);
@@ -62,6 +62,10 @@ async fn a_second_proxy_on_the_same_port_is_an_error_too() {
     assert_eq!(second.exit().await.code(), Some(1), "{}", second.output());
     assert!(second.output().contains(&format!("cannot listen on {traffic}")), "{}", second.output());
 }
+
+/// Where `weir dev` listens.
+const DEV_FLAGS: [&str; 5] =
+    ["--listen", "--proxy-admin", "--control-plane-listen", "--control-plane-admin", "--dns"];
 
 /// The daemons, and what they call their main socket.
 fn programs() -> [(&'static str, &'static str); 2] {

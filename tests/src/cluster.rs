@@ -127,6 +127,7 @@ impl Cluster {
         let config = control_plane::Config {
             listen: self.grpc,
             admin: self.admin,
+            dns: ANY_PORT.into(),
             data_dir: Some(self.dir.path().join("control-plane")),
             ..control_plane::Config::default()
         };

@@ -32,7 +32,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// A command for one of Weir's programs, which sees no setting from the environment.
+    /// A command for one of Weir's programs, which sees no setting from the environment; a control plane answers DNS on
+    /// a free port.
     #[must_use]
     pub fn command(program: &str) -> Command {
         let mut command = Command::new(directory().join(program));
@@ -41,6 +42,7 @@ impl Process {
                 command.env_remove(name);
             }
         }
+        command.env("WEIR_DNS", "127.0.0.1:0");
         command
     }
 

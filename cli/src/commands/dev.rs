@@ -52,6 +52,9 @@ pub(super) struct Dev {
     /// Where the control plane's admin page is; port 0 takes a free one
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:7401")]
     control_plane_admin: SocketAddr,
+    /// Where DNS is answered, over UDP and TCP: IP:port, or `off`; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7453")]
+    dns: weir_control_plane::Dns,
     /// What the daemons log, to standard error: a level, or levels by module
     #[arg(long, env = "WEIR_LOG", hide_env_values = true, value_name = "FILTER", default_value = "error")]
     log: String,

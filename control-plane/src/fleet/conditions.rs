@@ -62,6 +62,11 @@ impl Conditions {
         self.by_backend.get(backend).is_some_and(|condition| condition.health() == HealthState::Unhealthy)
     }
 
+    /// All that it finds unhealthy.
+    pub(super) fn unhealthy(&self) -> impl Iterator<Item = &str> {
+        self.by_backend.keys().map(String::as_str).filter(|backend| self.is_unhealthy(backend))
+    }
+
     /// What backends are, each condition by its word; a backend may be in two of them.
     pub(super) fn words(&self) -> impl Iterator<Item = &'static str> {
         self.by_backend.values().flat_map(|condition| {

@@ -1,6 +1,6 @@
 //! What the connected proxies find of backends, at one moment: cheap to take, and read without any lock.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use weir_proto::{ProxyId, v1};
 
@@ -53,6 +53,12 @@ impl Views {
         self.connected > 0
             && self.troubled.len() == self.connected as usize
             && self.troubled.iter().all(|(_, conditions)| unhealthy(conditions))
+    }
+
+    /// Those of which [`Views::is_dead`] is true, each as `service/id`.
+    pub(crate) fn dead(&self) -> HashSet<String> {
+        let unhealthy = self.troubled.first().into_iter().flat_map(|(_, conditions)| conditions.unhealthy());
+        unhealthy.filter(|backend| self.is_dead(backend)).map(str::to_owned).collect()
     }
 
     /// How many backends are in each condition, every proxy counting for itself.

@@ -21,7 +21,7 @@ pub(crate) struct Server {
 /// Settings that take free ports and forget everything.
 pub(crate) fn config() -> Config {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    Config { listen: any, admin: any, store: Some("memory".to_owned()), ..Config::default() }
+    Config { listen: any, admin: any, dns: any.into(), store: Some("memory".to_owned()), ..Config::default() }
 }
 
 impl Server {

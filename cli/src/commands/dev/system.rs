@@ -29,6 +29,7 @@ pub(super) type Daemons = JoinSet<Result<(), Error>>;
 /// What belongs to the daemons. Dropping it ends the sample backends at once.
 pub(super) struct System {
     control_plane: SocketAddr,
+    dns: Option<SocketAddr>,
     traffic: Vec<SocketAddr>,
     samples: Vec<sample::Sample>,
     proxies_shutdown: CancellationToken,
@@ -51,15 +52,19 @@ impl System {
         let config = weir_control_plane::Config {
             listen: dev.control_plane_listen,
             admin: dev.control_plane_admin,
+            dns: dev.dns,
             data_dir: Some(data_dir.join("control-plane")),
             ..weir_control_plane::Config::default()
         };
         let listeners = weir_control_plane::Listeners::bind(&config).map_err(daemon)?;
-        let control_plane = listeners.grpc_addr();
+        let (control_plane, dns) = (listeners.grpc_addr(), listeners.dns_addr());
         let mut proxies = Vec::new();
         for index in 0..u16::from(dev.proxies) {
-            let config = proxy_config(dev, index, control_plane, &data_dir)?;
+            let mut config = proxy_config(dev, index, control_plane, &data_dir)?;
             let listeners = weir_data_plane::Listeners::bind(&config).map_err(daemon)?;
+            // So that DNS names the port, too.
+            config.advertise =
+                listeners.traffic_addr().map(|address| address.to_string()).unwrap_or_default();
             proxies.push((config, listeners));
         }
         let mut samples = Vec::new();
@@ -84,6 +89,7 @@ impl System {
         }
         let system = Self {
             control_plane,
+            dns,
             traffic,
             samples,
             proxies_shutdown,
@@ -132,7 +138,8 @@ impl System {
     fn announce(&self, global: &Global, dev: &Dev) -> Result<(), Error> {
         let control_plane = format!("http://{}", self.control_plane);
         let traffic: Vec<_> = self.traffic.iter().map(|address| format!("http://{address}")).collect();
-        let value = json!({ "ready": true, "traffic": traffic, "control_plane": control_plane });
+        let dns = self.dns.map(|address| address.to_string());
+        let value = json!({ "ready": true, "traffic": traffic, "control_plane": control_plane, "dns": dns });
         global.output().show_next(&value, || {
             let weir = if self.control_plane == SocketAddr::from(([127, 0, 0, 1], 7400)) {
                 "weir".to_owned()
@@ -150,6 +157,9 @@ impl System {
                 lines.push(format!("  {weir} drain {}/{}-1", sample::SERVICE, sample::SERVICE));
             }
             lines.push(format!("  {weir} proxy list"));
+            if let Some(address) = self.dns {
+                lines.push(format!("  dig @{} -p {} proxies.weir SRV +short", address.ip(), address.port()));
+            }
             lines.push(format!("  {weir} watch --past 10"));
             lines.push("\nCtrl-C ends everything.".to_owned());
             lines.join("\n")

@@ -44,6 +44,7 @@ impl Proxy {
             registry,
             policy: Arc::new(AddressPolicy::new(true, Vec::new())),
             metrics,
+            dns_address: None,
             started_at: std::time::SystemTime::now(),
             stopping: CancellationToken::new(),
         };
