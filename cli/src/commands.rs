@@ -3,14 +3,18 @@
 mod apply;
 mod audit;
 mod backend;
+mod backup;
 mod compact;
 mod completions;
 mod dev;
 mod diff;
+mod drain;
 mod epoch;
 mod events;
 mod explain;
+mod export;
 mod history;
+mod new_file;
 mod object;
 mod proxy;
 mod reference;
@@ -83,7 +87,7 @@ pub(crate) struct Global {
     )]
     output: Format,
 
-    /// How long the command may take in all [default: 10s; 30s with --wait; with --drain 10s more than that]
+    /// How long the command may take in all [default: 10s; 30s with --wait; with --drain that and 10s more; 60s for `drain --wait`, 5m for `compact`, 10m for `backup`]
     #[arg(long, env = "WEIR_TIMEOUT", hide_env_values = true, value_name = "DURATION", value_parser = units::duration, global = true)]
     timeout: Option<Duration>,
 
@@ -108,7 +112,12 @@ impl Global {
 
     /// Connects for a command that takes so long by default.
     async fn connect_for(&self, default: Duration) -> Result<Client, Error> {
-        let client = Client::connect(&self.control_plane, self.timeout.unwrap_or(default)).await?;
+        self.connect_within(self.timeout.unwrap_or(default)).await
+    }
+
+    /// Connects for a command that takes at most so long, whatever was said.
+    async fn connect_within(&self, timeout: Duration) -> Result<Client, Error> {
+        let client = Client::connect(&self.control_plane, timeout).await?;
         Ok(client.called(self.caller.as_deref()))
     }
 }
@@ -119,15 +128,17 @@ enum Command {
     Dev(dev::Dev),
     /// Declare what files say: all of it in one revision, or nothing
     Apply(apply::Apply),
-    /// Show what `apply` would change
+    /// Show what `apply` would change, or what changed between two revisions
     Diff(diff::Diff),
+    /// Write what is declared, as files declare it
+    Export(export::Export),
     /// Check files without a control plane
     Validate(validate::Validate),
     /// Register, remove and look at backends
     #[command(subcommand)]
     Backend(backend::Backend),
-    /// Let a backend finish what it has and send nothing new to it
-    Drain(backend::SetState),
+    /// Let a backend finish what it has and send nothing new to it; with --wait remove it then
+    Drain(drain::Drain),
     /// Look at services, declare and delete them
     #[command(subcommand)]
     Service(object::Object),
@@ -154,6 +165,8 @@ enum Command {
     Events(events::Events),
     /// Show events as they happen
     Watch(events::Watch),
+    /// Write a copy of the control plane's store, with its history
+    Backup(backup::Backup),
     /// Forget old history, and give its room back to the disk
     Compact(compact::Compact),
     /// Settle which configuration is meant after a store was replaced
@@ -169,15 +182,16 @@ enum Command {
 
 /// Runs one command to its end.
 pub(crate) async fn run(program: Program) -> Result<Exit, Error> {
-    use weir_proto::{ObjectKind, OperatorState};
+    use weir_proto::ObjectKind;
     let Program { command, global } = program;
     match command {
         Command::Dev(dev) => dev::run(&global, dev).await,
         Command::Apply(apply) => apply::run(&global, &apply, None).await,
         Command::Diff(diff) => diff::run(&global, &diff).await,
+        Command::Export(export) => export::run(&global, &export).await,
         Command::Validate(validate) => validate::run(&global, &validate),
         Command::Backend(backend) => backend::run(&global, backend).await,
-        Command::Drain(drain) => backend::set_state(&global, &drain, OperatorState::Draining).await,
+        Command::Drain(drain) => drain::run(&global, drain).await,
         Command::Service(verb) => object::run(&global, ObjectKind::Service, verb).await,
         Command::Route(verb) => object::run(&global, ObjectKind::Route, verb).await,
         Command::Listener(verb) => object::run(&global, ObjectKind::Listener, verb).await,
@@ -189,6 +203,7 @@ pub(crate) async fn run(program: Program) -> Result<Exit, Error> {
         Command::Audit(audit) => audit::run(&global, &audit).await,
         Command::Events(events) => events::run(&global, events).await,
         Command::Watch(watch) => events::watch(&global, watch).await,
+        Command::Backup(backup) => backup::run(&global, &backup).await,
         Command::Compact(compact) => compact::run(&global, &compact).await,
         Command::Epoch(verb) => epoch::run(&global, &verb).await,
         Command::Run(run) => run::run(&global, run).await,

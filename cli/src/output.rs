@@ -1,10 +1,12 @@
 //! What commands print: tables for people, JSON and YAML, stable and complete, for programs.
 
 mod condition;
+mod document;
 mod explanation;
 mod history;
 mod object;
 mod outcome;
+mod progress;
 mod table;
 
 use std::io::{self, IsTerminal, Write};
@@ -15,10 +17,12 @@ use serde_json::Value;
 use crate::{Error, yaml};
 
 pub(crate) use condition::{ejection, fleet_health, health, proxy_condition};
+pub(crate) use document::Declared;
 pub(crate) use explanation::{people as explanation, value as explanation_value};
 pub(crate) use history::{record, records, revision, revision_line, revisions};
 pub(crate) use object::{change, info, proxy, reference, resource, resource_name, timestamp, word};
 pub(crate) use outcome::{outcomes, proxy_outcome, refusal, refusals};
+pub(crate) use progress::Progress;
 pub(crate) use table::{State, Table};
 
 /// How results are written.
@@ -89,6 +93,11 @@ impl Output {
     /// Whether what people read may have colours.
     pub(crate) fn is_colored(self) -> bool {
         self.colored
+    }
+
+    /// How it is written.
+    pub(crate) fn format(self) -> Format {
+        self.format
     }
 
     /// Whether people read it.

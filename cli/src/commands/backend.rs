@@ -26,7 +26,7 @@ pub(super) enum Backend {
     Register(Register),
     /// Remove a backend
     Deregister(Deregister),
-    /// Let a backend finish what it has and send nothing new to it
+    /// Let a backend finish what it has and send nothing new to it; `weir drain --wait` also removes it
     Drain(SetState),
     /// Let a backend take traffic again
     Enable(SetState),
@@ -103,13 +103,13 @@ pub(super) struct Deregister {
 pub(super) struct SetState {
     /// As `weir backend list` shows it
     #[arg(value_name = "SERVICE/ID", value_parser = key)]
-    backend: BackendKey,
+    pub(super) backend: BackendKey,
     /// Change it only if this is the current revision
     #[arg(long, value_name = "N")]
-    if_revision: Option<u64>,
+    pub(super) if_revision: Option<u64>,
     /// Return when every live proxy has acknowledged it
     #[arg(long)]
-    wait: bool,
+    pub(super) wait: bool,
 }
 
 impl Traits {
@@ -334,7 +334,8 @@ pub(super) fn invalid(invalid: Invalid) -> Error {
     Error::Invalid(vec![Problem::nowhere(&invalid.field, &invalid.reason)])
 }
 
-fn key(text: &str) -> Result<BackendKey, String> {
+/// `SERVICE/ID`.
+pub(super) fn key(text: &str) -> Result<BackendKey, String> {
     BackendKey::try_from(text).map_err(|e| e.reason)
 }
 

@@ -1,4 +1,4 @@
-//! `weir diff`: what `apply` would change.
+//! `weir diff`: what `apply` would change, and what changed between two revisions.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -10,15 +10,45 @@ use crate::{
     document, output,
 };
 
-/// Which files.
+/// Which files, or which revisions.
 #[derive(Debug, Args)]
-#[command(after_help = "Ends with exit code 0 if nothing would change, and with 9 if something would.")]
+#[command(
+    after_help = "Ends with exit code 0 if nothing is different, and with 9 if something is.",
+    mut_arg("paths", |paths| paths.required(false).required_unless_present("revisions"))
+)]
 pub(super) struct Diff {
+    /// Two revisions, or one and the current one
+    #[arg(
+        value_name = "REVISION",
+        num_args = 1..=2,
+        value_parser = clap::value_parser!(u64).range(1..),
+        conflicts_with_all = ["paths", "file_set", "prune", "force"]
+    )]
+    revisions: Vec<u64>,
     #[command(flatten)]
     declared: apply::Declared,
 }
 
 pub(super) async fn run(global: &Global, diff: &Diff) -> Result<Exit, Error> {
+    match diff.revisions.as_slice() {
+        [] => from_files(global, diff).await,
+        [from, to @ ..] => between(global, *from, to.first().copied().unwrap_or_default()).await,
+    }
+}
+
+async fn between(global: &Global, from: u64, to: u64) -> Result<Exit, Error> {
+    let client = global.connect().await?;
+    let mut admin = client.admin();
+    let v1::DiffResponse { from, to, changes } =
+        client.call(admin.diff(v1::DiffRequest { from, to })).await?;
+    let value =
+        json!({ "from": from, "to": to, "changes": changes.iter().map(output::change).collect::<Vec<_>>() });
+    show(global, &value, &changes.iter().collect::<Vec<_>>(), || {
+        format!("no difference between the revisions {from} and {to}")
+    })
+}
+
+async fn from_files(global: &Global, diff: &Diff) -> Result<Exit, Error> {
     let documents = document::load(&diff.declared.paths)?;
     let client = global.connect().await?;
     let request = v1::ApplyRequest { dry_run: true, ..apply::request(&diff.declared, &documents) };
@@ -28,8 +58,17 @@ pub(super) async fn run(global: &Global, diff: &Diff) -> Result<Exit, Error> {
         "revision": response.revision,
         "changes": changes.iter().copied().map(output::change).collect::<Vec<_>>(),
     });
-    global.output().show(&value, || match changes.len() {
-        0 => format!("no difference from revision {}", response.revision),
+    show(global, &value, &changes, || format!("no difference from revision {}", response.revision))
+}
+
+fn show(
+    global: &Global,
+    value: &Value,
+    changes: &[&v1::Change],
+    none: impl FnOnce() -> String,
+) -> Result<Exit, Error> {
+    global.output().show(value, || match changes.len() {
+        0 => none(),
         _ => changes.iter().copied().map(people).collect::<Vec<_>>().join("\n"),
     })?;
     Ok(if changes.is_empty() { Exit::Ok } else { Exit::Different })

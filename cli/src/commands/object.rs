@@ -98,12 +98,24 @@ pub(super) async fn get(global: &Global, kind: ObjectKind, name: String) -> Resu
     })
 }
 
+/// Objects, and which revisions their pages show.
+pub(super) struct Listed {
+    pub(super) objects: Vec<v1::ObjectInfo>,
+    pub(super) first: u64,
+    pub(super) last: u64,
+}
+
 /// All objects of a kind; of backends those of `service`, unless that is empty.
 pub(super) async fn list(
     client: &Client,
     kind: ObjectKind,
     service: &str,
 ) -> Result<Vec<v1::ObjectInfo>, Error> {
+    listed(client, kind, service).await.map(|listed| listed.objects)
+}
+
+/// The same with their revisions.
+pub(super) async fn listed(client: &Client, kind: ObjectKind, service: &str) -> Result<Listed, Error> {
     let mut admin = client.admin();
     let mut request = v1::ListObjectsRequest {
         kind: kind.wire() as i32,
@@ -111,12 +123,14 @@ pub(super) async fn list(
         page_size: PAGE,
         page_token: String::new(),
     };
-    let mut infos = Vec::new();
+    let mut listed = Listed { objects: Vec::new(), first: u64::MAX, last: 0 };
     loop {
         let page = client.call(admin.list_objects(request.clone())).await?;
-        infos.extend(page.objects);
+        listed.objects.extend(page.objects);
+        listed.first = listed.first.min(page.revision);
+        listed.last = listed.last.max(page.revision);
         if page.next_page_token.is_empty() {
-            return Ok(infos);
+            return Ok(listed);
         }
         request.page_token = page.next_page_token;
     }

@@ -6,8 +6,8 @@ use weir_proto::{Digest, Epoch, v1};
 
 use crate::{
     Error, Exit,
-    commands::Global,
-    output::{self, State, Table},
+    commands::{Global, object},
+    output::{self, Output, State, Table},
 };
 
 /// What to do.
@@ -15,21 +15,54 @@ use crate::{
 pub(super) enum Proxy {
     /// Show the proxies of the last hour: state, revision, lag, what they refused
     List,
+    /// Show one with all that is known of it, and what it refused
+    #[command(visible_alias = "show")]
+    Get {
+        /// As `weir proxy list` shows it
+        id: String,
+    },
 }
 
 pub(super) async fn run(global: &Global, verb: &Proxy) -> Result<Exit, Error> {
-    let Proxy::List = verb;
     let client = global.connect().await?;
     let mut admin = client.admin();
     let response = client.call(admin.list_proxies(v1::ListProxiesRequest {})).await?;
+    match verb {
+        Proxy::List => list(global.output(), &response)?,
+        Proxy::Get { id } => get(global.output(), &response, id)?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn list(output: Output, response: &v1::ListProxiesResponse) -> Result<(), Error> {
     let value = json!({
         "epoch": Epoch(response.epoch).to_string(),
         "revision": response.revision,
         "digest": Digest(response.digest).to_string(),
         "proxies": response.proxies.iter().map(output::proxy).collect::<Vec<_>>(),
     });
-    global.output().show_table(&value, || table(&response))?;
-    Ok(Exit::Ok)
+    output.show_table(&value, || table(response))
+}
+
+fn get(output: Output, response: &v1::ListProxiesResponse, id: &str) -> Result<(), Error> {
+    let proxy = response.proxies.iter().find(|p| p.id == id).ok_or_else(|| {
+        Error::NotFound(format!("no proxy {id} was connected within the last hour; see `weir proxy list`"))
+    })?;
+    let value = output::proxy(proxy);
+    output.show(&value, || {
+        let mut fields = Table::new(&["FIELD", "VALUE"], "");
+        let mut shown = value.clone();
+        if let Some(shown) = shown.as_object_mut() {
+            shown.shift_remove("refused");
+        }
+        object::rows("", &shown, &mut fields);
+        let mut lines = vec![fields.render(output.is_colored())];
+        if !proxy.refused.is_empty() {
+            lines.push("\nrefused, and kept as it was before:".to_owned());
+            lines.extend(proxy.refused.iter().map(|refused| format!("  {}", output::refusal(refused))));
+        }
+        lines.join("\n")
+    })
 }
 
 fn table(response: &v1::ListProxiesResponse) -> Table {

@@ -2,7 +2,7 @@
 
 mod health_check;
 mod lb_policy;
-mod limits;
+pub(super) mod limits;
 mod service;
 
 use std::time::Duration;
@@ -218,7 +218,7 @@ fn said(text: &str) -> Option<&str> {
 }
 
 /// Without what is absent, as one would write it.
-fn compact(value: Value) -> Value {
+pub(super) fn compact(value: Value) -> Value {
     match value {
         Value::Object(map) => Value::Object(map.into_iter().filter(|(_, value)| !value.is_null()).collect()),
         other => other,

@@ -30,7 +30,7 @@ pub(super) fn adaptive_concurrency(a: &v1::AdaptiveConcurrency) -> Value {
 }
 
 /// Of a service or a route.
-pub(super) fn rate_limits(limits: &[v1::RateLimit]) -> Option<Vec<Value>> {
+pub(in crate::output) fn rate_limits(limits: &[v1::RateLimit]) -> Option<Vec<Value>> {
     (!limits.is_empty()).then(|| limits.iter().map(rate_limit).collect())
 }
 

@@ -1,0 +1,127 @@
+//! `weir export`: what is declared, as files declare it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::Value;
+use weir_proto::{ObjectKind, v1};
+
+use crate::{
+    Error, Exit,
+    client::Client,
+    commands::{Global, new_file::NewFile, object, reference},
+    output::{self, Declared, Format},
+    yaml,
+};
+
+/// How often everything is read before it counts as changing all the time.
+const ATTEMPTS: usize = 5;
+
+/// What to export.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+`weir apply -f` of it, with the same --file-set, changes nothing. It holds listeners, services with their static
+backends, and routes; not the backends with a lease, which come and go by themselves, and not what operators drained
+or disabled. Written as YAML, with --output json as JSON.")]
+pub(super) struct Export {
+    /// Only objects of these kinds: listener, service (with its backends), route
+    #[arg(value_name = "KIND", value_parser = kind)]
+    kinds: Vec<ObjectKind>,
+    /// Only what this file set owns
+    #[arg(long, value_name = "NAME")]
+    file_set: Option<String>,
+    /// The file to write [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+}
+
+pub(super) async fn run(global: &Global, export: &Export) -> Result<Exit, Error> {
+    let client = global.connect().await?;
+    let mut declared = Declared::default();
+    for info in read(&client).await? {
+        if export.wants(&info) {
+            add(&mut declared, info);
+        }
+    }
+    let text = text(global.output().format(), &declared.document())?;
+    match &export.to {
+        None => output::line(&text)?,
+        Some(path) => {
+            let mut file = NewFile::create(path)?;
+            file.write(text.as_bytes())?;
+            file.finish()?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+impl Export {
+    fn wants(&self, info: &v1::ObjectInfo) -> bool {
+        use v1::resource::Resource as R;
+        let Some(resource) = info.resource.as_ref().and_then(|r| r.resource.as_ref()) else { return false };
+        let kind = match resource {
+            R::Listener(_) => ObjectKind::Listener,
+            R::Service(_) | R::Backend(_) => ObjectKind::Service,
+            R::Route(_) => ObjectKind::Route,
+        };
+        let meta = info.meta.clone().unwrap_or_default();
+        let owner = meta.owner.unwrap_or_default();
+        let is_owned = |set: &String| owner.kind() == v1::OwnerKind::FileSet && owner.name == *set;
+        meta.lease.is_none()
+            && !meta.implicit
+            && (self.kinds.is_empty() || self.kinds.contains(&kind))
+            && self.file_set.as_ref().is_none_or(is_owned)
+    }
+}
+
+/// Everything as it is declared at one moment.
+async fn read(client: &Client) -> Result<Vec<v1::ObjectInfo>, Error> {
+    for _ in 0..ATTEMPTS {
+        let mut infos = Vec::new();
+        let mut revisions = Vec::new();
+        for kind in ObjectKind::ALL {
+            let listed = object::listed(client, kind, "").await?;
+            infos.extend(listed.objects);
+            revisions.extend([listed.first, listed.last]);
+        }
+        let (first, last) = (revisions.iter().min(), revisions.iter().max());
+        let (Some(first), Some(last)) = (first.copied(), last.copied()) else { continue };
+        if first == last || is_same(client, first, last).await {
+            return Ok(infos);
+        }
+    }
+    Err(Error::Conflict("somebody declared something each time that it was read; try again".to_owned()))
+}
+
+/// Whether only leases and operators' states changed in between.
+async fn is_same(client: &Client, from: u64, to: u64) -> bool {
+    let mut admin = client.admin();
+    client.call(admin.diff(v1::DiffRequest { from, to })).await.is_ok_and(|diff| diff.changes.is_empty())
+}
+
+fn add(declared: &mut Declared, info: v1::ObjectInfo) {
+    use v1::resource::Resource as R;
+    match info.resource.and_then(|r| r.resource) {
+        Some(R::Listener(listener)) => declared.listeners.push(listener),
+        Some(R::Service(service)) => declared.services.push(service),
+        Some(R::Backend(backend)) => declared.backends.push(backend),
+        Some(R::Route(route)) => declared.routes.push(route),
+        None => {}
+    }
+}
+
+fn text(format: Format, document: &Value) -> Result<String, Error> {
+    match format {
+        Format::Json => Ok(format!("{document:#}\n")),
+        Format::Table | Format::Yaml => yaml::to_string(document)
+            .map_err(|e| Error::Failed(format!("cannot write the result as YAML: {e}"))),
+    }
+}
+
+/// Backends stand within their services.
+fn kind(text: &str) -> Result<ObjectKind, String> {
+    match reference::kind(text)? {
+        ObjectKind::Backend => Err("backends are exported with their services: say service".to_owned()),
+        kind => Ok(kind),
+    }
+}
