@@ -6,7 +6,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
-use crate::{Dns, DnsDomain, Error};
+use crate::{Dns, DnsDomain, Error, journal::Retention};
 
 pub use leases::LeaseConfig;
 
@@ -59,6 +59,24 @@ pub struct Config {
     /// How leases expire
     #[command(flatten)]
     pub leases: LeaseConfig,
+    /// How many revisions made by operators `weir history`, `diff` and `rollback` reach back; as many of agents and
+    /// leases are listed
+    #[arg(
+        long,
+        env = "WEIR_HISTORY_REVISIONS",
+        value_name = "COUNT",
+        default_value_t = Config::default().history_revisions
+    )]
+    pub history_revisions: u32,
+
+    /// How many changes and refusals `weir audit` reaches back
+    #[arg(
+        long,
+        env = "WEIR_AUDIT_RECORDS",
+        value_name = "COUNT",
+        default_value_t = Config::default().audit_records
+    )]
+    pub audit_records: u32,
 
     /// What to log: a level, or levels by module, as `info,weir_control_plane=debug`
     #[arg(long, env = "WEIR_LOG", value_name = "FILTER", default_value = "info")]
@@ -93,6 +111,8 @@ impl Default for Config {
             insecure: false,
             allow_loopback_backends: None,
             leases: LeaseConfig::default(),
+            history_revisions: Retention::default().revisions,
+            audit_records: Retention::default().audit,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
         }
@@ -124,6 +144,11 @@ impl Config {
              everything; listen on a loopback address, or give --insecure if the network is trusted",
             self.listen
         ))
+    }
+
+    /// How much of what was is remembered.
+    pub(crate) fn retention(&self) -> Retention {
+        Retention { revisions: self.history_revisions, audit: self.audit_records }
     }
 
     /// Whether backends may have loopback addresses.

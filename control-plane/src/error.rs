@@ -44,6 +44,18 @@ pub enum Error {
         /// What is.
         current: Revision,
     },
+    /// A revision that is not made yet, or forgotten.
+    #[error(
+        "revision {revision} is not known: the history reaches from {floor} to {current}; see `weir history`"
+    )]
+    OutOfRange {
+        /// What the caller asked for.
+        revision: Revision,
+        /// The earliest that is known.
+        floor: Revision,
+        /// The newest.
+        current: Revision,
+    },
     /// The caller means another epoch than the present one.
     #[error("the present epoch is {current}, not {expected}; see `weir status`")]
     EpochMismatch {
@@ -221,6 +233,7 @@ impl Error {
             | Self::AlreadyExists { .. }
             | Self::RevisionMismatch { .. }
             | Self::EpochMismatch { .. }
+            | Self::OutOfRange { .. }
             | Self::Precondition { .. }
             | Self::TooMany { .. }
             | Self::HeldBack { .. }

@@ -11,7 +11,7 @@ use std::{borrow::Borrow, sync::Arc};
 
 use weir_proto::{ObjectKey, ProxyId, Revision, v1};
 
-pub(crate) use declared::{befores, declared};
+pub(crate) use declared::{befores, declared, is_same};
 
 use crate::snapshot::Entry;
 

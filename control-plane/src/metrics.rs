@@ -37,6 +37,8 @@ pub(crate) struct Metrics {
     pub unknown_leases: Counter,
     /// How long one transaction of the store takes, to the disk and back.
     pub store_commit: Histogram,
+    /// Records of refused changes that could not be kept.
+    pub audit_dropped: Counter,
     /// Changes that went into one transaction.
     pub batch_size: Histogram,
     /// States that were published to the proxies.
@@ -74,6 +76,7 @@ impl Metrics {
             unknown_leases: Counter::default(),
             // 100 µs (a page in memory) to 3 s (a disk in distress).
             store_commit: Histogram::new(exponential_buckets(0.0001, 2.0, 16)),
+            audit_dropped: Counter::default(),
             batch_size: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
             publishes: Counter::default(),
             delta_bytes: Histogram::new(exponential_buckets(64.0, 4.0, 10)),
@@ -104,6 +107,8 @@ impl Metrics {
             Unit::Seconds,
             self.store_commit.clone(),
         );
+        let dropped = self.audit_dropped.clone();
+        to.register("audit_records_dropped", "Records of refused changes that could not be kept", dropped);
         to.register("store_batch_size", "Changes in one transaction", self.batch_size.clone());
         to.register("publishes", "States published to the proxies", self.publishes.clone());
         to.register_with_unit(

@@ -9,11 +9,14 @@ mod apply;
 mod aside;
 mod backends;
 mod command;
+mod deed;
 mod expiry;
 mod flaps;
+mod history;
 mod holds;
 mod lanes;
 mod operator;
+mod rollback;
 mod work;
 
 #[cfg(test)]
@@ -40,7 +43,7 @@ use crate::{
     caller::Caller,
     error::Error,
     events::{Events, REMEMBERED},
-    journal::ProxyWrite,
+    journal::{ProxyWrite, Retention},
     lease::Leases,
     metrics::Metrics,
     publish::{Published, Publisher},
@@ -50,16 +53,20 @@ use crate::{
 
 use aside::Aside;
 pub(crate) use command::{
-    Applied, Apply, Change, Declared, Delete, Deregistered, Registered, Registration, SetState, Target,
+    Applied, Apply, Change, Declared, Delete, Deregistered, Registered, Registration, Rollback, SetState,
+    Target,
 };
 use command::{Asked, Command, Reply};
-pub(crate) use expiry::Witness;
 use expiry::Standing;
+pub(crate) use expiry::Witness;
 use flaps::Flaps;
 use lanes::Lanes;
 
 /// How many removed objects are remembered by default, so that proxies behind them still get a delta.
 const TOMBSTONES: usize = 100_000;
+
+/// The `google.rpc.Code` of what has no other.
+const UNKNOWN: i32 = 2;
 
 /// A handle on the registry; cheap to clone.
 #[derive(Debug, Clone)]
@@ -86,6 +93,10 @@ pub(crate) struct Options {
     pub(crate) metrics: Metrics,
     /// How leases expire, and who is held back.
     pub(crate) leases: LeaseConfig,
+    /// How much of what was is remembered.
+    pub(crate) keep: Retention,
+    /// What an error is called outside, for the audit log: a `google.rpc.Code`.
+    pub(crate) code: fn(&Error) -> i32,
 }
 
 /// The running registry. Dropped, it stops as soon as the commands in hand are done.
@@ -96,9 +107,15 @@ pub(crate) struct Task {
 }
 
 impl Options {
-    /// The defaults, counting with `metrics`.
+    /// The defaults, counting with `metrics`. Errors have no names outside.
     pub(crate) fn new(metrics: Metrics) -> Self {
-        Self { tombstones: TOMBSTONES, metrics, leases: LeaseConfig::default() }
+        Self {
+            tombstones: TOMBSTONES,
+            metrics,
+            leases: LeaseConfig::default(),
+            keep: Retention::default(),
+            code: |_| UNKNOWN,
+        }
     }
 }
 
@@ -119,14 +136,14 @@ impl Registry {
             published: newest,
             leases: Arc::new(Leases::restore(&snapshot, Instant::now())),
             events: Events::new(REMEMBERED),
-            metrics: options.metrics,
+            metrics: options.metrics.clone(),
             store: name,
             flaps: Arc::new(Flaps::new(options.leases.flap_limit)),
             standing: Arc::default(),
-            aside: Arc::default(),
+            aside: Arc::new(Aside::new(options.metrics.clone())),
             remembered,
         };
-        let actor = actor::Actor::new(&registry, writer, publisher, options.tombstones);
+        let actor = actor::Actor::new(&registry, writer, publisher, &options);
         let main = tokio::spawn(actor.run(queue, cancel.clone()));
         tokio::spawn(expiry::run(registry.clone(), options.leases.rules(), cancel.clone()));
         Ok((registry, Task { main, stop: cancel.drop_guard() }))
@@ -257,6 +274,18 @@ impl Registry {
     /// What the store is: `sqlite:/var/lib/weir/weir.db`, `memory`.
     pub(crate) fn store(&self) -> &str {
         &self.store
+    }
+
+    /// Remembers that a change was refused before it came here, with that `google.rpc.Code`.
+    pub(crate) fn refused(
+        &self,
+        caller: &Caller,
+        call: &'static str,
+        objects: Vec<ObjectKey>,
+        code: i32,
+        reason: &str,
+    ) {
+        self.aside.audit([deed::refused(caller, call, objects, code, reason)]);
     }
 
     /// Has the store remember what is new of proxies, with the next transaction or within a second or so. What cannot

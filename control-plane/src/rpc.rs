@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use weir_proto::Invalid;
 
-pub(crate) use self::status::{refused, status};
+pub(crate) use self::status::{code, refused, status};
 use crate::{address_policy::AddressPolicy, fleet::Fleet, metrics::Metrics, registry::Registry};
 
 /// What the services stand on; cheap to clone.

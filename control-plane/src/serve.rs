@@ -19,10 +19,11 @@ use crate::{
     fleet::Fleet,
     grpc,
     incoming::{Acceptor, Patience},
+    journal::Retention,
     metrics::Metrics,
     publish::Published,
     registry::{Options, Registry},
-    rpc::Api,
+    rpc::{self, Api},
     store::{self, Store},
 };
 
@@ -39,7 +40,8 @@ const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_millis(500);
 /// acknowledged. Dropping the future ends everything that it started.
 pub async fn serve(config: Config, listeners: Listeners, shutdown: CancellationToken) -> Result<(), Error> {
     let (loopback_backends, leases) = (config.loopback_backends(), config.leases.clone());
-    run(move || open_store(&config), loopback_backends, leases, listeners, shutdown).await
+    let keep = config.retention();
+    run(move || open_store(&config), loopback_backends, leases, keep, listeners, shutdown).await
 }
 
 /// [`serve`] on the store that `open` opens, which may block.
@@ -47,6 +49,7 @@ async fn run(
     open: impl FnOnce() -> Result<Box<dyn Store>, Error> + Send + 'static,
     loopback_backends: bool,
     leases: LeaseConfig,
+    keep: Retention,
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
@@ -73,7 +76,8 @@ async fn run(
 
     let store = spawn_blocking(open).await;
     let store = store.map_err(|e| Error::Serve { server: "store", reason: e.to_string() })??;
-    let (registry, mut task) = Registry::start(store, Options { leases, ..Options::new(metrics.clone()) }).await?;
+    let options = Options { leases, keep, code: rpc::code, ..Options::new(metrics.clone()) };
+    let (registry, mut task) = Registry::start(store, options).await?;
     let policy = AddressPolicy::new(loopback_backends, own);
     let (mut api, _follow) = assemble(registry.clone(), metrics, policy, stopping.clone());
     let (position, fleet) = (registry.current().position(), api.fleet.clone());
@@ -206,7 +210,8 @@ mod tests {
         let url = format!("http://{}", listeners.grpc_addr());
         let store = Shared::new();
         let opened: Box<dyn Store> = Box::new(store.clone());
-        let served = spawn(run(move || Ok(opened), true, LeaseConfig::default(), listeners, CancellationToken::new()));
+        let (leases, keep, stop) = (LeaseConfig::default(), Retention::default(), CancellationToken::new());
+        let served = spawn(run(move || Ok(opened), true, leases, keep, listeners, stop));
         let registry = RegistryClient::connect(url).await.expect("it listens");
         registry.clone().register(registration(1)).await.expect("registered");
 

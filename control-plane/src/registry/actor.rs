@@ -7,18 +7,21 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Registry, apply,
+    Options, Registry, apply,
     aside::Aside,
     backends,
-    command::{Asked, Command},
+    command::{Asked, Command, Read},
+    deed::Deed,
     flaps::Flaps,
+    history,
     lanes::Queue,
-    operator,
+    operator, rollback,
     work::{Done, Work, World},
 };
 use crate::{
     error::Error,
     events::Events,
+    journal::{Journal, Retention},
     lease::Leases,
     metrics::Metrics,
     publish::Publisher,
@@ -37,11 +40,13 @@ pub(super) struct Actor {
     tombstones: usize,
     flaps: Arc<Flaps>,
     aside: Arc<Aside>,
+    keep: Retention,
+    code: fn(&Error) -> i32,
 }
 
 impl Actor {
     /// An actor behind that handle.
-    pub(super) fn new(registry: &Registry, writer: Writer, publisher: Publisher, tombstones: usize) -> Self {
+    pub(super) fn new(registry: &Registry, writer: Writer, publisher: Publisher, options: &Options) -> Self {
         Self {
             current: Arc::clone(&registry.current),
             leases: Arc::clone(&registry.leases),
@@ -49,9 +54,11 @@ impl Actor {
             metrics: registry.metrics.clone(),
             writer,
             publisher,
-            tombstones,
+            tombstones: options.tombstones,
             flaps: Arc::clone(&registry.flaps),
             aside: Arc::clone(&registry.aside),
+            keep: options.keep,
+            code: options.code,
         }
     }
 
@@ -64,22 +71,72 @@ impl Actor {
                 () = self.aside.due() => self.flush().await?,
                 () = stop.cancelled(), if !queue.is_closed() => queue.close(),
             }
-            let base = self.current.load_full();
-            let world = World {
-                leases: &self.leases,
-                metrics: &self.metrics,
-                flaps: &self.flaps,
-                events: &self.events,
-                now: Instant::now(),
-                tombstones: self.tombstones,
-            };
-            let mut work = Work::new(&base, world);
-            asked.drain(..).for_each(|asked| perform(&mut work, asked));
-            self.finish(work.done()).await?;
+            self.all(asked.drain(..)).await?;
         }
         self.flush().await?;
         self.writer.close().await;
         Ok(())
+    }
+
+    /// Does all that was asked, in as few transactions as can be. Fails only if the store is lost.
+    async fn all(&mut self, asked: impl Iterator<Item = Asked>) -> Result<(), Error> {
+        let mut asked = asked.fuse();
+        loop {
+            let mut alone = None;
+            let base = self.current.load_full();
+            let mut work = Work::new(&base, self.world());
+            for Asked { caller, command } in asked.by_ref() {
+                let deed = Deed::of(caller, &command);
+                if matches!(command, Command::Rollback(..) | Command::Compact(..) | Command::Read(_)) {
+                    alone = Some((deed, command));
+                    break;
+                }
+                perform(&mut work, deed, command);
+            }
+            self.finish(work.done()).await?;
+            let Some((deed, command)) = alone else { return Ok(()) };
+            self.alone(deed, command).await?;
+        }
+    }
+
+    /// Does what needs the store itself, with nothing else under way. Fails only if the store is lost.
+    async fn alone(&mut self, deed: Deed, command: Command) -> Result<(), Error> {
+        let base = self.current.load_full();
+        match command {
+            Command::Read(Read(read)) => self.writer.lend(move |store| Ok(read(store, &base))).await,
+            Command::Rollback(wanted, reply) => {
+                let (to, now) = (wanted.to, Arc::clone(&base));
+                let befores = self.writer.lend(move |store| Ok(history::befores(store, &now, to))).await?;
+                let mut work = Work::new(&base, self.world());
+                work.run(deed, reply, |s| rollback::rollback(s, wanted, befores?));
+                self.finish(work.done()).await
+            }
+            Command::Compact(revisions, reply) => {
+                let keep = Retention { revisions: revisions.unwrap_or(self.keep.revisions), ..self.keep };
+                let done = self.writer.lend(move |store| Ok(store.compact(keep))).await?;
+                self.aside.audit(match &done {
+                    Ok(_) => Some(deed.done_besides()),
+                    Err(error) => deed.refused((self.code)(error), &error.to_string()),
+                });
+                let lost = done.as_ref().err().filter(|error| error.is_fatal()).cloned();
+                // Whoever does not wait any more does not need the answer.
+                let _ = reply.send(done);
+                lost.map_or(Ok(()), Err)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn world(&self) -> World<'_> {
+        World {
+            leases: &self.leases,
+            metrics: &self.metrics,
+            flaps: &self.flaps,
+            events: &self.events,
+            now: Instant::now(),
+            tombstones: self.tombstones,
+            code: self.code,
+        }
     }
 
     /// Makes durable what waits aside, if nothing took it along in time. Fails only if the store is lost.
@@ -94,11 +151,14 @@ impl Actor {
 
     /// Makes a batch durable, then visible, then known, then answered. Fails only if the store is lost.
     async fn finish(&mut self, done: Done) -> Result<(), Error> {
-        let Done { next, touched, happenings, effects, answers } = done;
+        let Done { next, touched, happenings, effects, answers, revisions, audit, refusals } = done;
+        self.aside.audit(refusals);
         let committed = if touched.is_empty() {
             Ok(())
         } else {
-            self.commit(Batch::between(&next, &touched.keys), answers.len()).await
+            let mut batch = Batch::between(&next, &touched.keys);
+            batch.journal = Journal { revisions, audit, ..Journal::default() };
+            self.commit(batch, answers.len()).await
         };
         let now = Instant::now();
         if let Err(error) = &committed {
@@ -125,14 +185,19 @@ impl Actor {
         committed.or_else(|error| if error.is_fatal() { Err(error) } else { Ok(()) })
     }
 
+    /// Commits a batch, with what waits aside.
     async fn commit(&mut self, mut batch: Batch, commands: usize) -> Result<(), Error> {
         let begin = Instant::now();
         let along = self.aside.take();
+        batch.journal.keep = self.keep;
         batch.journal.proxies = along.proxies();
-        let result = self.writer.commit(batch).await;
+        batch.journal.audit.splice(..0, along.refusals());
+        let batch = Arc::new(batch);
+        let result = self.writer.commit(Arc::clone(&batch)).await;
         if let Err(error) = &result {
-            tracing::warn!(%error, "what is known of proxies could not be stored");
+            tracing::warn!(%error, "what is known of proxies and refusals could not be stored");
             self.aside.put_back(along);
+            self.aside.undone(&batch.journal, (self.code)(error), error);
         }
         self.metrics.store_commit.observe(begin.elapsed().as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "a metric")]
@@ -141,19 +206,23 @@ impl Actor {
     }
 }
 
-fn perform(work: &mut Work<'_>, Asked { caller: _, command }: Asked) {
+fn perform(work: &mut Work<'_>, deed: Deed, command: Command) {
     match command {
-        Command::Register(registration, reply) => work.run(reply, |s| backends::register(s, registration)),
-        Command::Deregister(target, reply) => work.run(reply, |s| Ok(backends::deregister(s, &target))),
-        Command::Apply(wanted, reply) => work.run(reply, |s| apply::apply(s, wanted)),
-        Command::Delete(delete, reply) => work.run(reply, |s| operator::delete(s, &delete)),
-        Command::SetState(set, reply) => work.run(reply, |s| operator::set_state(s, &set)),
-        Command::AcceptEpoch(epoch, reply) => work.run(reply, |s| operator::accept_epoch(s, epoch)),
-        Command::Lapse(lapses, at, reply) => work.run(reply, |s| {
+        Command::Register(registration, reply) => {
+            work.run(deed, reply, |s| backends::register(s, registration));
+        }
+        Command::Deregister(target, reply) => work.run(deed, reply, |s| Ok(backends::deregister(s, &target))),
+        Command::Apply(wanted, reply) => work.run(deed, reply, |s| apply::apply(s, wanted)),
+        Command::Delete(delete, reply) => work.run(deed, reply, |s| operator::delete(s, &delete)),
+        Command::SetState(set, reply) => work.run(deed, reply, |s| operator::set_state(s, &set)),
+        Command::AcceptEpoch(epoch, reply) => work.run(deed, reply, |s| operator::accept_epoch(s, epoch)),
+        Command::Lapse(lapses, at, reply) => work.run(deed, reply, |s| {
             for lapse in lapses {
                 backends::lapse(s, lapse, at);
             }
             Ok(())
         }),
+        // These are done alone.
+        Command::Rollback(..) | Command::Compact(..) | Command::Read(_) => {}
     }
 }

@@ -16,8 +16,11 @@ use crate::{
     snapshot::{Entry, Object, Snapshot, Value},
 };
 
+pub(super) use conflicts::{check, missing_services};
+pub(super) use prune::release;
+
 /// The declarations by what they declare, each with the path where it stands.
-type Paths = HashMap<ObjectKey, String>;
+pub(super) type Paths = HashMap<ObjectKey, String>;
 
 /// Makes the declarations so.
 pub(super) fn apply(step: &mut Step<'_>, wanted: Apply) -> Result<Applied, Error> {
@@ -106,11 +109,13 @@ fn is_free(old: &Entry, new: &Object) -> bool {
     old.meta.implicit || (kind == Some(v1::OwnerKind::Operator) && old.object.body == new.body)
 }
 
-fn went_along(change: &Change) -> bool {
+/// Whether it is a service that went with its last backend: that was told already.
+pub(super) fn went_along(change: &Change) -> bool {
     change.after.is_none() && change.before.as_ref().is_some_and(|before| before.meta.implicit)
 }
 
-fn change(base: &Snapshot, next: &Snapshot, key: ObjectKey) -> Change {
+/// What became of an object on the way from `base` to `next`.
+pub(super) fn change(base: &Snapshot, next: &Snapshot, key: ObjectKey) -> Change {
     let (before, after) = (base.get(&key).cloned(), next.get(&key).cloned());
     let kind = match (&before, &after) {
         (None, _) => v1::ChangeKind::Created,
@@ -121,16 +126,21 @@ fn change(base: &Snapshot, next: &Snapshot, key: ObjectKey) -> Change {
     Change { kind, key, before, after }
 }
 
+/// What is told of a change.
+pub(super) fn event(kind: v1::ChangeKind) -> Option<(v1::EventType, &'static str)> {
+    match kind {
+        v1::ChangeKind::Created => Some((v1::EventType::ObjectCreated, "was created")),
+        v1::ChangeKind::Updated => Some((v1::EventType::ObjectUpdated, "was changed")),
+        v1::ChangeKind::Deleted => Some((v1::EventType::ObjectDeleted, "was deleted")),
+        v1::ChangeKind::Unchanged | v1::ChangeKind::Unspecified => None,
+    }
+}
+
 /// One event for each change. Services that went with their last backend have theirs already.
 fn tell(step: &mut Step<'_>, changes: &[Change], file_set: &str, message: &str) {
     let why = if message.is_empty() { String::new() } else { format!(": {message}") };
     for Change { kind, key, .. } in changes.iter().filter(|change| !went_along(change)) {
-        let (event, what) = match kind {
-            v1::ChangeKind::Created => (v1::EventType::ObjectCreated, "was created"),
-            v1::ChangeKind::Updated => (v1::EventType::ObjectUpdated, "was changed"),
-            v1::ChangeKind::Deleted => (v1::EventType::ObjectDeleted, "was deleted"),
-            v1::ChangeKind::Unchanged | v1::ChangeKind::Unspecified => continue,
-        };
+        let Some((event, what)) = event(*kind) else { continue };
         step.tell(event, Some(key), format!("{key} {what} by the file set {file_set}{why}"));
     }
 }

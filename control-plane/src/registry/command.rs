@@ -1,6 +1,6 @@
 //! What can be asked of the registry, and what it answers.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::{sync::oneshot, time::Instant};
 use weir_proto::{Backend, BackendKey, Epoch, LeaseId, LeaseTerms, ObjectKey, OperatorState, Revision, v1};
@@ -8,8 +8,10 @@ use weir_proto::{Backend, BackendKey, Epoch, LeaseId, LeaseTerms, ObjectKey, Ope
 use crate::{
     caller::Caller,
     error::Error,
+    journal::Compacted,
     lease::Lapse,
-    snapshot::{Entry, Object},
+    snapshot::{Entry, Object, Snapshot},
+    store::Store,
 };
 
 /// Makes sure that a backend is registered.
@@ -128,6 +130,28 @@ pub(crate) struct SetState {
     pub(crate) if_revision: Option<Revision>,
 }
 
+/// Declares again what was declared at a revision.
+#[derive(Debug, Clone)]
+pub(crate) struct Rollback {
+    /// Which.
+    pub(crate) to: Revision,
+    /// Change nothing.
+    pub(crate) dry_run: bool,
+    /// Only if this is the current revision.
+    pub(crate) if_revision: Option<Revision>,
+    /// Why; may be empty.
+    pub(crate) message: String,
+}
+
+/// Something that is read from the store, which only the registry's task has. It answers by itself.
+pub(crate) struct Read(pub(super) Box<dyn FnOnce(&mut dyn Store, &Snapshot) + Send>);
+
+impl fmt::Debug for Read {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Read")
+    }
+}
+
 /// Where an answer goes. It may be that nobody waits for it any more.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
@@ -157,4 +181,10 @@ pub(crate) enum Command {
     AcceptEpoch(Epoch, Reply<Revision>),
     /// Leases that were due at that time: expire them, or remove their backends.
     Lapse(Vec<Lapse>, Instant, Reply<()>),
+    /// [`super::Registry::rollback`]
+    Rollback(Rollback, Reply<Applied>),
+    /// [`super::Registry::compact`]: how many revisions to keep, if not as many as always.
+    Compact(Option<u32>, Reply<Compacted>),
+    /// What was: [`super::history`].
+    Read(Read),
 }

@@ -4,10 +4,11 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::time::Instant;
 use weir_proto::{BackendKey, LeaseId, LeaseTerms, ObjectKey, Revision, v1};
 
-use super::{command::Reply, flaps::Flaps};
+use super::{command::Reply, deed::Deed, flaps::Flaps};
 use crate::{
     error::Error,
     events::{Events, Happening},
+    journal::{RevisionRecord, befores},
     lease::{Lapse, Leases},
     metrics::Metrics,
     snapshot::{Draft, Snapshot, Touched},
@@ -21,6 +22,9 @@ pub(super) struct Work<'a> {
     happenings: Vec<Happening>,
     effects: Vec<Effect>,
     answers: Vec<Answer>,
+    revisions: Vec<RevisionRecord>,
+    audit: Vec<v1::AuditRecord>,
+    refusals: Vec<v1::AuditRecord>,
 }
 
 /// What commands look at besides the snapshot.
@@ -38,6 +42,8 @@ pub(super) struct World<'a> {
     pub(super) now: Instant,
     /// How many removed objects are remembered.
     pub(super) tombstones: usize,
+    /// What an error is called outside: a `google.rpc.Code`.
+    pub(super) code: fn(&Error) -> i32,
 }
 
 /// What one command does. If it fails, nothing of this remains.
@@ -82,6 +88,12 @@ pub(super) struct Done {
     pub(super) effects: Vec<Effect>,
     /// The callers, who wait.
     pub(super) answers: Vec<Answer>,
+    /// The revisions that lead to it.
+    pub(super) revisions: Vec<RevisionRecord>,
+    /// What was done.
+    pub(super) audit: Vec<v1::AuditRecord>,
+    /// What was refused.
+    pub(super) refusals: Vec<v1::AuditRecord>,
 }
 
 impl<'a> Work<'a> {
@@ -94,6 +106,9 @@ impl<'a> Work<'a> {
             happenings: Vec::new(),
             effects: Vec::new(),
             answers: Vec::new(),
+            revisions: Vec::new(),
+            audit: Vec::new(),
+            refusals: Vec::new(),
         }
     }
 
@@ -101,6 +116,7 @@ impl<'a> Work<'a> {
     /// rests on durable state; else together with the others.
     pub(super) fn run<T: Send + 'static>(
         &mut self,
+        deed: Deed,
         reply: Reply<T>,
         command: impl FnOnce(&mut Step<'a>) -> Result<T, Error>,
     ) {
@@ -111,8 +127,16 @@ impl<'a> Work<'a> {
             effects: Vec::new(),
         };
         let result = command(&mut step);
-        if result.is_ok() {
+        if let Err(error) = &result {
+            self.refusals.extend(deed.refused((self.world.code)(error), &error.to_string()));
+        } else {
             let (next, touched) = step.draft.finish();
+            if !touched.is_empty() {
+                let befores = befores(&self.next, &next, &touched.keys);
+                let (record, audit) = deed.done(next.revision(), touched.keys.iter(), befores);
+                self.revisions.push(record);
+                self.audit.push(audit);
+            }
             self.next = next;
             self.touched.merge(touched);
             self.happenings.append(&mut step.happenings);
@@ -130,8 +154,8 @@ impl<'a> Work<'a> {
 
     /// The whole.
     pub(super) fn done(self) -> Done {
-        let Self { next, touched, happenings, effects, answers, .. } = self;
-        Done { next, touched, happenings, effects, answers }
+        let Self { next, touched, happenings, effects, answers, revisions, audit, refusals, .. } = self;
+        Done { next, touched, happenings, effects, answers, revisions, audit, refusals }
     }
 }
 

@@ -54,6 +54,7 @@ pub(crate) fn status(error: Error) -> Status {
             details.add_precondition_failure_violation("EPOCH", current.to_string(), text.as_str());
             Code::FailedPrecondition
         }
+        Error::OutOfRange { .. } => Code::OutOfRange,
         Error::StoreFull { .. } | Error::TooMany { .. } => {
             details.set_retry_info(Some(RETRY_STORE));
             Code::ResourceExhausted
@@ -84,6 +85,11 @@ pub(crate) fn status(error: Error) -> Status {
         | Error::Serve { .. } => return internal(&error),
     };
     Status::with_error_details(code, text, details)
+}
+
+/// The `google.rpc.Code` of an error.
+pub(crate) fn code(error: &Error) -> i32 {
+    status(error.clone()).code() as i32
 }
 
 /// `INVALID_ARGUMENT` for these fields, of which there must be at least one. The text counts all of them, the details
@@ -141,6 +147,7 @@ mod tests {
             (Error::Forbidden(Invalid::new("a", "b")), Code::PermissionDenied),
             (Error::NotFound { key: key() }, Code::NotFound),
             (Error::RevisionMismatch { expected, current }, Code::FailedPrecondition),
+            (Error::OutOfRange { revision: expected, floor: current, current }, Code::OutOfRange),
             (Error::EpochMismatch { expected: Epoch(1), current: Epoch(2) }, Code::FailedPrecondition),
             (Error::Precondition { key: key(), reason: reason() }, Code::FailedPrecondition),
             (Error::StoreFull { store: store(), reason: reason() }, Code::ResourceExhausted),

@@ -1,5 +1,7 @@
 //! The store's way off the runtime, so that a slow disk holds up nobody but those who wait for it.
 
+use std::sync::Arc;
+
 use tokio::task::spawn_blocking;
 
 use super::{Batch, Loaded, Store};
@@ -24,7 +26,7 @@ impl Writer {
     }
 
     /// See [`Store::commit`].
-    pub(crate) async fn commit(&mut self, batch: Batch) -> Result<(), Error> {
+    pub(crate) async fn commit(&mut self, batch: Arc<Batch>) -> Result<(), Error> {
         self.lend(move |store| store.commit(&batch)).await
     }
 
@@ -38,7 +40,8 @@ impl Writer {
         }
     }
 
-    async fn lend<T: Send + 'static>(
+    /// Has something done with the store; the error is that of `work`, or that the store is lost.
+    pub(crate) async fn lend<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut dyn Store) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {

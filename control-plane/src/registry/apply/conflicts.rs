@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Refuses two listeners on one address, and two routes with the same match.
-pub(super) fn check(next: &Snapshot, declared: &Paths) -> Result<(), Error> {
+pub(in crate::registry) fn check(next: &Snapshot, declared: &Paths) -> Result<(), Error> {
     unique(next, declared, ObjectKind::Listener, |entry| match &entry.object.value {
         Value::Listener(listener) => Some(listener.address),
         _ => None,
@@ -30,7 +30,7 @@ pub(super) fn check(next: &Snapshot, declared: &Paths) -> Result<(), Error> {
 }
 
 /// A warning for each service that a declared route names and that does not exist.
-pub(super) fn missing_services(next: &Snapshot, declared: &Paths) -> Vec<String> {
+pub(in crate::registry) fn missing_services(next: &Snapshot, declared: &Paths) -> Vec<String> {
     let mut warnings = Vec::new();
     for entry in next.list(ObjectKind::Route, None) {
         let key = &entry.object.key;

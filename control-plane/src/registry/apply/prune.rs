@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weir_proto::{ObjectKey, ServiceName, v1};
+use weir_proto::{ObjectKey, v1};
 
 use super::{Paths, backends};
 use crate::{
@@ -34,10 +34,8 @@ pub(super) fn prune(
     }
     let mut keys: Vec<_> = others.iter().map(|entry| entry.object.key.clone()).collect();
     for entry in &services {
-        if let Value::Service(service) = &entry.object.value {
-            release(step, &entry.object.key, &service.name, warnings);
-            keys.push(entry.object.key.clone());
-        }
+        release(step, &entry.object.key, warnings);
+        keys.push(entry.object.key.clone());
     }
     for backend in others.iter().filter_map(|entry| entry.object.value.as_backend()) {
         keys.extend(backends::remove_if_idle(step, &backend.key.service));
@@ -46,7 +44,10 @@ pub(super) fn prune(
 }
 
 /// Removes a service, or leaves it to the backends that others registered.
-fn release(step: &mut Step<'_>, key: &ObjectKey, service: &ServiceName, warnings: &mut Vec<String>) {
+pub(in crate::registry) fn release(step: &mut Step<'_>, key: &ObjectKey, warnings: &mut Vec<String>) {
+    let entry = step.draft.view().get(key).cloned();
+    let Some(Value::Service(service)) = entry.as_ref().map(|entry| &entry.object.value) else { return };
+    let service = &service.name;
     let mut backends = step.draft.view().backends_of(service, None);
     let Some(owner) = backends.next().map(|backend| backend.meta.owner.clone()) else {
         drop(backends);
