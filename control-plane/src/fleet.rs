@@ -1,10 +1,12 @@
 //! The proxies: who is connected, what each acknowledged, refused and reported, and what it answers.
 
+mod acknowledged;
 mod ask;
 mod bounds;
 mod conditions;
 mod flow;
 mod member;
+mod outcomes;
 mod questions;
 mod roster;
 mod routable;
@@ -25,6 +27,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use weir_proto::{Epoch, ObjectKey, ObjectKind, ProxyId, Revision, v1};
 
+pub(crate) use self::{
+    acknowledged::{Refusal, filed},
+    outcomes::{Outcomes, Told},
+};
 use self::{
     conditions::News,
     flow::Flow,
@@ -54,6 +60,8 @@ pub(crate) struct Fleet {
     routable: Arc<ArcSwap<Vec<Arc<Routable>>>>,
     /// Wakes those who wait for an acknowledgement or a report.
     changed: watch::Sender<()>,
+    /// Wakes those who wait for acknowledgements only: reports come all the time.
+    acknowledged: watch::Sender<u64>,
     /// Of the changes of backends' conditions.
     flow: Arc<Mutex<Flow>>,
     events: Arc<Events>,
@@ -64,8 +72,15 @@ impl Fleet {
     /// Nobody yet; `current` is what proxies should have.
     pub(crate) fn new(current: Position, events: Arc<Events>, metrics: Metrics) -> Self {
         let roster = Arc::new(Mutex::new(Roster::new(current)));
-        let routable = Arc::default();
-        Self { roster, routable, changed: watch::Sender::new(()), flow: Arc::default(), events, metrics }
+        Self {
+            roster,
+            routable: Arc::default(),
+            changed: watch::Sender::new(()),
+            acknowledged: watch::Sender::new(0),
+            flow: Arc::default(),
+            events,
+            metrics,
+        }
     }
 
     /// Does what time brings about, for as long as it is polled.
@@ -101,8 +116,8 @@ impl Fleet {
     }
 
     /// Everybody who is connected or was within the last hour, in the order of their ids.
-    pub(crate) fn members(&self) -> Vec<Member> {
-        self.lock().members(Instant::now()).cloned().collect()
+    pub(crate) fn list(&self) -> Vec<v1::ProxyInfo> {
+        self.lock().members(Instant::now()).map(Member::info).collect()
     }
 
     /// How many proxies are connected, and how many of them are behind.
@@ -138,6 +153,13 @@ impl Fleet {
         {
             self.routable.store(Arc::new(list));
         }
+        let last = roster.changes();
+        drop(roster);
+        self.acknowledged.send_if_modified(|newest| {
+            let is_newer = *newest < last;
+            *newest = last.max(*newest);
+            is_newer
+        });
         answer
     }
 
@@ -208,7 +230,7 @@ impl Membership {
     }
 
     /// The proxy has this state in force, but for what it refused.
-    pub(crate) fn acknowledge(&self, position: Position, refused: Vec<v1::Refused>) {
+    pub(crate) fn acknowledge(&self, position: Position, refused: Vec<Refusal>) {
         let (id, stream) = (&self.id, self.stream);
         let fresh = self.fleet.change(|roster, now| roster.acknowledge(id, stream, position, refused, now));
         self.fleet.metrics.refused_objects.inc_by(fresh.len() as u64);

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use weir_proto::{Epoch, ProxyId, Revision, v1};
 
 use super::{
+    acknowledged::{Acknowledged, Acknowledgement, Refusal},
     bounds::MOST_NAME,
     conditions::{Conditions, Told},
     questions::Questions,
@@ -51,7 +52,7 @@ pub(crate) struct Identity {
 }
 
 /// All that is known of one proxy.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Member {
     pub identity: Identity,
     stream: Option<Stream>,
@@ -60,7 +61,11 @@ pub(crate) struct Member {
     /// What this run of the process acknowledged last.
     pub acknowledged: Option<Position>,
     pub behind_since: Option<SystemTime>,
-    pub refused: Vec<v1::Refused>,
+    pub refused: Arc<[Refusal]>,
+    /// Before that, too.
+    ring: Acknowledged,
+    /// The number of the last change of it: a place in the roster's order.
+    pub(super) change: u64,
     pub report: Option<Report>,
     /// Where clients are sent to, if it is known.
     pub(super) address: Option<Arc<Routable>>,
@@ -100,7 +105,9 @@ impl Member {
             disconnected_at: None,
             acknowledged: None,
             behind_since: Some(now.wall),
-            refused: Vec::new(),
+            refused: Arc::from([]),
+            ring: Acknowledged::default(),
+            change: 0,
             report: None,
             told: None,
         }
@@ -117,6 +124,7 @@ impl Member {
         if previous.identity.boot_id == self.identity.boot_id {
             self.acknowledged = previous.acknowledged;
             self.refused = previous.refused;
+            self.ring = previous.ring;
             self.behind_since = previous.behind_since;
             self.told = previous.told;
             self.serves |= previous.serves;
@@ -130,10 +138,31 @@ impl Member {
         self.disconnected_at = Some(now);
     }
 
-    /// It has this configuration in force.
-    pub(super) fn acknowledge(&mut self, position: Position) {
+    /// It has this configuration in force, but for what it refuses. Answers the refusals that are new with it.
+    pub(super) fn acknowledge(
+        &mut self,
+        position: Position,
+        refused: Vec<Refusal>,
+        current: Epoch,
+        now: Now,
+    ) -> Vec<v1::Refused> {
+        let is_new = |refusal: &&Refusal| !self.refused.iter().any(|before| before.said == refusal.said);
+        let fresh = refused.iter().filter(is_new).map(|refusal| refusal.said.clone()).collect();
+        if *self.refused != *refused {
+            self.refused = refused.into();
+        }
+        if position.epoch == current {
+            let (revision, refused) = (position.revision, Arc::clone(&self.refused));
+            self.ring.push(Acknowledgement { revision, at: now.wall, refused });
+        }
         self.acknowledged = Some(position);
         self.serves = true;
+        fresh
+    }
+
+    /// What it acknowledged first that has this revision of the present epoch.
+    pub(super) fn acknowledgement(&self, revision: Revision) -> Option<&Acknowledgement> {
+        self.ring.of(revision)
     }
 
     /// It said how things stand.
@@ -189,6 +218,36 @@ impl Member {
     pub(crate) fn conditions(&self) -> Option<&Arc<Conditions>> {
         self.stream.as_ref()?;
         self.report.as_ref().map(|report| &report.conditions)
+    }
+
+    /// Whether anybody who asks now is to hear of it.
+    pub(super) fn is_of_interest(&self, now: Instant) -> bool {
+        !self.is_gone() && !self.left_long_ago(now)
+    }
+
+    /// As it is listed.
+    pub(crate) fn info(&self) -> v1::ProxyInfo {
+        let (connected, identity) = (self.is_connected(), &self.identity);
+        let acknowledged = self.acknowledged.unwrap_or_default();
+        let (state, in_flight) =
+            self.report.as_ref().map_or_else(Default::default, |report| (report.state, report.in_flight));
+        v1::ProxyInfo {
+            id: identity.id.to_string(),
+            version: identity.version.clone(),
+            zone: identity.zone.clone(),
+            advertised_address: identity.advertised_address.clone(),
+            peer_address: identity.peer_address.clone(),
+            connected,
+            connected_at: Some(self.connected_at.into()),
+            disconnected_at: self.disconnected_at.map(|at| at.wall.into()),
+            epoch: acknowledged.epoch.0,
+            revision: acknowledged.revision.0,
+            digest: acknowledged.digest.0,
+            behind_since: self.behind_since.map(Into::into),
+            refused: self.refused.iter().map(|refusal| refusal.said.clone()).collect(),
+            state: state as i32,
+            in_flight,
+        }
     }
 
     /// Whether it acknowledged this revision or a later one.

@@ -1,5 +1,6 @@
 //! The list of proxies: pure bookkeeping, with the time passed in.
 
+mod changes;
 mod listing;
 #[cfg(test)]
 mod tests;
@@ -9,8 +10,9 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 use weir_proto::{Epoch, ProxyId, Revision, v1};
 
+use self::changes::Changes;
 use super::{
-    bounds::{self, MOST_KEPT},
+    acknowledged::Refusal,
     conditions::News,
     member::{Draining, Identity, Member, Now, Report, Stream, StreamId},
 };
@@ -26,6 +28,7 @@ pub(crate) struct Roster {
     /// What they should all have.
     current: Position,
     streams: u64,
+    changes: Changes,
     /// Whether the list of those that clients are sent to may be another one by now.
     is_stale: bool,
     /// Whether it will be, when time passes.
@@ -35,7 +38,14 @@ pub(crate) struct Roster {
 impl Roster {
     /// Nobody yet.
     pub(crate) fn new(current: Position) -> Self {
-        Self { members: BTreeMap::new(), current, streams: 0, is_stale: false, is_waning: false }
+        Self {
+            members: BTreeMap::new(),
+            current,
+            streams: 0,
+            changes: Changes::default(),
+            is_stale: false,
+            is_waning: false,
+        }
     }
 
     /// Enters a proxy whose stream began; an older stream of the same proxy is told to end. None if there is no room,
@@ -46,8 +56,7 @@ impl Roster {
         stream: impl FnOnce(StreamId) -> Stream,
         now: Now,
     ) -> Option<StreamId> {
-        self.forget(now);
-        let previous = self.members.remove(&identity.id);
+        let previous = self.take(&identity.id);
         if self.members.len() >= MOST_PROXIES && !self.forget_oldest() {
             // Only a proxy without an older stream can be refused: one with a stream has its room.
             return None;
@@ -58,7 +67,9 @@ impl Roster {
         if let Some(previous) = previous {
             member.succeed(previous);
         }
-        self.members.insert(member.identity.id.clone(), member);
+        let name = member.identity.id.clone();
+        self.members.insert(name.clone(), member);
+        self.touch(&name);
         Some(id)
     }
 
@@ -67,6 +78,7 @@ impl Roster {
         let Some(member) = self.of_stream(id, stream) else { return false };
         member.leave(now);
         self.is_stale = true;
+        self.touch(id);
         true
     }
 
@@ -76,21 +88,18 @@ impl Roster {
         id: &ProxyId,
         stream: StreamId,
         position: Position,
-        mut refused: Vec<v1::Refused>,
+        refused: Vec<Refusal>,
         now: Now,
     ) -> Vec<v1::Refused> {
         let current = self.current;
         let Some(member) = self.of_stream(id, stream) else { return Vec::new() };
-        refused.truncate(MOST_KEPT);
-        refused.iter_mut().for_each(bounds::refusal);
         let is_first = !member.serves;
-        let fresh = refused.iter().filter(|r| !member.refused.contains(r)).cloned().collect();
-        member.acknowledge(position);
-        member.refused = refused;
+        let fresh = member.acknowledge(position, refused, current.epoch, now);
         // A proxy may be quicker than the word of the newest revision on its way to this list.
         let is_newest = position.epoch == current.epoch && position.revision >= current.revision;
         member.behind_since = if is_newest { None } else { member.behind_since.or(Some(now.wall)) };
         self.is_stale |= is_first;
+        self.touch(id);
         fresh
     }
 
@@ -129,7 +138,11 @@ impl Roster {
 
     /// Forgets who left too long ago, but for those that clients are still sent to.
     pub(crate) fn forget(&mut self, now: Now) {
-        self.members.retain(|_, member| member.listed || !member.left_long_ago(now.instant));
+        let forgotten = self.members.values().filter(|m| !m.listed && m.left_long_ago(now.instant));
+        let forgotten: Vec<_> = forgotten.map(|member| member.identity.id.clone()).collect();
+        for id in &forgotten {
+            self.take(id);
+        }
     }
 
     /// Everybody who is connected or was within the last hour, in the order of their ids.
@@ -170,6 +183,6 @@ impl Roster {
         let Some(oldest) = left.min_by_key(|(at, _)| at.instant).map(|(_, id)| id.clone()) else {
             return false;
         };
-        self.members.remove(&oldest).is_some()
+        self.take(&oldest).is_some()
     }
 }

@@ -1,5 +1,6 @@
 //! The fleet as its streams and its readers see it, with the clock stopped.
 
+mod outcomes;
 mod routable;
 
 use super::*;

@@ -3,13 +3,12 @@
 use weir_proto::{ObjectKind, v1};
 
 use super::Api;
-use crate::fleet::Member;
 
 impl Api {
     pub(super) fn proxies(&self) -> v1::ListProxiesResponse {
         let position = self.registry.current().position();
         v1::ListProxiesResponse {
-            proxies: self.fleet.members().into_iter().map(proxy).collect(),
+            proxies: self.fleet.list(),
             epoch: position.epoch.0,
             revision: position.revision.0,
             digest: position.digest.0,
@@ -40,28 +39,5 @@ impl Api {
             dns_address: self.dns_address.map(|address| address.to_string()).unwrap_or_default(),
             ..Default::default()
         }
-    }
-}
-
-fn proxy(member: Member) -> v1::ProxyInfo {
-    let connected = member.is_connected();
-    let acknowledged = member.acknowledged.unwrap_or_default();
-    let (state, in_flight) = member.report.map_or_else(Default::default, |r| (r.state, r.in_flight));
-    v1::ProxyInfo {
-        id: member.identity.id.to_string(),
-        version: member.identity.version,
-        zone: member.identity.zone,
-        advertised_address: member.identity.advertised_address,
-        peer_address: member.identity.peer_address,
-        connected,
-        connected_at: Some(member.connected_at.into()),
-        disconnected_at: member.disconnected_at.map(|at| at.wall.into()),
-        epoch: acknowledged.epoch.0,
-        revision: acknowledged.revision.0,
-        digest: acknowledged.digest.0,
-        behind_since: member.behind_since.map(Into::into),
-        refused: member.refused,
-        state: state as i32,
-        in_flight,
     }
 }

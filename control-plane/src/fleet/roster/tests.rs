@@ -7,7 +7,8 @@ use weir_proto::Digest;
 
 use super::{
     super::{
-        bounds::{MOST_NAME, MOST_TEXT},
+        acknowledged::filed,
+        bounds::{MOST_KEPT, MOST_NAME, MOST_TEXT},
         conditions::Conditions,
         member::REMEMBERED,
     },
@@ -108,7 +109,15 @@ fn a_refusal_is_new_once() {
     let (id, stream, _) = join(&mut roster, "p", 1, now);
     let refused = |reason: &str| v1::Refused { object: None, field: String::new(), reason: reason.into() };
     let mut acknowledge = |list: &[&str]| {
-        roster.acknowledge(&id, stream, at(5), list.iter().map(|r| refused(r)).collect(), now).len()
+        roster
+            .acknowledge(
+                &id,
+                stream,
+                at(5),
+                filed(list.iter().map(|r| refused(r)).collect(), |_| Revision(5)),
+                now,
+            )
+            .len()
     };
     assert_eq!(acknowledge(&["a"]), 1);
     assert_eq!(acknowledge(&["a", "b"]), 1);
@@ -123,14 +132,15 @@ fn what_a_proxy_says_is_kept_only_so_far() {
     let long = "\u{e4}".repeat(100_000);
     let object = Some(v1::ObjectRef { kind: 1, name: long.clone() });
     let refusal = v1::Refused { object, field: long.clone(), reason: long.clone() };
-    roster.acknowledge(&id, stream, at(5), vec![refusal; MOST_KEPT + 1], now);
+    let refused = filed(vec![refusal; MOST_KEPT + 1], |_| Revision(5));
+    roster.acknowledge(&id, stream, at(5), refused, now);
     let kept = &only(&roster).refused;
     let bytes = |r: &v1::Refused| {
         let name = r.object.as_ref().map_or(0, |object| object.name.capacity());
         name + r.field.capacity() + r.reason.capacity()
     };
     assert_eq!(kept.len(), MOST_KEPT);
-    assert!(kept.iter().all(|refused| bytes(refused) <= MOST_NAME + 2 * MOST_TEXT));
+    assert!(kept.iter().all(|refused| bytes(&refused.said) <= MOST_NAME + 2 * MOST_TEXT));
 
     let wire = v1::Report {
         draining: vec![v1::BackendInFlight { backend: long, in_flight: 1 }],

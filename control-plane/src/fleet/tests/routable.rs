@@ -60,7 +60,7 @@ async fn a_control_plane_that_is_cut_off_takes_nobody_out_until_half_are_back() 
     drop(proxies);
     later(Duration::from_hours(2)).await;
     assert_eq!(listed(&fleet), ["a", "b", "c", "d"]);
-    assert_eq!(fleet.members().len(), 0, "nobody was there within the last hour");
+    assert_eq!(fleet.list().len(), 0, "nobody was there within the last hour");
     let _a = serving(&fleet, "a");
     later(Duration::ZERO).await;
     assert_eq!(listed(&fleet), ["a", "b", "c", "d"]);

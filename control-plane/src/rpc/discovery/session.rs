@@ -22,10 +22,10 @@ use super::{
 };
 use crate::{
     Error,
-    fleet::Membership,
+    fleet::{Membership, Refusal, filed},
     publish::Published,
     rpc::{Api, refused, status},
-    snapshot::Position,
+    snapshot::{Position, Snapshot},
 };
 
 /// Between two pings.
@@ -51,10 +51,12 @@ pub(super) struct Session {
     membership: Membership,
     /// The state that the proxy has. None: it must get everything.
     has: Option<Position>,
+    /// The same, with all that is in it, if it came over this stream.
+    shown: Option<Arc<Snapshot>>,
     /// Whether it said that it has another epoch, and has not acknowledged this one.
     may_keep_out: bool,
     /// What was sent and not acknowledged, the newest last.
-    sent: VecDeque<Position>,
+    sent: VecDeque<Arc<Snapshot>>,
     /// Whether the newest one was sent, as of an epoch that an operator accepted.
     sent_accepted: bool,
     sent_at: Instant,
@@ -79,6 +81,7 @@ impl Session {
             api: api.clone(),
             membership,
             has: has.filter(|_| !wrong),
+            shown: None,
             may_keep_out: has.is_some_and(|has| has.epoch != epoch),
             sent: VecDeque::new(),
             sent_accepted: false,
@@ -153,7 +156,7 @@ impl Session {
         };
         // A proxy that keeps a new epoch out acknowledges nothing, but must hear when there is more of it, or when an
         // operator accepts it. Any other proxy gets nothing while it has something to acknowledge.
-        if !self.may_keep_out || *last == newest {
+        if !self.may_keep_out || last.position() == newest {
             return None;
         }
         let accepted = published.snapshot().epoch_accepted() && !self.sent_accepted;
@@ -165,7 +168,7 @@ impl Session {
         if self.sent.len() == MOST_SENT {
             self.sent.pop_front();
         }
-        self.sent.push_back(published.snapshot().position());
+        self.sent.push_back(Arc::clone(published.snapshot()));
         self.sent_accepted = published.snapshot().epoch_accepted();
         self.sent_at = Instant::now();
         self.greeted = true;
@@ -205,16 +208,16 @@ impl Session {
     fn acknowledged(&mut self, ack: v1::Ack) -> Result<(), Status> {
         let missing = || refused(vec![Invalid::new("ack.position", "is missing")]);
         let claimed = Position::from(ack.position.ok_or_else(missing)?);
-        let known =
-            self.sent.iter().chain(&self.has).find(|known| is_same_revision(known, &claimed)).copied();
+        let sent = self.sent.iter().map(|sent| sent.position());
+        let known = sent.chain(self.has).find(|known| is_same_revision(known, &claimed));
         match known {
             Some(known) if known.digest == claimed.digest => {
-                if let Some(i) = self.sent.iter().position(|sent| *sent == known) {
-                    self.sent.drain(..=i);
+                if let Some(i) = self.sent.iter().position(|sent| sent.position() == known) {
+                    self.shown = self.sent.drain(..=i).next_back();
                     self.has = Some(known);
                     self.may_keep_out = false;
                 }
-                self.membership.acknowledge(known, ack.refused);
+                self.membership.acknowledge(known, self.filed(ack.refused));
             }
             Some(known) => {
                 let reason = format!(
@@ -229,8 +232,18 @@ impl Session {
         Ok(())
     }
 
+    /// What the proxy refused of the state that it has, each with the revision that it refuses.
+    fn filed(&self, refused: Vec<v1::Refused>) -> Vec<Refusal> {
+        // A state that came over an earlier stream: the newest one knows of all that has not changed since.
+        let snapshot = self.shown.clone().unwrap_or_else(|| self.api.registry.current());
+        filed(refused, |key| {
+            snapshot.get(key).map_or_else(|| snapshot.removed_at(key), |entry| entry.modified())
+        })
+    }
+
     fn resync(&mut self, label: &'static str, reason: &str) {
         self.has = None;
+        self.shown = None;
         self.sent.clear();
         self.outbox.drop_state();
         self.membership.resynced(label, reason);
