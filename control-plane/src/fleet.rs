@@ -3,7 +3,9 @@
 mod acknowledged;
 mod ask;
 mod bounds;
+mod closes;
 mod conditions;
+mod draining;
 mod flow;
 mod member;
 mod outcomes;
@@ -25,7 +27,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
-use weir_proto::{Epoch, ObjectKey, ObjectKind, ProxyId, Revision, v1};
+use weir_proto::{Epoch, ObjectKey, ObjectKind, ProxyId, Revision, duration_to_wire, v1};
 
 pub(crate) use self::{
     acknowledged::{Refusal, filed},
@@ -38,7 +40,9 @@ use self::{
     roster::{MOST_PROXIES, Roster},
 };
 pub(crate) use self::{
-    member::{Draining, Identity, Member, Report},
+    closes::Closes,
+    draining::Draining,
+    member::{Identity, Member, Report},
     questions::Questions,
     routable::Routable,
     views::Views,
@@ -101,13 +105,17 @@ impl Fleet {
     pub(crate) fn join(&self, identity: Identity) -> Result<Membership, Error> {
         let (id, peer) = (identity.id.clone(), identity.peer_address.clone());
         let (end, questions) = (CancellationToken::new(), Arc::<Questions>::default());
-        let stream = |id| Stream { id, end: end.clone(), questions: Arc::clone(&questions) };
+        let closes = Arc::<Closes>::default();
+        let stream = |id| {
+            let (questions, closes) = (Arc::clone(&questions), Arc::clone(&closes));
+            Stream { id, end: end.clone(), questions, closes }
+        };
         let Some(stream) = self.change(|roster, now| roster.connect(identity, stream, now)) else {
             return Err(Error::TooMany { what: "proxies", most: MOST_PROXIES });
         };
         self.tell(v1::EventType::ProxyConnected, &id, None, format!("proxy {id} connected from {peer}"));
         self.changed.send_replace(());
-        Ok(Membership { fleet: self.clone(), id, stream, replaced: end, questions })
+        Ok(Membership { fleet: self.clone(), id, stream, replaced: end, questions, closes })
     }
 
     /// Notes that there is a newer state.
@@ -133,9 +141,15 @@ impl Fleet {
         self.routable.load_full()
     }
 
-    /// How far the connected proxies are with draining `backend` since `revision`.
+    /// How far the proxies are with draining `backend` since `revision`.
     pub(crate) fn draining(&self, epoch: Epoch, revision: Revision, backend: &str) -> Draining {
-        self.lock().draining(epoch, revision, backend)
+        self.lock().draining(Instant::now(), epoch, revision, backend)
+    }
+
+    /// Has every connected proxy end what is in flight to `backend`; see `Close` in `discovery.proto`.
+    pub(crate) fn close(&self, backend: &str, over: Duration) {
+        let close = v1::Close { backend: backend.to_owned(), over: Some(duration_to_wire(over)) };
+        self.lock().connected().filter_map(Member::closes).for_each(|closes| closes.tell(close.clone()));
     }
 
     /// Changes whenever a proxy comes, goes, acknowledges or reports.
@@ -206,6 +220,7 @@ pub(crate) struct Membership {
     stream: StreamId,
     replaced: CancellationToken,
     questions: Arc<Questions>,
+    closes: Arc<Closes>,
 }
 
 impl Membership {
@@ -217,6 +232,11 @@ impl Membership {
     /// What it is to be asked.
     pub(crate) fn questions(&self) -> &Arc<Questions> {
         &self.questions
+    }
+
+    /// What it is to be told.
+    pub(crate) fn closes(&self) -> &Arc<Closes> {
+        &self.closes
     }
 
     /// Says whether the proxy has a configuration already, from which it serves.

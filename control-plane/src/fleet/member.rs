@@ -13,6 +13,7 @@ use weir_proto::{Epoch, ProxyId, Revision, v1};
 use super::{
     acknowledged::{Acknowledged, Acknowledgement, Refusal},
     bounds::MOST_NAME,
+    closes::Closes,
     conditions::{Conditions, Told},
     questions::Questions,
     routable::{GRACE, Presence, Routable},
@@ -20,7 +21,7 @@ use super::{
 use crate::snapshot::Position;
 
 /// Backends whose requests in flight are kept of one proxy.
-const MOST_DRAINING: usize = 10_000;
+pub(super) const MOST_DRAINING: usize = 10_000;
 
 /// How long a proxy is remembered after its stream ended.
 pub(crate) const REMEMBERED: Duration = Duration::from_hours(1);
@@ -88,6 +89,7 @@ pub(crate) struct Stream {
     /// Cancelled, it ends the stream.
     pub end: CancellationToken,
     pub questions: Arc<Questions>,
+    pub closes: Arc<Closes>,
 }
 
 impl Member {
@@ -181,6 +183,11 @@ impl Member {
         self.stream.is_none() && self.drains
     }
 
+    /// Whether it may be at work: its stream stands, or was lost so lately that it is expected back.
+    pub(super) fn is_live(&self, now: Instant) -> bool {
+        self.is_connected() || matches!(self.presence(now), Presence::Lost { lately: true, .. })
+    }
+
     /// Whether it is to be forgotten.
     pub(super) fn left_long_ago(&self, now: Instant) -> bool {
         self.disconnected_at.is_some_and(|left| now.duration_since(left.instant) >= REMEMBERED)
@@ -212,6 +219,11 @@ impl Member {
     /// Where to ask it, while its stream stands.
     pub(crate) fn questions(&self) -> Option<&Arc<Questions>> {
         self.stream.as_ref().map(|stream| &stream.questions)
+    }
+
+    /// What it is to be told, while its stream stands.
+    pub(super) fn closes(&self) -> Option<&Arc<Closes>> {
+        self.stream.as_ref().map(|stream| &stream.closes)
     }
 
     /// What it finds of its backends, while its stream stands.
@@ -289,21 +301,3 @@ impl Report {
 /// Tells one stream from every other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StreamId(pub u64);
-
-/// How far the connected proxies are with draining one backend.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Draining {
-    /// Requests still in flight, as far as reported.
-    pub in_flight: u64,
-    /// Proxies that did not acknowledge the revision.
-    pub unacknowledged: Vec<ProxyId>,
-    /// Proxies that did, and have not counted since.
-    pub uncounted: usize,
-}
-
-impl Draining {
-    /// Whether every connected proxy stopped using the backend.
-    pub(crate) fn is_done(&self) -> bool {
-        self.in_flight == 0 && self.uncounted == 0 && self.unacknowledged.is_empty()
-    }
-}

@@ -14,7 +14,8 @@ use self::changes::Changes;
 use super::{
     acknowledged::Refusal,
     conditions::News,
-    member::{Draining, Identity, Member, Now, Report, Stream, StreamId},
+    draining::Draining,
+    member::{Identity, Member, Now, Report, Stream, StreamId},
 };
 use crate::snapshot::Position;
 
@@ -155,19 +156,11 @@ impl Roster {
         self.members.values().filter(|member| member.is_connected())
     }
 
-    /// How far the connected proxies are with draining `backend` since `revision`.
-    pub(crate) fn draining(&self, epoch: Epoch, revision: Revision, backend: &str) -> Draining {
+    /// How far the proxies are with draining `backend` since `revision`.
+    pub(crate) fn draining(&self, now: Instant, epoch: Epoch, revision: Revision, backend: &str) -> Draining {
         let mut draining = Draining::default();
-        for member in self.connected() {
-            let report = member.report.as_ref();
-            let count = report.and_then(|r| r.draining.get(backend).copied());
-            // What a proxy reports may be anything.
-            draining.in_flight = draining.in_flight.saturating_add(count.unwrap_or(0));
-            if !member.has(epoch, revision) {
-                draining.unacknowledged.push(member.identity.id.clone());
-            } else if count.is_none() || report.is_none_or(|r| r.revision < revision) {
-                draining.uncounted += 1;
-            }
+        for member in self.members.values() {
+            draining.add(member, now, epoch, revision, backend);
         }
         draining
     }

@@ -42,7 +42,7 @@ fn report(revision: u64, in_flight: &[(&str, u64)]) -> Report {
 
 fn stream(end: &CancellationToken) -> impl FnOnce(StreamId) -> Stream {
     let end = end.clone();
-    |id| Stream { id, end, questions: Arc::default() }
+    |id| Stream { id, end, questions: Arc::default(), closes: Arc::default() }
 }
 
 /// A roster at revision 5, and a moment.
@@ -157,7 +157,7 @@ fn counts_that_cannot_be_added_are_no_idle_backend() {
         roster.acknowledge(&id, stream, at(6), Vec::new(), now);
         roster.report(&id, stream, report(6, &[("web/x", 1 << 63)]), |_| true);
     }
-    assert_eq!(roster.draining(Epoch(7), Revision(6), "web/x").in_flight, u64::MAX);
+    assert_eq!(roster.draining(now.instant, Epoch(7), Revision(6), "web/x").in_flight, u64::MAX);
 }
 
 #[test]
@@ -192,23 +192,28 @@ fn a_full_roster_forgets_who_left_first_and_never_who_is_there() {
 }
 
 #[test]
-fn a_drain_is_done_when_every_connected_proxy_counted_zero_after_it() {
+fn a_drain_is_done_when_every_live_proxy_counted_zero_after_it() {
     let (mut roster, now) = roster();
     let (a, on_a, _) = join(&mut roster, "a", 1, now);
     let (b, on_b, _) = join(&mut roster, "b", 1, now);
-    let view = |roster: &Roster| roster.draining(Epoch(7), Revision(6), "web/x");
+    let view = |roster: &Roster| roster.draining(now.instant, Epoch(7), Revision(6), "web/x");
     assert_eq!(view(&roster).unacknowledged, [a.clone(), b.clone()]);
 
     roster.acknowledge(&a, on_a, at(6), Vec::new(), now);
     roster.report(&a, on_a, report(5, &[("web/x", 0)]), |_| true);
-    assert_eq!((view(&roster).uncounted, view(&roster).is_done()), (1, false), "counted before the drain");
+    assert_eq!((view(&roster).uncounted, view(&roster).live), (vec![a.clone()], 2), "counted before the drain");
     roster.report(&a, on_a, report(6, &[("web/x", 3)]), |_| true);
     roster.acknowledge(&b, on_b, at(7), Vec::new(), now);
+    assert_eq!((view(&roster).busy, view(&roster).uncounted), (vec![a.clone()], vec![b.clone()]));
     roster.report(&b, on_b, report(7, &[]), |_| true);
-    assert_eq!(view(&roster), Draining { in_flight: 3, unacknowledged: Vec::new(), uncounted: 1 });
+    assert_eq!((view(&roster).in_flight, view(&roster).uncounted), (3, Vec::new()), "b does not know it");
 
     roster.report(&a, on_a, report(6, &[("web/x", 0)]), |_| true);
-    assert!(!view(&roster).is_done(), "b did not count it yet");
-    roster.disconnect(&b, on_b, now);
-    assert!(view(&roster).is_done(), "only connected proxies count");
+    assert!(view(&roster).is_done());
+
+    let (c, on_c, _) = join(&mut roster, "c", 1, now);
+    roster.disconnect(&c, on_c, now);
+    assert_eq!(view(&roster).unacknowledged, [c], "it is expected back");
+    let later = now.instant + Duration::from_secs(30);
+    assert!(roster.draining(later, Epoch(7), Revision(6), "web/x").is_done());
 }

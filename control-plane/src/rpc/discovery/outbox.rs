@@ -1,4 +1,5 @@
-//! What waits to be handed to one proxy: at most one ping, one question and one state, however slow the proxy is.
+//! What waits to be handed to one proxy: at most one ping, one order to close, one question and one state, however
+//! slow the proxy is.
 
 use prometheus_client::metrics::counter::Counter;
 use weir_proto::v1::{self, control_message::Message};
@@ -9,6 +10,7 @@ use crate::metrics::Metrics;
 /// The next messages to a proxy.
 pub(super) struct Outbox {
     ping: Option<u64>,
+    close: Option<v1::Close>,
     question: Option<v1::Question>,
     /// Whether the last one was a question: then it is the state's turn, so that neither waits for the other.
     asked: bool,
@@ -22,12 +24,20 @@ impl Outbox {
     pub(super) fn new(metrics: &Metrics) -> Self {
         let bytes = |form| metrics.sent_bytes.get_or_create_owned(&[("form", form)]);
         let (delta_bytes, snapshot_bytes) = (bytes("delta"), bytes("snapshot"));
-        Self { ping: None, question: None, asked: false, state: None, delta_bytes, snapshot_bytes }
+        Self {
+            ping: None,
+            close: None,
+            question: None,
+            asked: false,
+            state: None,
+            delta_bytes,
+            snapshot_bytes,
+        }
     }
 
     /// Whether there is anything to send.
     pub(super) fn is_empty(&self) -> bool {
-        self.ping.is_none() && self.question.is_none() && self.state.is_none()
+        self.ping.is_none() && self.close.is_none() && self.question.is_none() && self.state.is_none()
     }
 
     /// Whether a state is still to be sent, or a part of one.
@@ -38,6 +48,16 @@ impl Outbox {
     /// Whether a question is still to be sent.
     pub(super) fn has_question(&self) -> bool {
         self.question.is_some()
+    }
+
+    /// Whether an order to close is still to be sent.
+    pub(super) fn has_close(&self) -> bool {
+        self.close.is_some()
+    }
+
+    /// Has the proxy close what is in flight to a backend, before anything longer is sent.
+    pub(super) fn close(&mut self, close: v1::Close) {
+        self.close = Some(close);
     }
 
     /// Sends this question, in the place of one that was not sent.
@@ -63,7 +83,8 @@ impl Outbox {
     /// The next message.
     pub(super) fn next(&mut self) -> Option<v1::ControlMessage> {
         let ping = self.ping.take().map(|sequence| Message::Ping(v1::Ping { sequence }));
-        let message = ping.or_else(|| if self.asked { self.state_first() } else { self.question_first() });
+        let urgent = ping.or_else(|| self.close.take().map(Message::Close));
+        let message = urgent.or_else(|| if self.asked { self.state_first() } else { self.question_first() });
         message.map(|message| v1::ControlMessage { message: Some(message) })
     }
 

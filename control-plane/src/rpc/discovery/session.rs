@@ -102,6 +102,7 @@ impl Session {
         let stopping = self.api.stopping.clone();
         let replaced = self.membership.replaced().clone();
         let questions = Arc::clone(self.membership.questions());
+        let closes = Arc::clone(self.membership.closes());
         let mut published = self.api.registry.published();
         let mut ticks = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -116,6 +117,11 @@ impl Session {
                 && let Some(question) = questions.next()
             {
                 self.outbox.question(question);
+            }
+            if !self.outbox.has_close()
+                && let Some(close) = closes.next()
+            {
+                self.outbox.close(close);
             }
             tokio::select! {
                 () = stopping.cancelled() => {
@@ -133,6 +139,7 @@ impl Session {
                     Ok(permit) => self.send(permit),
                     Err(_) => return Ok(()),
                 },
+                () = closes.told(), if !self.outbox.has_close() => {}
                 () = questions.asked(), if !self.outbox.has_question() => {}
                 _ = ticks.tick() => self.ping()?,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
