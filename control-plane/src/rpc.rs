@@ -4,6 +4,7 @@
 mod admin;
 mod apply;
 mod ask;
+mod audit;
 mod backup;
 mod caller;
 mod discovery;

@@ -3,5 +3,6 @@
 mod apply;
 mod backends;
 mod durability;
+mod history;
 mod leases;
 mod publishing;

@@ -24,11 +24,17 @@ impl Api {
         caller: &Caller,
         request: v1::ApplyRequest,
     ) -> Result<v1::ApplyResponse, Status> {
-        let apply = decode(request).map_err(refused)?;
+        let dry_run = request.dry_run;
+        // What was not to be changed needs no record.
+        let refuse = |objects, status| {
+            if dry_run { status } else { self.refuse(caller, "Apply", objects, status) }
+        };
+        let apply = decode(request).map_err(|fields| refuse(Vec::new(), refused(fields)))?;
         for declared in &apply.declared {
             let Some(backend) = declared.object.value.as_backend() else { continue };
             self.policy.check(backend.address).map_err(|reason| {
-                status(Error::Forbidden(Invalid::new("address", reason).within(&declared.path)))
+                let forbidden = Error::Forbidden(Invalid::new("address", reason).within(&declared.path));
+                refuse(vec![declared.object.key.clone()], status(forbidden))
             })?;
         }
         let applied = self.registry.apply(caller, apply).await.map_err(status)?;
@@ -40,14 +46,30 @@ impl Api {
     }
 }
 
+/// Refuses a message that is too long.
+pub(super) fn message(text: &str) -> Result<(), Invalid> {
+    match text.chars().count() {
+        n if n <= MOST_MESSAGE => Ok(()),
+        n => {
+            Err(Invalid::new("message", format_args!("must have at most {MOST_MESSAGE} characters, has {n}")))
+        }
+    }
+}
+
+/// As people get it.
+pub(super) fn encode(change: &Change) -> v1::Change {
+    v1::Change {
+        kind: change.kind as i32,
+        object: Some(change.key.wire()),
+        before: change.before.as_ref().map(|entry| entry.object.resource()),
+        after: change.after.as_ref().map(|entry| entry.object.resource()),
+    }
+}
+
 fn decode(request: v1::ApplyRequest) -> Result<Apply, Vec<Invalid>> {
     let mut refusals = Vec::new();
     refusals.extend(visible("file_set", &request.file_set, 253).err());
-    let length = request.message.chars().count();
-    if length > MOST_MESSAGE {
-        let reason = format!("must have at most {MOST_MESSAGE} characters, has {length}");
-        refusals.push(Invalid::new("message", reason));
-    }
+    refusals.extend(message(&request.message).err());
     let mut all = Vec::new();
     for (i, document) in request.documents.into_iter().enumerate() {
         collect(&mut all, i, "listeners", document.listeners, Object::listener);
@@ -92,15 +114,6 @@ fn collect<W>(
             Err(refusal) => Err(refusal.within(&path)),
         }
     }));
-}
-
-fn encode(change: &Change) -> v1::Change {
-    v1::Change {
-        kind: change.kind as i32,
-        object: Some(change.key.wire()),
-        before: change.before.as_ref().map(|entry| entry.object.resource()),
-        after: change.after.as_ref().map(|entry| entry.object.resource()),
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use tonic::Status;
 use weir_proto::v1;
 
-use super::{Answers, Api};
+use super::{Answers, Api, status};
 use crate::caller::Caller;
 
 impl Api {
@@ -13,9 +13,14 @@ impl Api {
 
     pub(super) async fn compact(
         &self,
-        _: &Caller,
-        _: v1::CompactRequest,
+        caller: &Caller,
+        request: v1::CompactRequest,
     ) -> Result<v1::CompactResponse, Status> {
-        Err(Status::unimplemented(""))
+        let done = self.registry.compact(caller, request.keep_revisions).await.map_err(status)?;
+        Ok(v1::CompactResponse {
+            bytes_before: done.bytes_before,
+            bytes_after: done.bytes_after,
+            floor: done.floor.0,
+        })
     }
 }

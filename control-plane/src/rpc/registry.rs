@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::stream;
 use tonic::{Request, Response, Status, Streaming};
 use weir_proto::{
-    Backend, BackendKey, Invalid, LeaseId, LeaseTerms, duration_from_wire, duration_to_wire,
+    Backend, BackendKey, Invalid, LeaseId, LeaseTerms, ObjectKey, duration_from_wire, duration_to_wire,
     v1::{self, registry_server::Registry},
 };
 
@@ -32,10 +32,12 @@ impl Registry for Api {
         request: Request<v1::RegisterRequest>,
     ) -> Result<Response<v1::RegisterResponse>, Status> {
         let caller = caller(&request);
-        let registration = registration(request.into_inner()).map_err(|e| refused(vec![e]))?;
-        self.policy
-            .check(registration.backend.address)
-            .map_err(|reason| status(Error::Forbidden(Invalid::new("backend.address", reason))))?;
+        let registration = registration(request.into_inner())
+            .map_err(|e| self.refuse(&caller, "Register", Vec::new(), refused(vec![e])))?;
+        self.policy.check(registration.backend.address).map_err(|reason| {
+            let forbidden = status(Error::Forbidden(Invalid::new("backend.address", reason)));
+            self.refuse(&caller, "Register", vec![ObjectKey::from(&registration.backend.key)], forbidden)
+        })?;
         let registered = self.registry.register(&caller, registration).await.map_err(status)?;
         let lease = registered.lease;
         Ok(Response::new(v1::RegisterResponse {
@@ -73,7 +75,8 @@ impl Registry for Api {
     ) -> Result<Response<v1::DeregisterResponse>, Status> {
         let caller = caller(&request);
         let request = request.into_inner();
-        let target = target(request.target).map_err(|e| refused(vec![e]))?;
+        let target = target(request.target)
+            .map_err(|e| self.refuse(&caller, "Deregister", Vec::new(), refused(vec![e])))?;
         let Some(wire) = request.drain else {
             let gone = self.registry.deregister(&caller, target).await.map_err(status)?;
             return Ok(Response::new(v1::DeregisterResponse {
