@@ -23,7 +23,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
@@ -50,6 +50,7 @@ pub(crate) use self::{
 use crate::{
     Error,
     events::{Events, Happening},
+    journal::ProxyWrite,
     metrics::Metrics,
     snapshot::Position,
 };
@@ -66,6 +67,8 @@ pub(crate) struct Fleet {
     changed: watch::Sender<()>,
     /// Wakes those who wait for acknowledgements only: reports come all the time.
     acknowledged: watch::Sender<u64>,
+    /// Wakes whoever has the store remember proxies.
+    unwritten: Arc<Notify>,
     /// Of the changes of backends' conditions.
     flow: Arc<Mutex<Flow>>,
     events: Arc<Events>,
@@ -81,22 +84,34 @@ impl Fleet {
             routable: Arc::default(),
             changed: watch::Sender::new(()),
             acknowledged: watch::Sender::new(0),
+            unwritten: Arc::default(),
             flow: Arc::default(),
             events,
             metrics,
         }
     }
 
-    /// Does what time brings about, for as long as it is polled.
-    pub(crate) async fn keep(self) {
+    /// Enters those who belonged to the fleet before the control plane started.
+    pub(crate) fn remember(&self, remembered: &[v1::ProxyInfo]) {
+        self.change(|roster, now| roster.remember(remembered, now));
+    }
+
+    /// Does what time brings about, for as long as it is polled, and has `store` remember who belongs to the fleet.
+    pub(crate) async fn keep(self, store: impl Fn(Vec<ProxyWrite>)) {
         let mut ticks = interval(UPKEEP_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
-            self.change(|roster, now| {
-                roster.elapsed();
-                roster.forget(now);
-            });
+            tokio::select! {
+                _ = ticks.tick() => self.change(|roster, now| {
+                    roster.elapsed();
+                    roster.forget(now);
+                }),
+                () = self.unwritten.notified() => {}
+            }
+            let writes = self.lock().writes();
+            if !writes.is_empty() {
+                store(writes);
+            }
         }
     }
 
@@ -168,7 +183,11 @@ impl Fleet {
             self.routable.store(Arc::new(list));
         }
         let last = roster.changes();
+        let has_unwritten = roster.has_unwritten();
         drop(roster);
+        if has_unwritten {
+            self.unwritten.notify_one();
+        }
         self.acknowledged.send_if_modified(|newest| {
             let is_newer = *newest < last;
             *newest = last.max(*newest);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use prometheus_client::registry::Registry as Counters;
-use tokio::{sync::watch, task::spawn_blocking, time::timeout};
+use tokio::{task::spawn_blocking, time::timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
@@ -21,7 +21,6 @@ use crate::{
     incoming::{Acceptor, Patience},
     journal::Retention,
     metrics::Metrics,
-    publish::Published,
     registry::{Options, Registry},
     rpc::{self, Api},
     store::{self, Store},
@@ -124,7 +123,8 @@ pub(crate) fn assemble(
 ) -> (Api, AbortOnDropHandle<()>) {
     let position = registry.current().position();
     let fleet = Fleet::new(position, Arc::clone(registry.events()), metrics.clone());
-    let follow = spawn(follow(registry.published(), fleet.clone()));
+    fleet.remember(registry.remembered_proxies());
+    let follow = spawn(follow(registry.clone(), fleet.clone()));
     let witness = fleet.clone();
     registry.call_witness(Box::new(move || {
         let views = witness.views();
@@ -162,7 +162,8 @@ fn make(dir: &Path) -> io::Result<()> {
 }
 
 /// Tells the fleet what its proxies should have, and that time passes.
-async fn follow(mut published: watch::Receiver<Arc<Published>>, fleet: Fleet) {
+async fn follow(registry: Registry, fleet: Fleet) {
+    let mut published = registry.published();
     let tell = async {
         while published.changed().await.is_ok() {
             let position = published.borrow_and_update().snapshot().position();
@@ -171,7 +172,7 @@ async fn follow(mut published: watch::Receiver<Arc<Published>>, fleet: Fleet) {
     };
     tokio::select! {
         () = tell => {}
-        () = fleet.clone().keep() => {}
+        () = fleet.clone().keep(|writes| registry.remember_proxies(writes)) => {}
     }
 }
 

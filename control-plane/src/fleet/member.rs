@@ -95,6 +95,10 @@ pub(crate) struct Stream {
 impl Member {
     /// A proxy of which nothing is known but that it is there.
     pub(crate) fn new(identity: Identity, stream: Stream, now: Now) -> Self {
+        Self { stream: Some(stream), ..Self::of(identity, now) }
+    }
+
+    fn of(identity: Identity, now: Now) -> Self {
         Self {
             address: Routable::of(&identity).map(Arc::new),
             listed: false,
@@ -102,7 +106,7 @@ impl Member {
             drains: false,
             put_off_until: None,
             identity,
-            stream: Some(stream),
+            stream: None,
             connected_at: now.wall,
             disconnected_at: None,
             acknowledged: None,
@@ -112,6 +116,28 @@ impl Member {
             change: 0,
             report: None,
             told: None,
+        }
+    }
+
+    /// One that belonged to the fleet before the control plane started: clients are sent to it until it is known whether
+    /// it is still there.
+    pub(super) fn remembered(id: ProxyId, info: &v1::ProxyInfo, now: Now) -> Self {
+        let identity = Identity {
+            id,
+            boot_id: 0,
+            version: info.version.clone(),
+            zone: info.zone.clone(),
+            advertised_address: info.advertised_address.clone(),
+            peer_address: info.peer_address.clone(),
+        };
+        let wall = |at: Option<prost_types::Timestamp>| at.and_then(|at| at.try_into().ok());
+        let left = Now { wall: wall(info.disconnected_at).unwrap_or(now.wall), ..now };
+        Self {
+            stream: None,
+            connected_at: wall(info.connected_at).unwrap_or(left.wall),
+            disconnected_at: Some(left),
+            listed: true,
+            ..Self::of(identity, now)
         }
     }
 

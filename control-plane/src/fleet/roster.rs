@@ -2,10 +2,11 @@
 
 mod changes;
 mod listing;
+mod memory;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
 use weir_proto::{Epoch, ProxyId, Revision, v1};
@@ -30,6 +31,8 @@ pub(crate) struct Roster {
     current: Position,
     streams: u64,
     changes: Changes,
+    /// Those of whom the store is to learn something.
+    unwritten: BTreeSet<ProxyId>,
     /// Whether the list of those that clients are sent to may be another one by now.
     is_stale: bool,
     /// Whether it will be, when time passes.
@@ -44,6 +47,7 @@ impl Roster {
             current,
             streams: 0,
             changes: Changes::default(),
+            unwritten: BTreeSet::new(),
             is_stale: false,
             is_waning: false,
         }
@@ -71,6 +75,7 @@ impl Roster {
         let name = member.identity.id.clone();
         self.members.insert(name.clone(), member);
         self.touch(&name);
+        self.unwritten.insert(name);
         Some(id)
     }
 
@@ -80,6 +85,7 @@ impl Roster {
         member.leave(now);
         self.is_stale = true;
         self.touch(id);
+        self.unwritten.insert(id.clone());
         true
     }
 

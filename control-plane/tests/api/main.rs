@@ -6,4 +6,5 @@ mod errors;
 mod harness;
 mod http;
 mod lifecycle;
+mod outcomes;
 mod registry;

@@ -40,6 +40,7 @@ impl Roster {
     pub(super) fn take(&mut self, id: &ProxyId) -> Option<Member> {
         let member = self.members.remove(id)?;
         self.changes.order.remove(&member.change);
+        self.unwritten.insert(id.clone());
         Some(member)
     }
 }

@@ -35,7 +35,10 @@ impl Roster {
         self.is_waning = presences.iter().any(|p| matches!(p, Presence::Lost { listed: true, .. }));
         let mut list = Vec::with_capacity(presences.len());
         for (member, listed) in self.members.values_mut().zip(listed(&presences)) {
-            member.listed = listed;
+            if member.listed != listed {
+                member.listed = listed;
+                self.unwritten.insert(member.identity.id.clone());
+            }
             list.extend(member.address.iter().filter(|_| listed).cloned());
         }
         Some(list)

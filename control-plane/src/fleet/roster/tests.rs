@@ -15,7 +15,7 @@ use super::{
     *,
 };
 
-fn at(revision: u64) -> Position {
+pub(super) fn at(revision: u64) -> Position {
     Position { epoch: Epoch(7), revision: Revision(revision), digest: Digest(0) }
 }
 
@@ -46,11 +46,16 @@ fn stream(end: &CancellationToken) -> impl FnOnce(StreamId) -> Stream {
 }
 
 /// A roster at revision 5, and a moment.
-fn roster() -> (Roster, Now) {
+pub(super) fn roster() -> (Roster, Now) {
     (Roster::new(at(5)), Now::read())
 }
 
-fn join(roster: &mut Roster, id: &str, boot_id: u64, now: Now) -> (ProxyId, StreamId, CancellationToken) {
+pub(super) fn join(
+    roster: &mut Roster,
+    id: &str,
+    boot_id: u64,
+    now: Now,
+) -> (ProxyId, StreamId, CancellationToken) {
     let identity = identity(id, boot_id);
     let (id, end) = (identity.id.clone(), CancellationToken::new());
     let stream = roster.connect(identity, stream(&end), now).expect("room");

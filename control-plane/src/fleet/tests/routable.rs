@@ -16,7 +16,7 @@ async fn later(duration: Duration) {
 
 fn kept() -> (Fleet, tokio_util::task::AbortOnDropHandle<()>) {
     let fleet = fleet();
-    let keep = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(fleet.clone().keep()));
+    let keep = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(fleet.clone().keep(|_| {})));
     (fleet, keep)
 }
 
