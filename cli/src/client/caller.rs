@@ -25,7 +25,7 @@ impl Caller {
 
     /// The user and the host of this process: `alice@laptop`.
     pub(crate) fn this_process() -> Self {
-        let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var_os(name));
+        let user = ["USER", "LOGNAME"].into_iter().find_map(std::env::var_os);
         let user = user.map_or_else(String::new, |user| user.to_string_lossy().into_owned());
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Self::named(&at(&user, &host))

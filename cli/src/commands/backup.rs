@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long it may take by default.
-const TIMEOUT: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_mins(10);
 
 /// Where to.
 #[derive(Debug, Args)]

@@ -1,15 +1,15 @@
 //! `weir compact`: forgets old history.
 
+use std::time::Duration;
+
 use clap::Args;
 use serde_json::json;
 use weir_proto::v1;
 
 use crate::{Error, Exit, commands::Global, units};
 
-use std::time::Duration;
-
 /// How long it may take by default: the store is written anew.
-const TIMEOUT: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// What to keep.
 #[derive(Debug, Args)]

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long a drain may take by default.
-const DRAIN: Duration = Duration::from_secs(60);
+const DRAIN: Duration = Duration::from_mins(1);
 /// The answer that the time is up may come so much later.
 const GRACE: Duration = Duration::from_secs(10);
 /// The control plane is asked again after this time when the connection broke.

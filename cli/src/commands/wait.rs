@@ -73,8 +73,6 @@ pub(super) async fn outcome(client: &Client, revision: u64) -> Result<Outcome, E
             Ok(()) => None,
             // It comes back, or another one takes its place.
             Err(e @ (Error::Unreachable { .. } | Error::Unavailable { .. } | Error::Timeout(_))) => Some(e),
-            // POLLED
-            Err(Error::Failed(_)) if seen.is_none() => return polled(client, revision).await,
             Err(e) => return Err(e),
         };
         let again = Instant::now() + RETRY_INTERVAL;
@@ -217,37 +215,4 @@ fn never(client: &Client) -> Error {
         client.url(),
         client.timeout()
     ))
-}
-
-// POLLED
-async fn polled(client: &Client, revision: u64) -> Result<Outcome, Error> {
-    let mut admin = client.admin();
-    loop {
-        let response = client.call(admin.list_proxies(v1::ListProxiesRequest {})).await?;
-        let epoch = response.epoch;
-        let proxies = response.proxies.into_iter().filter(|p| p.connected).map(|p| {
-            let there = p.epoch == epoch && p.revision >= revision;
-            let outcome = match there {
-                true if p.refused.is_empty() => v1::Outcome::Acknowledged,
-                true => v1::Outcome::Refused,
-                false => v1::Outcome::Pending,
-            };
-            let outcome = v1::ProxyOutcome {
-                proxy_id: p.id.clone(),
-                outcome: outcome as i32,
-                acknowledged_revision: if there { p.revision } else { 0 },
-                refused: p.refused,
-                connected: true,
-                ..Default::default()
-            };
-            (p.id, outcome)
-        });
-        let proxies: BTreeMap<_, _> = proxies.collect();
-        let settled = proxies.values().all(|p| p.outcome() != v1::Outcome::Pending);
-        let again = Instant::now() + RETRY_INTERVAL / 2;
-        if settled || again >= client.deadline() {
-            return Ok(Outcome { epoch, revision, info: None, proxies, settled });
-        }
-        sleep_until(again).await;
-    }
 }

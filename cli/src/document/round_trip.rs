@@ -1,5 +1,7 @@
 //! Whatever a service or a route can say is shown in a form that says the same when it is read.
 
+mod export;
+
 use std::ops::RangeInclusive;
 
 use proptest::{

@@ -1,0 +1,119 @@
+//! `weir status` and `weir proxy get`.
+
+use serde_json::{Value, json};
+use tonic::Status;
+use weir_proto::v1;
+
+use crate::fake::{Fake, Step};
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().expect("an object").keys().map(String::as_str).collect()
+}
+
+#[tokio::test]
+async fn the_keys_for_programs_are_always_there_and_people_see_only_what_is_there() {
+    let status = |_: v1::GetStatusRequest| {
+        Ok(v1::GetStatusResponse { version: "1.2.3".into(), overdue_leases: 3, ..Default::default() })
+    };
+    let fake = Fake::default().on(status).listen().await;
+    let (_, value) = fake.json(&["status"]).await;
+    let expected = [
+        "control_plane",
+        "version",
+        "started_at",
+        "store",
+        "epoch",
+        "epoch_accepted",
+        "revision",
+        "digest",
+        "listeners",
+        "services",
+        "backends",
+        "routes",
+        "live_leases",
+        "overdue_leases",
+        "self_preservation",
+        "held_back_backends",
+        "connected_proxies",
+        "dns_address",
+    ];
+    assert_eq!(keys(&value), expected);
+    let text = fake.weir(&["status"]).await.stdout;
+    assert!(text.contains("overdue leases     3\n") && text.contains("live leases        0\n"), "{text}");
+    assert!(!text.contains("self preservation") && !text.contains("dns address"), "{text}");
+}
+
+#[tokio::test]
+async fn a_past_revision_is_shown_with_who_made_it_and_why() {
+    let outcome = |request: v1::RevisionStatusRequest| match request {
+        v1::RevisionStatusRequest { revision: 7, once: true } => {
+            Ok(vec![Step::Say(v1::RevisionStatusResponse {
+                epoch: 1,
+                revision: 7,
+                proxies: vec![v1::ProxyOutcome {
+                    proxy_id: "edge-1".into(),
+                    outcome: v1::Outcome::Acknowledged as i32,
+                    acknowledged_revision: 9,
+                    connected: true,
+                    ..Default::default()
+                }],
+                settled: true,
+                info: Some(v1::RevisionInfo {
+                    revision: 7,
+                    time: Some(prost_types::Timestamp { seconds: 60, nanos: 0 }),
+                    author: Some(v1::Caller { name: "bob@pc".into(), address: "10.0.0.1".into() }),
+                    cause: v1::RevisionCause::Apply as i32,
+                    message: "more room".into(),
+                    changes: 2,
+                    ..Default::default()
+                }),
+            })])
+        }
+        _ => Err(Status::out_of_range("revision 99 is not made yet; the current one is 9")),
+    };
+    let fake = Fake::default().on(outcome).listen().await;
+    let ended = fake.weir(&["status", "7"]).await;
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (
+            Some(0),
+            "revision 7: apply by bob@pc (10.0.0.1) at 1970-01-01T00:01:00.000Z: more room\n\n\
+             PROXY   REVISION  OUTCOME       REASON\n\
+             edge-1  9         acknowledged  -\n"
+        )
+    );
+    let (_, value) = fake.json(&["status", "7"]).await;
+    assert_eq!(keys(&value), ["epoch", "revision", "settled", "info", "proxies"]);
+    let info = ["revision", "time", "author", "cause", "message", "changes", "objects", "rolled_back_to"];
+    assert_eq!(keys(&value["info"]), info);
+    assert_eq!(value["info"]["author"], json!({ "name": "bob@pc", "address": "10.0.0.1" }));
+    let ended = fake.weir(&["status", "99"]).await;
+    let text = "weir: revision 99 is not made yet; the current one is 9\n";
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(7), text));
+}
+
+#[tokio::test]
+async fn one_proxy_is_shown_with_each_of_its_refusals() {
+    let proxies = |_: v1::ListProxiesRequest| {
+        let refused = ["web", "api"].map(|name| v1::Refused {
+            object: Some(v1::ObjectRef { kind: v1::ObjectKind::Listener as i32, name: name.into() }),
+            field: String::new(),
+            reason: "no such file".into(),
+        });
+        let proxy = v1::ProxyInfo {
+            id: "edge-1".into(),
+            zone: "b".into(),
+            refused: refused.into(),
+            ..Default::default()
+        };
+        Ok(v1::ListProxiesResponse { proxies: vec![proxy], ..Default::default() })
+    };
+    let fake = Fake::default().on(proxies).listen().await;
+    let text = fake.weir(&["proxy", "get", "edge-1"]).await.stdout;
+    assert!(text.contains("zone                b\n"), "{text}");
+    let refusals =
+        "refused, and kept as it was before:\n  listener web: no such file\n  listener api: no such file\n";
+    assert!(text.ends_with(refusals), "{text}");
+    let ended = fake.weir(&["proxy", "get", "edge-2"]).await;
+    assert_eq!(ended.code, Some(7));
+}
