@@ -138,6 +138,14 @@ pub enum Error {
         /// The bound.
         most: usize,
     },
+    /// The time for a drain was up before every proxy had left the backend, which stays as it is.
+    #[error("{key} is not removed: when the time was up, {waited_for}; see to the proxies, then drain it again")]
+    NotDrained {
+        /// The backend.
+        key: ObjectKey,
+        /// Which proxies did not do what.
+        waited_for: String,
+    },
     /// A backend comes, goes or changes so often that it has to wait before it may again.
     #[error(
         "{key} came back or changed {flaps} times lately and is held back for another {} s; see to it that it stays",
@@ -237,6 +245,7 @@ impl Error {
             | Self::Precondition { .. }
             | Self::TooMany { .. }
             | Self::HeldBack { .. }
+            | Self::NotDrained { .. }
             | Self::Busy
             | Self::NoProxy { .. }
             | Self::ProxySilent { .. }
@@ -264,6 +273,7 @@ impl Error {
                 | Self::StoreReadOnly { .. }
                 | Self::TooMany { .. }
                 | Self::HeldBack { .. }
+                | Self::NotDrained { .. }
                 | Self::Busy
                 | Self::ProxySilent { .. }
                 | Self::ProxyGone { .. }

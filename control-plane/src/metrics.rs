@@ -23,6 +23,9 @@ pub(crate) struct Metrics {
     pub registrations: Counter,
     /// Backends that were removed because somebody said so.
     pub deregistrations: Counter,
+    /// Drains that ended, by `outcome`: `removed`, `enabled` (somebody took it back), `timed_out` or `given_up` (by who
+    /// asked for it, or because the control plane stopped).
+    pub drains: Family<Label, Counter>,
     /// Leases that were not renewed in time, by `cause`: `silence`, `unhealthy` (it was overdue, and no proxy found its
     /// backend healthy) or `max_hold` (it was held as long as any is).
     pub expiries: Family<Label, Counter>,
@@ -69,6 +72,7 @@ impl Metrics {
         let metrics = Self {
             registrations: Counter::default(),
             deregistrations: Counter::default(),
+            drains: Family::default(),
             expiries: Family::default(),
             held_leases: Family::default(),
             held_back: Counter::default(),
@@ -96,6 +100,7 @@ impl Metrics {
     fn describe(&self, to: &mut Registry) {
         to.register("registrations", "Backends registered, anew or changed", self.registrations.clone());
         to.register("deregistrations", "Backends removed on request", self.deregistrations.clone());
+        to.register("drains", "Drains that ended", self.drains.clone());
         to.register("lease_expiries", "Leases not renewed in time", self.expiries.clone());
         to.register("held_leases", "Leases that were due and held", self.held_leases.clone());
         to.register("held_back_registrations", "Registrations put off", self.held_back.clone());

@@ -52,9 +52,10 @@ use crate::{
 };
 
 use aside::Aside;
+pub(crate) use backends::taken_back;
 pub(crate) use command::{
-    Applied, Apply, Change, Declared, Delete, Deregistered, Registered, Registration, Rollback, SetState,
-    Target,
+    Applied, Apply, Change, Declared, Delete, Deregistered, Registered, Registration, Remove, Rollback,
+    SetState, Target,
 };
 use command::{Asked, Command, Reply};
 use expiry::Standing;
@@ -203,7 +204,24 @@ impl Registry {
         state: OperatorState,
         if_revision: Option<Revision>,
     ) -> Result<(Revision, Backend), Error> {
-        self.ask(caller, |reply| Command::SetState(SetState { key, state, if_revision }, reply)).await
+        self.ask(caller, |reply| Command::SetState(SetState { key, state, from: None, if_revision }, reply)).await
+    }
+
+    /// The same, if it is in the state `from`.
+    pub(crate) async fn change_operator_state(
+        &self,
+        caller: &Caller,
+        key: BackendKey,
+        from: OperatorState,
+        to: OperatorState,
+    ) -> Result<Revision, Error> {
+        let set = SetState { key, state: to, from: Some(from), if_revision: None };
+        self.ask(caller, |reply| Command::SetState(set, reply)).await.map(|(revision, _)| revision)
+    }
+
+    /// Removes a backend that has been drained.
+    pub(crate) async fn remove_drained(&self, caller: &Caller, remove: Remove) -> Result<Deregistered, Error> {
+        self.ask(caller, |reply| Command::Remove(remove, reply)).await
     }
 
     /// Says that the present epoch is meant; see `Admin.AcceptEpoch` in `admin.proto`.

@@ -212,6 +212,7 @@ fn perform(work: &mut Work<'_>, deed: Deed, command: Command) {
             work.run(deed, reply, |s| backends::register(s, registration));
         }
         Command::Deregister(target, reply) => work.run(deed, reply, |s| Ok(backends::deregister(s, &target))),
+        Command::Remove(wanted, reply) => work.run(deed, reply, |s| backends::remove_drained(s, &wanted)),
         Command::Apply(wanted, reply) => work.run(deed, reply, |s| apply::apply(s, wanted)),
         Command::Delete(delete, reply) => work.run(deed, reply, |s| operator::delete(s, &delete)),
         Command::SetState(set, reply) => work.run(deed, reply, |s| operator::set_state(s, &set)),

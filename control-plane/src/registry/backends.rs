@@ -9,7 +9,7 @@ use weir_proto::{
 };
 
 use super::{
-    Deregistered, Registered, Registration, Target,
+    Deregistered, Registered, Registration, Remove, Target,
     work::{Effect, Step},
 };
 use crate::{
@@ -58,15 +58,34 @@ pub(super) fn register(step: &mut Step<'_>, wanted: Registration) -> Result<Regi
 
 /// See `Registry.Deregister` in `registry.proto`.
 pub(super) fn deregister(step: &mut Step<'_>, target: &Target) -> Deregistered {
-    let entry = match target {
-        Target::Backend(key) => step.draft.view().backend(key).cloned(),
-        Target::Lease(id) => step.world.leases.backend(*id).and_then(|key| holder(step, &key, *id)),
-    };
+    let entry = meant(step, target);
     if let Some(entry) = &entry {
         remove(step, entry, "was deregistered");
         step.then(Effect::Count(step.world.metrics.deregistrations.clone()));
     }
     Deregistered { existed: entry.is_some(), revision: step.revision() }
+}
+
+/// The end of a drain. Fails for a backend that is enabled, or was changed meanwhile: then it may have requests again.
+pub(super) fn remove_drained(step: &mut Step<'_>, wanted: &Remove) -> Result<Deregistered, Error> {
+    let entry = meant(step, &wanted.target);
+    if let Some(entry) = &entry {
+        if entry.object.value.as_backend().is_some_and(|b| b.operator_state == OperatorState::Enabled) {
+            return Err(taken_back(entry.object.key.clone()));
+        }
+        if let Some(expected) = wanted.unchanged_since.filter(|since| entry.modified() > *since) {
+            return Err(Error::RevisionMismatch { expected, current: entry.modified() });
+        }
+        remove(step, entry, "was drained and removed");
+        step.then(Effect::Count(step.world.metrics.deregistrations.clone()));
+    }
+    Ok(Deregistered { existed: entry.is_some(), revision: step.revision() })
+}
+
+/// The refusal to go on with a drain that somebody took back.
+pub(crate) fn taken_back(key: ObjectKey) -> Error {
+    let reason = "was enabled while it drained, so it is not removed; drain it again if it is to go";
+    Error::Precondition { key, reason: reason.to_owned() }
 }
 
 /// Does what was due for a lease at `at`, unless a heartbeat or somebody else came first.
@@ -207,6 +226,13 @@ fn expire(step: &mut Step<'_>, entry: &Entry, cause: Cause) {
         Some(key),
         format!("{key} expired: no heartbeat for {ttl:?}{more}"),
     );
+}
+
+fn meant(step: &Step<'_>, target: &Target) -> Option<Arc<Entry>> {
+    match target {
+        Target::Backend(key) => step.draft.view().backend(key).cloned(),
+        Target::Lease(id) => step.world.leases.backend(*id).and_then(|key| holder(step, &key, *id)),
+    }
 }
 
 /// The backend of that name, if it still has that lease.

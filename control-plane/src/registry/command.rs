@@ -126,6 +126,8 @@ pub(crate) struct SetState {
     pub(crate) key: BackendKey,
     /// What.
     pub(crate) state: OperatorState,
+    /// Only if this is the state it is in.
+    pub(crate) from: Option<OperatorState>,
     /// Only if this is the current revision.
     pub(crate) if_revision: Option<Revision>,
 }
@@ -152,6 +154,15 @@ impl fmt::Debug for Read {
     }
 }
 
+/// Removes a backend that was drained: never one that is enabled.
+#[derive(Debug, Clone)]
+pub(crate) struct Remove {
+    /// Which.
+    pub(crate) target: Target,
+    /// Only if it was not changed after this revision.
+    pub(crate) unchanged_since: Option<Revision>,
+}
+
 /// Where an answer goes. It may be that nobody waits for it any more.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
@@ -171,6 +182,8 @@ pub(crate) enum Command {
     Register(Registration, Reply<Registered>),
     /// [`super::Registry::deregister`]
     Deregister(Target, Reply<Deregistered>),
+    /// [`super::Registry::remove_drained`]
+    Remove(Remove, Reply<Deregistered>),
     /// [`super::Registry::apply`]
     Apply(Apply, Reply<Applied>),
     /// [`super::Registry::delete`]

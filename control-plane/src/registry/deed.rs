@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use weir_proto::{ObjectKey, Revision, v1};
 
-use super::command::{Command, Target};
+use super::command::{Command, Remove, Target};
 use crate::{
     caller::Caller,
     journal::{Before, MOST_NAMED, RevisionRecord},
@@ -36,6 +36,7 @@ impl Deed {
         let (call, cause) = match command {
             Command::Register(..) => ("Register", Cause::Register),
             Command::Deregister(..) => ("Deregister", Cause::Deregister),
+            Command::Remove(..) => ("Drain", Cause::Deregister),
             Command::Apply(..) => ("Apply", Cause::Apply),
             Command::Delete(..) => ("DeleteObject", Cause::Delete),
             Command::SetState(..) => ("SetOperatorState", Cause::OperatorState),
@@ -61,10 +62,11 @@ impl Deed {
                 objects: vec![ObjectKey::from(&wanted.backend.key)],
                 ..plain
             },
-            Command::Deregister(Target::Lease(_), _) | Command::Lapse(..) => {
-                Self { automatic: true, ..plain }
-            }
-            Command::Deregister(Target::Backend(key), _) => {
+            Command::Deregister(Target::Lease(_), _)
+            | Command::Remove(Remove { target: Target::Lease(_), .. }, _)
+            | Command::Lapse(..) => Self { automatic: true, ..plain },
+            Command::Deregister(Target::Backend(key), _)
+            | Command::Remove(Remove { target: Target::Backend(key), .. }, _) => {
                 Self { objects: vec![ObjectKey::from(key)], ..plain }
             }
             Command::Apply(wanted, _) => Self {

@@ -39,6 +39,11 @@ pub(super) fn set_state(step: &mut Step<'_>, wanted: &SetState) -> Result<(Revis
     let entry = step.draft.view().get(&key).cloned();
     let found = entry.as_ref().and_then(|entry| Some((entry, entry.object.value.as_backend()?)));
     let Some((entry, backend)) = found else { return Err(Error::NotFound { key }) };
+    if let Some(from) = wanted.from
+        && backend.operator_state != from
+    {
+        return Err(backends::taken_back(key));
+    }
     if backend.operator_state == wanted.state {
         return Ok((step.revision(), backend.clone()));
     }

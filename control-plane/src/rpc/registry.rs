@@ -9,10 +9,9 @@ use weir_proto::{
     v1::{self, registry_server::Registry},
 };
 
-use super::{Answers, Api, caller::caller, refused, status, visible};
+use super::{Answers, Api, caller::caller, drain::MOST_DRAIN, refused, status, visible};
 use crate::{
     Error,
-    drain::drain,
     registry::{Registration, Target},
 };
 
@@ -20,8 +19,6 @@ use crate::{
 const MOST_LEASES: usize = 10_000;
 /// Heartbeats in one ttl.
 const HEARTBEATS_PER_TTL: u32 = 3;
-/// The longest drain.
-const MOST_DRAIN: Duration = Duration::from_hours(1);
 
 #[tonic::async_trait]
 impl Registry for Api {
@@ -90,15 +87,9 @@ impl Registry for Api {
         // A backend stays DRAINING and registered if the caller gives up, or we do.
         let drained = tokio::select! {
             () = self.stopping.cancelled() => Err(Error::Stopping),
-            drained = drain(&self.registry, &self.fleet, &caller, target, within) => drained,
+            drained = self.drained_away(&caller, target, within) => drained,
         };
-        let drained = drained.map_err(status)?;
-        Ok(Response::new(v1::DeregisterResponse {
-            existed: drained.existed,
-            revision: drained.revision.0,
-            in_flight: drained.left.in_flight,
-            unacknowledged_proxies: drained.left.unacknowledged.iter().map(ToString::to_string).collect(),
-        }))
+        drained.map(Response::new).map_err(status)
     }
 }
 

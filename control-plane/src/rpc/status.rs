@@ -64,6 +64,10 @@ pub(crate) fn status(error: Error) -> Status {
             details.set_retry_info(Some(retry_after));
             Code::ResourceExhausted
         }
+        Error::NotDrained { key, .. } => {
+            resource(&mut details, &key, "", &text);
+            Code::DeadlineExceeded
+        }
         Error::StoreReadOnly { .. } => {
             details.set_retry_info(Some(RETRY_STORE));
             Code::Unavailable

@@ -1,0 +1,1 @@
+//! Drains with the clock stopped.
