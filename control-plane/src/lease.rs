@@ -28,7 +28,7 @@ use slots::{Phase, Slot, Slots};
 use tally::{Services, Tally};
 use wheel::{Filing, Wheel};
 
-pub(crate) use damping::{Damping, HeldBack};
+pub(crate) use damping::Damping;
 pub(crate) use guard::{Case, Cause, Guard, Hold, Rules, Verdict};
 pub(crate) use wheel::TICK;
 
@@ -160,6 +160,11 @@ impl Leases {
         self.tally.late()
     }
 
+    /// The longest ttl that any lease has had.
+    pub(crate) fn longest_ttl(&self) -> Duration {
+        self.tally.longest_ttl()
+    }
+
     /// How many of those are overdue and held.
     pub(crate) fn overdue(&self) -> usize {
         self.tally.overdue()
@@ -280,6 +285,7 @@ impl Leases {
         let service = self.services.get(&backend.service);
         self.tally.moved(&service, None, Some(phase));
         let slot = Slot::new(service, backend.id.clone(), terms, phase, now);
+        self.tally.has_ttl(slot.ttl);
         if let Some(old) = self.slots.insert(id, slot) {
             self.tally.moved(&old.service, Some(old.phase), None);
             self.services.leave(old.service);

@@ -16,6 +16,9 @@
 //! What is held longer than `max_hold` is beyond the second and the third, and goes at the cap's pace. Those that health
 //! confirmed count in the windows like all others.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
@@ -27,8 +30,6 @@ use super::window::Window;
 const FLEET: usize = 10;
 /// How often services that have nothing to remember are forgotten.
 const SWEEP: Duration = Duration::from_secs(10);
-/// No lease has a longer ttl (`LeaseTerms` in `registry.proto`).
-const LONGEST_TTL: Duration = Duration::from_mins(10);
 
 /// How leases expire; see [`crate::Config`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,10 +97,18 @@ pub(crate) struct Guard {
     fleet: Ledger,
     services: HashMap<ServiceName, Ledger>,
     live: usize,
-    /// Self-preservation is on; its number.
-    episode: Option<u64>,
+    longest: Duration,
+    /// Self-preservation is on.
+    episode: Option<Episode>,
     episodes: u64,
     sweep: Option<Instant>,
+}
+
+/// One time of self-preservation.
+#[derive(Debug, Clone, Copy)]
+struct Episode {
+    number: u64,
+    begin: Instant,
 }
 
 /// What is remembered of a service, or of all leases.
@@ -172,20 +181,28 @@ impl Guard {
             fleet: Ledger::default(),
             services: HashMap::new(),
             live: 0,
+            longest: Duration::ZERO,
             episode: None,
             episodes: 0,
             sweep: None,
         }
     }
 
-    /// How many leases live now, and how many of them were not renewed within two thirds of their ttl. Answers whether
-    /// self-preservation begins (true) or ends. To be called before any [`Guard::decide`] of the same moment.
-    pub(crate) fn observe(&mut self, now: Instant, live: usize, late: usize) -> Option<bool> {
-        self.live = live;
+    /// How many leases live now, how many of them were not renewed within two thirds of their ttl, and the longest ttl
+    /// that any has had. Answers whether self-preservation begins (true) or ends. To be called before any
+    /// [`Guard::decide`] of the same moment.
+    pub(crate) fn observe(
+        &mut self,
+        now: Instant,
+        live: usize,
+        late: usize,
+        longest: Duration,
+    ) -> Option<bool> {
+        (self.live, self.longest) = (live, longest);
         if self.sweep.is_none_or(|at| at <= now) {
             self.sweep = Some(now + SWEEP);
-            let max_hold = self.rules.max_hold;
-            self.services.retain(|_, ledger| ledger.matters(now, max_hold));
+            let kept = self.rules.max_hold.max(longest);
+            self.services.retain(|_, ledger| ledger.matters(now, kept));
         }
         let missing = live.saturating_sub(late) * 1_000 < self.rules.renewals * live;
         // Those that expired meanwhile keep counting: else ten leases would be nine as soon as one has.
@@ -193,7 +210,7 @@ impl Guard {
         match (self.episode, missing && enough) {
             (None, true) => {
                 self.episodes += 1;
-                self.episode = Some(self.episodes);
+                self.episode = Some(Episode { number: self.episodes, begin: now });
                 Some(true)
             }
             (Some(_), false) => {
@@ -229,8 +246,8 @@ impl Guard {
             return Verdict::Expire(Cause::Silence);
         };
         if let Some(episode) = self.episode {
-            fleet.enter(episode, now, ttl, live);
-            service.enter(episode, now, ttl, case.live);
+            fleet.enter(episode, ttl, live);
+            service.enter(episode, ttl, case.live);
         }
         let is_over = now.saturating_duration_since(case.due) >= rules.max_hold;
         let cause = if case.is_overdue && confirmed() {
@@ -255,8 +272,8 @@ impl Guard {
             }
             if is_over { Cause::MaxHold } else { Cause::Silence }
         };
-        fleet.add(now, live, ttl, None);
-        service.add(now, case.live, ttl, Some(&key.id));
+        fleet.add(now, live, self.longest, None);
+        service.add(now, case.live, self.longest, Some(&key.id));
         Verdict::Expire(cause)
     }
 
@@ -270,6 +287,9 @@ impl Guard {
 
     /// Nothing ran for so long: that time counts for nothing.
     pub(crate) fn shift(&mut self, by: Duration) {
+        if let Some(episode) = &mut self.episode {
+            episode.begin += by;
+        }
         self.fleet.shift(by);
         self.services.values_mut().for_each(|service| service.shift(by));
     }
@@ -277,20 +297,20 @@ impl Guard {
 
 impl Ledger {
     /// Begins to count what an episode of self-preservation takes, with what expired in the window before.
-    fn enter(&mut self, episode: u64, now: Instant, ttl: Duration, live: usize) {
-        if self.spent.is_none_or(|spent| spent.episode != episode) {
-            let (count, live) = self.window.within(now, ttl).unwrap_or((0, live));
-            self.spent = Some(Spent { episode, live, count });
+    fn enter(&mut self, episode: Episode, ttl: Duration, live: usize) {
+        if self.spent.is_none_or(|spent| spent.episode != episode.number) {
+            let (count, live) = self.window.within(episode.begin, ttl).unwrap_or((0, live));
+            self.spent = Some(Spent { episode: episode.number, live, count });
         }
     }
 
-    fn spent_in(&self, episode: u64) -> usize {
-        self.spent.filter(|spent| spent.episode == episode).map_or(0, |spent| spent.count)
+    fn spent_in(&self, episode: Episode) -> usize {
+        self.spent.filter(|spent| spent.episode == episode.number).map_or(0, |spent| spent.count)
     }
 
-    fn is_spent(&self, episode: Option<u64>, rules: Rules) -> bool {
-        let spent = self.spent.filter(|spent| Some(spent.episode) == episode);
-        spent.is_some_and(|spent| spent.count >= cap(spent.live, rules))
+    fn is_spent(&self, episode: Option<Episode>, rules: Rules) -> bool {
+        let spent = self.spent.zip(episode).filter(|(spent, episode)| spent.episode == episode.number);
+        spent.is_some_and(|(spent, _)| spent.count >= cap(spent.live, rules))
     }
 
     fn is_full(&self, now: Instant, ttl: Duration, rules: Rules) -> bool {
@@ -310,8 +330,8 @@ impl Ledger {
         other.is_some_and(|at| at + max_hold > now)
     }
 
-    fn add(&mut self, now: Instant, live: usize, ttl: Duration, id: Option<&BackendId>) {
-        self.window.add(now, live, ttl);
+    fn add(&mut self, now: Instant, live: usize, longest: Duration, id: Option<&BackendId>) {
+        self.window.add(now, live, longest);
         if let Some(spent) = &mut self.spent {
             spent.count += 1;
         }
@@ -339,8 +359,7 @@ impl Ledger {
     }
 
     /// Whether it says anything that an empty one does not.
-    fn matters(&self, now: Instant, max_hold: Duration) -> bool {
-        let kept = max_hold.max(LONGEST_TTL);
+    fn matters(&self, now: Instant, kept: Duration) -> bool {
         self.last.as_ref().is_some_and(|(_, at)| *at + kept > now)
     }
 }

@@ -1,9 +1,12 @@
 //! How many leases live, are late and are overdue: of all, and of each service. Kept with every change, so that nobody
 //! ever counts them.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use dashmap::DashMap;
@@ -17,6 +20,8 @@ pub(super) struct Tally {
     live: AtomicUsize,
     late: AtomicUsize,
     overdue: AtomicUsize,
+    /// Milliseconds.
+    longest_ttl: AtomicU32,
 }
 
 /// A service that has leases.
@@ -42,6 +47,16 @@ impl Tally {
 
     pub(super) fn overdue(&self) -> usize {
         self.overdue.load(Relaxed)
+    }
+
+    /// The longest ttl that any lease has had.
+    pub(super) fn longest_ttl(&self) -> Duration {
+        Duration::from_millis(self.longest_ttl.load(Relaxed).into())
+    }
+
+    /// A lease has a ttl of so many milliseconds.
+    pub(super) fn has_ttl(&self, millis: u32) {
+        self.longest_ttl.fetch_max(millis, Relaxed);
     }
 
     /// A lease of that service goes from one phase to another; none is before its beginning, and after its end. From

@@ -4,13 +4,12 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-/// The expiries of one service, or of all, as far back as the longest ttl among them.
+/// The expiries of one service, or of all, as far back as anybody asks.
 #[derive(Debug, Default)]
 pub(super) struct Window {
     /// By time; one for each moment at which any expired, so there are at most ten for each second.
     moments: VecDeque<Moment>,
     total: u64,
-    longest: Duration,
 }
 
 /// Expiries that happened together.
@@ -31,14 +30,14 @@ impl Window {
         Some((usize::try_from(self.total - first.before).unwrap_or(usize::MAX), first.live))
     }
 
-    /// One of `live` leases expires, whose ttl this is. `live` counts only for the first of several at one moment.
-    pub(super) fn add(&mut self, now: Instant, live: usize, ttl: Duration) {
-        self.longest = self.longest.max(ttl);
+    /// One of `live` leases expires. `live` counts only for the first of several at one moment. What is older than
+    /// `longest` is forgotten.
+    pub(super) fn add(&mut self, now: Instant, live: usize, longest: Duration) {
         if self.moments.back().is_none_or(|moment| moment.at != now) {
             self.moments.push_back(Moment { at: now, live, before: self.total });
         }
         self.total += 1;
-        while self.moments.front().is_some_and(|moment| moment.at + self.longest <= now) {
+        while self.moments.front().is_some_and(|moment| moment.at + longest <= now) {
             self.moments.pop_front();
         }
     }

@@ -114,7 +114,8 @@ impl Keeper {
     fn tick(&mut self, now: Instant) {
         let due = self.leases.due(now);
         let snapshot = self.current.load_full();
-        if let Some(begins) = self.guard.observe(now, self.leases.live(), self.leases.late()) {
+        let (live, late) = (self.leases.live(), self.leases.late());
+        if let Some(begins) = self.guard.observe(now, live, late, self.leases.longest_ttl()) {
             self.standing.preserving.store(begins, Relaxed);
             tell_preservation(begins, &self.leases, &self.events, snapshot.revision());
         }

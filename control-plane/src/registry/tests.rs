@@ -4,5 +4,7 @@ mod apply;
 mod backends;
 mod durability;
 mod history;
+mod flaps;
+mod holds;
 mod leases;
 mod publishing;
