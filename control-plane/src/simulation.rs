@@ -13,7 +13,7 @@ use weir_proto::v1::{
 
 pub use self::disk::{Changed, Committed, Disk, Fate};
 use crate::{
-    Error,
+    Error, LeaseConfig,
     address_policy::AddressPolicy,
     metrics::Metrics,
     registry::{Options, Registry, Task},
@@ -42,9 +42,9 @@ pub struct State {
 
 impl ControlPlane {
     /// Starts it on the disk. `tombstones`: how many removed objects are remembered.
-    pub async fn start(disk: &Disk, tombstones: usize) -> Result<Self, Error> {
+    pub async fn start(disk: &Disk, tombstones: usize, leases: &LeaseConfig) -> Result<Self, Error> {
         let metrics = Metrics::new(&mut Counters::default());
-        let options = Options { tombstones, ..Options::new(metrics.clone()) };
+        let options = Options { tombstones, leases: leases.clone(), ..Options::new(metrics.clone()) };
         let (registry, task) = Registry::start(disk.insert(), options).await?;
         let policy = AddressPolicy::new(true, Vec::new());
         let (api, follow) = assemble(registry, metrics, policy, CancellationToken::new());

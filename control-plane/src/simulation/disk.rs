@@ -6,6 +6,7 @@ use weir_proto::{Revision, v1};
 
 use crate::{
     Error,
+    journal::{Before, Compacted, Query, Retention, RevisionRecord},
     store::{self, Batch, Loaded, Memory, Store, Write},
 };
 
@@ -152,6 +153,26 @@ impl Store for Inserted {
             changes: batch.writes.iter().map(changed).collect(),
         });
         if inner.run == self.run { Ok(()) } else { Err(self.gone()) }
+    }
+
+    fn revisions(&mut self, query: &Query) -> Result<Vec<RevisionRecord>, Error> {
+        self.disk.lock().store.revisions(query)
+    }
+
+    fn befores(&mut self, since: Revision) -> Result<Vec<Before>, Error> {
+        self.disk.lock().store.befores(since)
+    }
+
+    fn history_floor(&mut self) -> Result<Revision, Error> {
+        self.disk.lock().store.history_floor()
+    }
+
+    fn audit(&mut self, before: Option<u64>, most: usize) -> Result<Vec<v1::AuditRecord>, Error> {
+        self.disk.lock().store.audit(before, most)
+    }
+
+    fn compact(&mut self, keep: Retention) -> Result<Compacted, Error> {
+        self.disk.lock().store.compact(keep)
     }
 
     fn describe(&self) -> String {
