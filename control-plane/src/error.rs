@@ -99,11 +99,17 @@ pub enum Error {
         lock: PathBuf,
     },
     /// The store's content is not what was written.
-    #[error("the store {store} is damaged: {reason}; restore a backup, or move the file away to start anew")]
+    #[error("the store {store} is damaged: {reason}; restore a backup with `weir-control-plane restore FILE --data-dir DIR --force`, or move the file away to start anew")]
     StoreCorrupt {
         /// Which store.
         store: String,
         /// What is wrong, and where.
+        reason: String,
+    },
+    /// A backup was not restored. All is as it was.
+    #[error("nothing was restored: {reason}")]
+    Restore {
+        /// What is in the way, and how to get it out of the way.
         reason: String,
     },
     /// The store was written by another version, or by another program.
@@ -255,6 +261,7 @@ impl Error {
             | Self::StoreReadOnly { .. }
             | Self::StoreInUse { .. }
             | Self::StoreCorrupt { .. }
+            | Self::Restore { .. }
             | Self::StoreFormat { .. }
             | Self::StoreUnusable { .. }
             | Self::StoreFailed { .. }

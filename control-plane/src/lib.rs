@@ -4,6 +4,7 @@
 
 mod address_policy;
 mod admin;
+mod backup;
 mod caller;
 mod config;
 mod dns;
@@ -27,6 +28,7 @@ pub mod simulation;
 mod snapshot;
 mod store;
 
+pub use backup::{Restore, restore};
 pub use config::{Config, LeaseConfig, LogFormat};
 pub use dns::{Dns, DnsDomain};
 pub use error::{Error, Fault};

@@ -6,23 +6,40 @@ mod signals;
 use std::{io::Write, process::ExitCode};
 
 use clap::Parser;
-use weir_control_plane::{Config, Error, Listeners, serve};
+use weir_control_plane::{Config, Error, Listeners, Restore, restore, serve};
 
 /// The registry of services, backends and routes that configures Weir's proxies.
 #[derive(Parser)]
 #[command(
     name = "weir-control-plane",
     version,
-    after_help = "Exit codes: 0 stopped, 1 failed, 2 wrong usage."
+    after_help = "Exit codes: 0 stopped or restored, 1 failed, 2 wrong usage."
 )]
 struct Command {
     #[command(flatten)]
     config: Config,
+
+    #[command(subcommand)]
+    instead: Option<Instead>,
+}
+
+/// What it does instead of running.
+#[derive(clap::Subcommand)]
+enum Instead {
+    /// Make the store anew out of a backup, and end
+    ///
+    /// Everything in the backup is checked before anything is touched. The store gets a new epoch, so that proxies notice.
+    Restore(Restore),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Err(error) = run(Command::parse().config).await else { return ExitCode::SUCCESS };
+    let command = Command::parse();
+    let done = match command.instead {
+        None => run(command.config).await,
+        Some(Instead::Restore(wanted)) => make_anew(&wanted),
+    };
+    let Err(error) = done else { return ExitCode::SUCCESS };
     let _ = writeln!(std::io::stderr(), "weir-control-plane: {error:#}");
     ExitCode::from(if matches!(error.downcast_ref(), Some(Error::Config(_))) { 2 } else { 1 })
 }
@@ -32,4 +49,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let listeners = Listeners::bind(&config)?;
     writeln!(std::io::stdout(), "{listeners}")?;
     Ok(serve(config, listeners, signals::shutdown()?).await?)
+}
+
+fn make_anew(wanted: &Restore) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{}", restore(wanted)?)?;
+    Ok(())
 }

@@ -150,7 +150,7 @@ fn open_store(config: &Config) -> Result<Box<dyn Store>, Error> {
 }
 
 /// Makes a directory and those above it, so that they are still there after a loss of power, as what is in them.
-fn make(dir: &Path) -> io::Result<()> {
+pub(crate) fn make(dir: &Path) -> io::Result<()> {
     let missing: Vec<_> =
         dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
     fs::create_dir_all(dir)?;

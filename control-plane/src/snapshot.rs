@@ -172,6 +172,11 @@ impl Snapshot {
         self.entries.values()
     }
 
+    /// When each removed object went, above the floor.
+    pub(crate) fn tombstones(&self) -> impl Iterator<Item = (&ObjectKey, Revision)> {
+        self.tombstones.iter().map(|(key, at)| (key, *at))
+    }
+
     /// How many objects of that kind there are.
     pub(crate) fn count(&self, kind: ObjectKind) -> usize {
         self.counts[slot(kind)]

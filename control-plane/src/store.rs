@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub(crate) use memory::Memory;
-pub(crate) use sqlite::Sqlite;
+pub(crate) use sqlite::{Place, Sqlite};
 pub(crate) use writer::Writer;
 
 /// A storage engine. It blocks, so it is used through a [`Writer`].

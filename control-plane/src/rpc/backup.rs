@@ -1,14 +1,20 @@
 //! `Admin.Backup` and `Admin.Compact`.
 
+use futures_util::StreamExt;
 use tonic::Status;
 use weir_proto::v1;
 
 use super::{Answers, Api, status};
-use crate::caller::Caller;
+use crate::{backup::backup, caller::Caller};
 
 impl Api {
     pub(super) async fn backup(&self) -> Result<Answers<v1::BackupChunk>, Status> {
-        Err(Status::unimplemented(""))
+        let chunks = backup(&self.registry);
+        let open = self.metrics.open_stream("backup");
+        Ok(Box::pin(chunks.map(move |chunk| {
+            let _ = &open;
+            chunk.map(|data| v1::BackupChunk { data }).map_err(status)
+        })))
     }
 
     pub(super) async fn compact(

@@ -4,6 +4,8 @@ mod compact;
 mod errors;
 mod journal;
 mod lock;
+mod log;
+mod place;
 mod schema;
 
 #[cfg(test)]
@@ -28,6 +30,7 @@ use crate::{
 use errors::{Failure, committing};
 use journal::Kept;
 use lock::Lock;
+pub(crate) use place::Place;
 
 /// An open file. No other process can open it until this is dropped.
 #[derive(Debug)]
@@ -47,6 +50,10 @@ impl Sqlite {
         let lock = Lock::take(path, &name)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let open = || {
+            let log = lock::beside(path, "-wal");
+            if let Some(reason) = log::damage(&log).map_err(|e| Failure::Damaged(e.to_string()))? {
+                return Err(Failure::Damaged(format!("its log {}: {reason}", log.display())));
+            }
             let mut connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
             schema::prepare(&mut connection)?;
             let kept = Kept::count(&connection)?;

@@ -1,5 +1,8 @@
 //! Files that are not as they should be, and files that others have.
 
+mod damage;
+mod format;
+
 use std::{fs, path::PathBuf};
 
 use rusqlite::Connection;
