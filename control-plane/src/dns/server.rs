@@ -143,3 +143,153 @@ async fn question(stream: &mut TcpStream, packet: &mut Vec<u8>) -> io::Result<bo
     stream.read_exact(packet).await?;
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use hickory_proto::{
+        op::{Message, ResponseCode},
+        rr::RecordType,
+    };
+    use tokio::time::Instant;
+    use tokio_util::task::AbortOnDropHandle;
+
+    use super::{
+        super::testing::{question, settings},
+        *,
+    };
+
+    struct Started {
+        udp: SocketAddr,
+        tcp: SocketAddr,
+        metrics: Metrics,
+        _server: AbortOnDropHandle<()>,
+    }
+
+    /// A server whose store is not loaded: it answers, and has nothing to say.
+    fn start() -> Started {
+        let tcp = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let udp = std::net::UdpSocket::bind(("127.0.0.1", 0)).expect("a free port");
+        tcp.set_nonblocking(true).expect("nonblocking");
+        udp.set_nonblocking(true).expect("nonblocking");
+        let (on_udp, on_tcp) = (udp.local_addr().expect("bound"), tcp.local_addr().expect("bound"));
+        let sockets = Sockets { udp, tcp, address: on_tcp, settings: settings() };
+        let metrics = Metrics::default();
+        let served = serve(sockets, Source::default(), metrics.clone()).expect("sockets");
+        let server = AbortOnDropHandle::new(tokio::spawn(served));
+        Started { udp: on_udp, tcp: on_tcp, metrics, _server: server }
+    }
+
+    fn framed(message: &Message) -> Vec<u8> {
+        let bytes = message.to_vec().expect("encoded");
+        let length = u16::try_from(bytes.len()).expect("short");
+        [&length.to_be_bytes()[..], &bytes].concat()
+    }
+
+    async fn read(stream: &mut TcpStream) -> Message {
+        let mut bytes = vec![0; stream.read_u16().await.expect("a length").into()];
+        stream.read_exact(&mut bytes).await.expect("a message");
+        Message::from_vec(&bytes).expect("a message")
+    }
+
+    #[tokio::test]
+    async fn questions_that_come_in_one_piece_or_byte_by_byte_are_answered_in_turn() {
+        let server = start();
+        let mut stream = TcpStream::connect(server.tcp).await.expect("it accepts");
+        let questions: Vec<_> = (0..3).map(|_| question("web.svc.weir.", RecordType::A, None)).collect();
+        let bytes: Vec<u8> = questions.iter().flat_map(framed).collect();
+        stream.write_all(&bytes).await.expect("sent");
+        for asked in &questions {
+            let told = read(&mut stream).await;
+            assert_eq!(told.metadata.id, asked.metadata.id);
+            assert_eq!(told.metadata.response_code, ResponseCode::ServFail);
+        }
+        stream.set_nodelay(true).expect("a socket");
+        for byte in framed(&questions[0]) {
+            stream.write_u8(byte).await.expect("sent");
+        }
+        assert_eq!(read(&mut stream).await.metadata.id, questions[0].metadata.id);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sends_no_whole_question_in_time_is_cut_off() {
+        let server = start();
+        let mut stream = TcpStream::connect(server.tcp).await.expect("it accepts");
+        let whole = framed(&question("web.svc.weir.", RecordType::A, None));
+        stream.write_all(&whole).await.expect("sent");
+        read(&mut stream).await;
+        let started = Instant::now();
+        let trickle = async {
+            for byte in whole.iter().take(20) {
+                sleep(Duration::from_secs(1)).await;
+                if stream.write_u8(*byte).await.is_err() {
+                    break;
+                }
+            }
+            started.elapsed()
+        };
+        let cut = trickle.await;
+        assert!(cut >= IDLE_TIMEOUT && cut < 2 * IDLE_TIMEOUT, "{cut:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_question_ends_its_connection_and_no_other() {
+        let server = start();
+        let mut other = TcpStream::connect(server.tcp).await.expect("it accepts");
+        for junk in [&b"\xff\xff"[..], b"\x00\x00", b"\x00\x05hello", b"GET / HTTP/1.1\r\n\r\n"] {
+            let mut stream = TcpStream::connect(server.tcp).await.expect("it accepts");
+            stream.write_all(junk).await.expect("sent");
+            let read = stream.read_u8().await.map_err(|e| e.kind());
+            assert!(read.is_err(), "{junk:?}: {read:?}");
+        }
+        other.write_all(&framed(&question("weir.", RecordType::SOA, None))).await.expect("sent");
+        read(&mut other).await;
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_room_is_answered_when_somebody_leaves() {
+        let server = start();
+        let asked = framed(&question("weir.", RecordType::SOA, None));
+        let mut open = Vec::new();
+        for _ in 0..MOST_CONNECTIONS {
+            let mut stream = TcpStream::connect(server.tcp).await.expect("it accepts");
+            stream.write_all(&asked).await.expect("sent");
+            read(&mut stream).await;
+            open.push(stream);
+        }
+        assert_eq!(server.metrics.dns_connections.get(), i64::try_from(MOST_CONNECTIONS).expect("few"));
+        let mut waiting = TcpStream::connect(server.tcp).await.expect("the backlog takes it");
+        waiting.write_all(&asked).await.expect("sent");
+        // All that was asked before is answered, so this would be, too, if there were room.
+        let mut more = open.pop().expect("some");
+        more.write_all(&asked).await.expect("sent");
+        read(&mut more).await;
+        assert!(waiting.try_read(&mut [0]).is_err(), "no answer yet");
+        drop(more);
+        read(&mut waiting).await;
+    }
+
+    #[tokio::test]
+    async fn datagrams_that_are_no_questions_are_dropped_and_counted() {
+        let server = start();
+        let client = UdpSocket::bind(("127.0.0.1", 0)).await.expect("a free port");
+        client.connect(server.udp).await.expect("an address");
+        let good = question("web.svc.weir.", RecordType::A, None).to_vec().expect("encoded");
+        let mut answer = good.clone();
+        answer[2] |= 0x80;
+        for junk in [&b""[..], b"x", &good[..11], &answer, &[0xff; 2000]] {
+            client.send(junk).await.expect("sent");
+        }
+        client.send(&good).await.expect("sent");
+        let mut bytes = [0; 512];
+        let length = client.recv(&mut bytes).await.expect("an answer");
+        let told = Message::from_vec(&bytes[..length]).expect("a message");
+        assert_eq!(bytes[..2], good[..2], "the first answer is that to the question");
+        assert_eq!(told.metadata.response_code, ResponseCode::ServFail);
+        let count = |reason| server.metrics.dns_dropped.get_or_create_owned(&[("reason", reason)]).get();
+        assert_eq!((count("malformed"), count("response")), (3, 2));
+        let labels = [("type", "A"), ("code", "SERVFAIL")];
+        assert_eq!(server.metrics.dns_answers.get_or_create_owned(&labels).get(), 1);
+    }
+}
