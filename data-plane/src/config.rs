@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     fmt,
     net::SocketAddr,
-    num::{NonZeroU32, NonZeroUsize},
+    num::{NonZeroU16, NonZeroU32, NonZeroUsize},
     path::PathBuf,
     str::FromStr,
     time::Duration,
@@ -49,11 +49,14 @@ pub struct Config {
     #[arg(long, env = "WEIR_ZONE", value_name = "ZONE", default_value = "", hide_default_value = true)]
     pub zone: String,
 
-    /// `host:port` under which clients reach this proxy
+    /// Where clients reach this proxy, for those who ask the control plane or its DNS. DNS takes IP:port only; 0.0.0.0:port
+    /// stands for the address that this proxy's connections to the control plane come from, and without this setting
+    /// DNS knows that address, and no port
     #[arg(
         long,
         env = "WEIR_ADVERTISE",
         value_name = "HOST:PORT",
+        value_parser = advertise,
         default_value = "",
         hide_default_value = true
     )]
@@ -225,6 +228,15 @@ fn control_plane(text: &str) -> Result<Uri, String> {
     }
 }
 
+/// Takes `host:port`, or nothing.
+fn advertise(text: &str) -> Result<String, String> {
+    let is_complete = |(host, port): (&str, &str)| !host.is_empty() && port.parse::<NonZeroU16>().is_ok();
+    if text.is_empty() || text.rsplit_once(':').is_some_and(is_complete) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("must be host:port, as 10.0.0.7:8080 or [fd00::7]:8080, not {text:?}"))
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("must be a duration as 5s, 250ms or 1m30s, not {text:?}");
     let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
@@ -258,6 +270,7 @@ mod tests {
         let config = parse(&[
             "--control-plane=http://a:7400,http://b:7400",
             "--listen=off",
+            "--advertise=edge-1.example:8080",
             "--lame-duck=250ms",
             "--drain-timeout=1m30s",
             "--access-log=/var/log/weir.json",
@@ -283,6 +296,12 @@ mod tests {
             ("--lame-duck=soon", "must be a duration as 5s, 250ms or 1m30s, not \"soon\""),
             ("--control-plane=https://a:7400", "https is not supported by this version"),
             ("--control-plane=a", "must be a URL as http://127.0.0.1:7400"),
+            (
+                "--advertise=10.0.0.7",
+                "must be host:port, as 10.0.0.7:8080 or [fd00::7]:8080, not \"10.0.0.7\"",
+            ),
+            ("--advertise=:80", "must be host:port"),
+            ("--advertise=a:0", "must be host:port"),
             ("--workers=0", "number would be zero"),
             ("--max-requests-in-flight=0", "number would be zero"),
             ("--max-memory=1GB", "must be a size as 512MiB or 2GiB, `auto` or `off`, not \"1GB\""),
