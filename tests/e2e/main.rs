@@ -20,6 +20,7 @@ mod control_plane_killed;
 mod daemons;
 mod deadline;
 mod dev;
+mod dns;
 mod drain;
 mod epoch;
 mod explain;
