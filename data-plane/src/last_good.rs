@@ -1,21 +1,24 @@
 //! The last good copy of the configuration on disk: a restarted proxy serves from it without a control plane.
 
+mod change;
+mod file;
 pub(crate) mod format;
 
 use std::{
-    fs::{self, File},
-    io::{self, Write},
-    path::{Path, PathBuf},
-    sync::Arc,
+    collections::HashSet,
+    fs, io,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
+use self::file::Copies;
 use crate::{
     metrics::ConfigMetrics,
-    objects::{Objects, State},
+    objects::{Objects, ReceivedKey, State},
 };
 
 const FILE: &str = "last-good.bin";
@@ -39,7 +42,16 @@ pub(crate) fn load(dir: &Path) -> Option<LastGood> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
         Err(e) => e.to_string(),
         Ok(bytes) => match format::decode(&bytes) {
-            Ok(copy) => return Some(copy),
+            Ok((copy, read)) => {
+                if read < bytes.len() {
+                    let (at, rest) = (copy.state.position, bytes.len() - read);
+                    tracing::info!(
+                        "the last {rest} bytes of {} are no whole change: this proxy starts from {at}",
+                        path.display()
+                    );
+                }
+                return Some(copy);
+            }
             Err(bad) => bad.to_string(),
         },
     };
@@ -59,42 +71,68 @@ pub(crate) fn load(dir: &Path) -> Option<LastGood> {
 /// Keeps the copy on disk up to date, off the path of changes: the latest wins. Dropping it ends that.
 #[derive(Debug)]
 pub(crate) struct Keeper {
-    latest: watch::Sender<Option<Arc<LastGood>>>,
+    unwritten: Arc<Mutex<Option<Unwritten>>>,
+    changed: watch::Sender<()>,
     task: AbortOnDropHandle<()>,
+}
+
+/// What is in force and not on disk.
+#[derive(Debug)]
+struct Unwritten {
+    copy: LastGood,
+    /// The objects that are new, changed or gone since what is on disk.
+    keys: HashSet<ReceivedKey>,
 }
 
 impl Keeper {
     /// Starts to keep copies in the directory.
     pub(crate) fn start(dir: &Path, metrics: ConfigMetrics) -> Self {
-        let (latest, changes) = watch::channel(None);
-        let task = tokio::spawn(keep(dir.to_owned(), changes, metrics));
-        Self { latest, task: AbortOnDropHandle::new(task) }
+        let (changed, changes) = watch::channel(());
+        let unwritten = Arc::default();
+        let task = tokio::spawn(keep(Copies::new(dir), Arc::clone(&unwritten), changes, metrics));
+        Self { unwritten, changed, task: AbortOnDropHandle::new(task) }
     }
 
-    /// This is in force now. Returns at once.
-    pub(crate) fn keep(&self, copy: LastGood) {
-        self.latest.send_replace(Some(Arc::new(copy)));
+    /// This is in force now, and differs from what was before it in these objects. Returns at once.
+    pub(crate) fn keep(&self, copy: LastGood, keys: Vec<ReceivedKey>) {
+        let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = unwritten.take().map(|unwritten| unwritten.keys).unwrap_or_default();
+        all.extend(keys);
+        *unwritten = Some(Unwritten { copy, keys: all });
+        drop(unwritten);
+        self.changed.send_replace(());
     }
 
     /// Ends when the latest copy is written, or could not be.
     pub(crate) async fn finish(self) {
-        drop(self.latest);
+        drop(self.changed);
         // It fails only if the task panicked, which its own message tells.
         let _ = self.task.await;
     }
 }
 
-async fn keep(dir: PathBuf, mut changes: watch::Receiver<Option<Arc<LastGood>>>, metrics: ConfigMetrics) {
+async fn keep(
+    mut copies: Copies,
+    unwritten: Arc<Mutex<Option<Unwritten>>>,
+    mut changes: watch::Receiver<()>,
+    metrics: ConfigMetrics,
+) {
     while changes.changed().await.is_ok() {
-        let Some(copy) = changes.borrow_and_update().clone() else { continue };
-        let to = dir.clone();
-        let written = tokio::task::spawn_blocking(move || write(&to, &copy)).await;
-        match written.unwrap_or_else(|e| Err(io::Error::other(e))) {
+        let next = unwritten.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Unwritten { copy, keys }) = next else { continue };
+        let path = copies.path().display().to_string();
+        let written = tokio::task::spawn_blocking(move || (copies.write(&copy, &keys), copies)).await;
+        let Ok((written, back)) = written else {
+            tracing::error!("no copy of the configuration is kept any more: writing {path} failed badly");
+            metrics.last_good_failures.inc();
+            return;
+        };
+        copies = back;
+        match written {
             Ok(()) => metrics.last_good_writes.inc(),
             Err(e) => {
                 tracing::error!(
-                    "cannot write {}: {e}; after a restart this proxy would serve an older configuration",
-                    dir.join(FILE).display()
+                    "cannot write {path}: {e}; after a restart this proxy would serve an older configuration"
                 );
                 metrics.last_good_failures.inc()
             }
@@ -103,17 +141,6 @@ async fn keep(dir: PathBuf, mut changes: watch::Receiver<Option<Arc<LastGood>>>,
         let mut sender = changes.clone();
         let _ = tokio::time::timeout(PACE, async { while sender.changed().await.is_ok() {} }).await;
     }
-}
-
-/// Replaces the file as a whole or not at all, whenever the power fails.
-fn write(dir: &Path, copy: &LastGood) -> io::Result<()> {
-    let path = dir.join(FILE);
-    let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
-    file.write_all(&format::encode(copy))?;
-    file.sync_all()?;
-    fs::rename(&new, &path)?;
-    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]
@@ -126,11 +153,21 @@ mod tests {
         testing::{insert, service},
     };
 
-    fn copy(revision: u64) -> LastGood {
+    /// One service, and what leads there from the revision before.
+    fn copy(revision: u64) -> (LastGood, Vec<ReceivedKey>) {
+        let mut objects = Objects::default();
+        insert(&mut objects, service(&format!("s{}", revision - 1)));
+        let gone = objects.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
         let mut objects = Objects::default();
         insert(&mut objects, service(&format!("s{revision}")));
         let position = Position { epoch: Epoch(1), revision: Revision(revision), digest: objects.digest() };
-        LastGood { state: State { position, objects }, previous: Objects::default() }
+        let keys = objects.iter().map(|(key, _)| key.clone()).chain(gone).collect();
+        (LastGood { state: State { position, objects }, previous: Objects::default() }, keys)
+    }
+
+    fn write(dir: &Path, revision: u64) {
+        let (copy, keys) = copy(revision);
+        Copies::new(dir).write(&copy, &keys.into_iter().collect()).unwrap();
     }
 
     fn revision(dir: &Path) -> Option<u64> {
@@ -145,13 +182,13 @@ mod tests {
     #[test]
     fn a_bad_copy_is_put_aside_and_a_good_one_can_follow() {
         let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), &copy(1)).unwrap();
+        write(dir.path(), 1);
         let path = dir.path().join(FILE);
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
         assert_eq!(revision(dir.path()), None);
         assert!(!path.exists() && path.with_extension("bad").exists());
-        write(dir.path(), &copy(2)).unwrap();
+        write(dir.path(), 2);
         assert_eq!(revision(dir.path()), Some(2));
     }
 
@@ -161,7 +198,8 @@ mod tests {
         let metrics = ConfigMetrics::default();
         let keeper = Keeper::start(dir.path(), metrics.clone());
         for n in 1..=100 {
-            keeper.keep(copy(n));
+            let (copy, keys) = copy(n);
+            keeper.keep(copy, keys);
             tokio::task::yield_now().await;
         }
         keeper.finish().await;
@@ -174,7 +212,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let metrics = ConfigMetrics::default();
         let keeper = Keeper::start(&dir.path().join("gone"), metrics.clone());
-        keeper.keep(copy(1));
+        let (copy, keys) = copy(1);
+        keeper.keep(copy, keys);
         keeper.finish().await;
         assert_eq!(metrics.last_good_failures.get(), 1);
     }

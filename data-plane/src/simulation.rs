@@ -47,7 +47,8 @@ impl Proxy {
         let metrics = ConfigMetrics::default();
         let mut applier = Applier::new(Arc::clone(&table), Arc::clone(&workers), "", metrics.clone());
         if let Some(copy) = copy {
-            applier.restore(format::decode(copy).unwrap_or_else(|e| panic!("the copy is bad: {e}"))).await;
+            let (copy, _) = format::decode(copy).unwrap_or_else(|e| panic!("the copy is bad: {e}"));
+            applier.restore(copy).await;
         }
         let (phase, phases) = watch::channel(Phase::Serving);
         let identity = Identity { id, boot_id, zone: String::new(), advertised_address: String::new() };

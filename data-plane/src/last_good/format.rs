@@ -2,24 +2,25 @@
 //!
 //! ```text
 //! magic      8 bytes  "WEIRGOOD"
-//! version    u32      1
+//! version    u32      2; 1 is the same without changes
 //! epoch      u64
 //! revision   u64
 //! digest     u64
 //! objects    u64      how many, then each: kind u8, level u32, length of name u32, name, length of body u32, body
 //! previous   u64      how many, then likewise: forms in force of objects whose newest form is refused
 //! checksum   u64      XXH3-64 of all before
+//! changes             any number of them: see `change.rs`
 //! ```
 
 use bytes::Bytes;
 use weir_proto::{Digest, Epoch, Revision};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::LastGood;
+use super::{LastGood, change};
 use crate::objects::{Objects, Position, Received, ReceivedKey, State};
 
 const MAGIC: &[u8; 8] = b"WEIRGOOD";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Why bytes are not a last good copy.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,34 +48,35 @@ pub(crate) fn encode(copy: &LastGood) -> Vec<u8> {
     out
 }
 
-/// The copy that the bytes hold, if all of them are as they were written.
-pub(crate) fn decode(bytes: &[u8]) -> Result<LastGood, Bad> {
+/// The copy that the bytes hold, after all the changes that follow it and are whole, and how many bytes that are: what is
+/// left was not written to its end, or is damaged. An error if the copy is not as it was written.
+pub(crate) fn decode(bytes: &[u8]) -> Result<(LastGood, usize), Bad> {
     let mut input = Input(bytes);
     if input.take(MAGIC.len()).is_none_or(|magic| magic != MAGIC) {
         return Err(Bad::Foreign);
     }
     let version = input.u32().ok_or(Bad::Damaged(TORN))?;
-    if version != VERSION {
+    if !(1..=VERSION).contains(&version) {
         return Err(Bad::Version(version));
     }
-    let (content, checksum) = bytes.split_last_chunk().ok_or(Bad::Damaged(TORN))?;
-    if xxh3_64(content) != u64::from_le_bytes(*checksum) {
+    let mut copy = read(&mut input).ok_or(Bad::Damaged(TORN))?;
+    let content = Input(bytes).until(&input);
+    let mut checksum = input.u64().ok_or(Bad::Damaged(TORN))?;
+    if xxh3_64(content) != checksum {
         return Err(Bad::Damaged("the checksum is wrong"));
-    }
-    let mut input = Input(content.get(MAGIC.len() + size_of_val(&VERSION)..).ok_or(Bad::Damaged(TORN))?);
-    let copy = read(&mut input).ok_or(Bad::Damaged(TORN))?;
-    if !input.0.is_empty() {
-        return Err(Bad::Damaged("something follows its end"));
     }
     if copy.state.objects.digest() != copy.state.position.digest {
         return Err(Bad::Damaged("the digest is not that of its objects"));
     }
-    Ok(copy)
+    while let Some(next) = change::take(&mut input, &mut copy, checksum) {
+        checksum = next;
+    }
+    Ok((copy, bytes.len() - input.0.len()))
 }
 
 const TORN: &str = "it ends too early";
 
-fn write_objects(out: &mut Vec<u8>, objects: &Objects) {
+pub(super) fn write_objects(out: &mut Vec<u8>, objects: &Objects) {
     out.extend((objects.len() as u64).to_le_bytes());
     for (key, object) in objects.iter() {
         out.push(key.kind);
@@ -99,10 +101,24 @@ fn read(input: &mut Input<'_>) -> Option<LastGood> {
 }
 
 /// What is still to be read.
-struct Input<'a>(&'a [u8]);
+#[derive(Clone)]
+pub(super) struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
-    fn take(&mut self, n: usize) -> Option<&'a [u8]> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What lies between this and a later place in the same bytes.
+    pub(super) fn until(&self, later: &Self) -> &'a [u8] {
+        self.0.get(..self.0.len().saturating_sub(later.0.len())).unwrap_or_default()
+    }
+
+    pub(super) fn take(&mut self, n: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(n)?;
         self.0 = rest;
         Some(taken)
@@ -114,11 +130,11 @@ impl<'a> Input<'a> {
         Some(*taken)
     }
 
-    fn u32(&mut self) -> Option<u32> {
+    pub(super) fn u32(&mut self) -> Option<u32> {
         self.chunk().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Option<u64> {
+    pub(super) fn u64(&mut self) -> Option<u64> {
         self.chunk().map(u64::from_le_bytes)
     }
 
@@ -127,7 +143,7 @@ impl<'a> Input<'a> {
         self.take(usize::try_from(length).ok()?)
     }
 
-    fn objects(&mut self) -> Option<Objects> {
+    pub(super) fn objects(&mut self) -> Option<Objects> {
         let mut objects = Objects::default();
         for _ in 0..self.u64()? {
             let [kind] = self.chunk()?;
@@ -169,7 +185,9 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read_back(copy in copy()) {
-            let read = decode(&encode(&copy)).expect("readable");
+            let bytes = encode(&copy);
+            let (read, length) = decode(&bytes).expect("readable");
+            prop_assert_eq!(length, bytes.len());
             prop_assert_eq!(read.state.position, copy.state.position);
             prop_assert!(read.state.objects.changed(&copy.state.objects).is_empty());
             prop_assert!(read.previous.changed(&copy.previous).is_empty());
@@ -200,13 +218,49 @@ mod tests {
             }
             let _ = decode(&bytes);
         }
+
+        #[test]
+        fn changes_lead_from_copy_to_copy_and_what_is_torn_or_damaged_ends_them(
+            copies in prop::collection::vec(copy(), 1..6),
+            cut: prop::sample::Index,
+            flip: Option<u8>,
+        ) {
+            let mut bytes = encode(&copies[0]);
+            let mut ends = vec![bytes.len()];
+            for pair in copies.windows(2) {
+                let (old, new) = (&pair[0], &pair[1]);
+                let keys = old.state.objects.changed(&new.state.objects).into_iter().collect();
+                bytes.extend(change::encode(old, new, &keys, change::chain(&bytes)));
+                ends.push(bytes.len());
+            }
+            let (read, length) = decode(&bytes).expect("readable");
+            prop_assert_eq!(length, bytes.len());
+            same(&read, &copies[copies.len() - 1])?;
+
+            let at = ends[0] + cut.index(bytes.len() - ends[0] + 1);
+            match flip {
+                Some(bit) if at < bytes.len() => bytes[at] ^= 1_u8 << (bit % 8),
+                _ => bytes.truncate(at),
+            }
+            let whole = ends.iter().filter(|end| **end <= at).count() - 1;
+            let (read, length) = decode(&bytes).expect("the copy is whole");
+            prop_assert_eq!(length, ends[whole]);
+            same(&read, &copies[whole])?;
+        }
+    }
+
+    fn same(a: &LastGood, b: &LastGood) -> Result<(), TestCaseError> {
+        prop_assert_eq!(a.state.position, b.state.position);
+        prop_assert!(a.state.objects.changed(&b.state.objects).is_empty());
+        prop_assert!(a.previous.changed(&b.previous).is_empty());
+        Ok(())
     }
 
     #[test]
     fn another_version_is_told_apart_from_damage() {
         let mut bytes = Vec::from(MAGIC);
-        bytes.extend(2_u32.to_le_bytes());
-        assert_eq!(decode(&bytes).map(|_| ()), Err(Bad::Version(2)));
+        bytes.extend(3_u32.to_le_bytes());
+        assert_eq!(decode(&bytes).map(|_| ()), Err(Bad::Version(3)));
         assert_eq!(decode(b"{}").map(|_| ()), Err(Bad::Foreign));
     }
 }

@@ -166,7 +166,7 @@ impl Applier {
         self.forms.retry_services(&step.state.objects, &mut touched);
         self.realise(step.state, &old, touched, changed).await;
         if let (Some(keeper), Some(copy)) = (&self.keeper, self.copy()) {
-            keeper.keep(copy);
+            keeper.keep(copy, step.keys);
         }
     }
 
