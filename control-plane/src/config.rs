@@ -10,6 +10,9 @@ use crate::{Dns, DnsDomain, Error, journal::Retention};
 
 pub use leases::LeaseConfig;
 
+/// How many proxies are sent the whole configuration at one time, by default.
+pub(crate) const RESYNCS_AT_ONCE: u16 = 8;
+
 /// What a control plane is started with.
 #[derive(Debug, Clone, Args)]
 pub struct Config {
@@ -78,6 +81,16 @@ pub struct Config {
     )]
     pub audit_records: u32,
 
+    /// How many proxies are sent the whole configuration at one time; what changed is sent to all of them at once
+    #[arg(
+        long,
+        env = "WEIR_RESYNCS_AT_ONCE",
+        value_name = "COUNT",
+        value_parser = clap::value_parser!(u16).range(1..),
+        default_value_t = Config::default().resyncs_at_once
+    )]
+    pub resyncs_at_once: u16,
+
     /// What to log: a level, or levels by module, as `info,weir_control_plane=debug`
     #[arg(long, env = "WEIR_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
@@ -113,6 +126,7 @@ impl Default for Config {
             leases: LeaseConfig::default(),
             history_revisions: Retention::default().revisions,
             audit_records: Retention::default().audit,
+            resyncs_at_once: RESYNCS_AT_ONCE,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
         }

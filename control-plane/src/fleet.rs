@@ -10,6 +10,7 @@ mod flow;
 mod member;
 mod outcomes;
 mod questions;
+mod resyncs;
 mod roster;
 mod routable;
 #[cfg(test)]
@@ -33,19 +34,21 @@ pub(crate) use self::{
     acknowledged::{Refusal, filed},
     outcomes::{Outcomes, Told},
 };
-use self::{
-    conditions::News,
-    flow::Flow,
-    member::{Now, Stream, StreamId},
-    roster::{MOST_PROXIES, Roster},
-};
 pub(crate) use self::{
     closes::Closes,
     draining::Draining,
     member::{Identity, Member, Report},
     questions::Questions,
+    resyncs::{Place, Resyncs},
+    roster::MOST_PROXIES,
     routable::Routable,
     views::Views,
+};
+use self::{
+    conditions::News,
+    flow::Flow,
+    member::{Now, Stream, StreamId},
+    roster::Roster,
 };
 use crate::{
     Error,
@@ -71,6 +74,7 @@ pub(crate) struct Fleet {
     unwritten: Arc<Notify>,
     /// Of the changes of backends' conditions.
     flow: Arc<Mutex<Flow>>,
+    resyncs: Arc<Resyncs>,
     events: Arc<Events>,
     metrics: Metrics,
 }
@@ -86,6 +90,7 @@ impl Fleet {
             acknowledged: watch::Sender::new(0),
             unwritten: Arc::default(),
             flow: Arc::default(),
+            resyncs: Arc::new(Resyncs::new(metrics.clone())),
             events,
             metrics,
         }
@@ -105,9 +110,11 @@ impl Fleet {
                 _ = ticks.tick() => self.change(|roster, now| {
                     roster.elapsed();
                     roster.forget(now);
+                    self.resyncs.tidy();
                 }),
                 () = self.unwritten.notified() => {}
             }
+            self.tell_put_off();
             let writes = self.lock().writes();
             if !writes.is_empty() {
                 store(writes);
@@ -131,6 +138,11 @@ impl Fleet {
         self.tell(v1::EventType::ProxyConnected, &id, None, format!("proxy {id} connected from {peer}"));
         self.changed.send_replace(());
         Ok(Membership { fleet: self.clone(), id, stream, replaced: end, questions, closes })
+    }
+
+    /// Who may be sent everything anew.
+    pub(crate) fn resyncs(&self) -> &Arc<Resyncs> {
+        &self.resyncs
     }
 
     /// Notes that there is a newer state.
@@ -224,6 +236,17 @@ impl Fleet {
         }
     }
 
+    /// Makes known how many proxies were put off, from time to time.
+    fn tell_put_off(&self) {
+        let Some(count) = self.resyncs.untold() else { return };
+        let (kind, revision) = (v1::EventType::ProxiesPutOff, self.lock().current().revision);
+        let message = format!(
+            "{count} times a proxy needed everything anew, and was told to come back: so many need it at the same time"
+        );
+        tracing::warn!("{message}");
+        self.events.emit(Happening { kind, revision, object: None, proxy_id: String::new(), message });
+    }
+
     fn tell(&self, kind: v1::EventType, id: &ProxyId, object: Option<ObjectKey>, message: String) {
         tracing::info!(proxy = %id, "{message}");
         let revision = self.lock().current().revision;
@@ -263,9 +286,12 @@ impl Membership {
         self.fleet.change(|roster, _| roster.starts(&self.id, self.stream, has_something));
     }
 
-    /// The proxy is told to come back after this time: until then it serves, and is not lost.
-    pub(crate) fn put_off(&self, retry_after: Duration) {
+    /// The proxy is told to come back, after the time that is answered: until then it serves, and is not lost.
+    pub(crate) fn put_off(&self) -> Duration {
+        let retry_after = self.fleet.resyncs.put_off();
         self.fleet.change(|roster, now| roster.put_off(&self.id, self.stream, now.instant + retry_after));
+        self.fleet.tell_put_off();
+        retry_after
     }
 
     /// The proxy has this state in force, but for what it refused.

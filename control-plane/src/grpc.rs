@@ -9,10 +9,14 @@ use weir_proto::v1::{
     self, admin_server::AdminServer, discovery_server::DiscoveryServer, registry_server::RegistryServer,
 };
 
-use crate::{Error, incoming::Acceptor, rpc::Api};
+use crate::{Error, fleet::MOST_PROXIES, incoming::Acceptor, rpc::Api};
 
 /// Clients at one time.
-pub(crate) const MOST_CONNECTIONS: usize = 20_000;
+pub(crate) const MOST_CONNECTIONS: usize = 30_000;
+/// Agents that send heartbeats at one time. With the proxies there may be (`fleet::MOST_PROXIES`) they leave some of the
+/// connections to operators.
+pub(crate) const MOST_HEARTBEATS: usize = 16_000;
+const _: () = assert!(MOST_HEARTBEATS + MOST_PROXIES + 1_000 < MOST_CONNECTIONS);
 /// Calls at one time on one connection.
 const MOST_STREAMS: u32 = 1_000;
 /// Between two keepalives of HTTP/2, and how long the answer may take: so that a half-open connection is noticed.

@@ -13,6 +13,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use crate::Error;
+
 /// One label with a value out of a fixed set, so that the number of series is bounded.
 pub(crate) type Label = [(&'static str, &'static str); 1];
 
@@ -52,6 +54,12 @@ pub(crate) struct Metrics {
     pub sent_bytes: Family<Label, Counter>,
     /// Snapshots that a proxy needed although it had something, by `reason`: `digest` or `requested`.
     pub resyncs: Family<Label, Counter>,
+    /// Snapshots that were encoded, each for all who needed one at about the same time.
+    pub encoded_snapshots: Counter,
+    /// Proxies that needed a snapshot and were told to come back later.
+    pub put_off: Counter,
+    /// Proxies that need a snapshot, by `state`: `sending` or `waiting` (in line, because they have nothing).
+    pub resync_places: Family<Label, Gauge>,
     /// Objects that proxies named as refused, counted once for each acknowledgement that adds one.
     pub refused_objects: Counter,
     /// Changes of backends' conditions that were too many to be told one by one.
@@ -86,6 +94,9 @@ impl Metrics {
             delta_bytes: Histogram::new(exponential_buckets(64.0, 4.0, 10)),
             sent_bytes: Family::default(),
             resyncs: Family::default(),
+            encoded_snapshots: Counter::default(),
+            put_off: Counter::default(),
+            resync_places: Family::default(),
             refused_objects: Counter::default(),
             untold_conditions: Counter::default(),
             streams: Family::default(),
@@ -129,6 +140,9 @@ impl Metrics {
             self.sent_bytes.clone(),
         );
         to.register("resyncs", "Snapshots sent again to proxies", self.resyncs.clone());
+        to.register("encoded_snapshots", "Snapshots encoded, each for many", self.encoded_snapshots.clone());
+        to.register("put_off_proxies", "Proxies told to come back for a snapshot", self.put_off.clone());
+        to.register("resync_places", "Proxies that need a snapshot", self.resync_places.clone());
         to.register("refused_objects", "Objects newly refused by a proxy", self.refused_objects.clone());
         let untold = self.untold_conditions.clone();
         to.register("untold_condition_changes", "Changes of backends' conditions without an event", untold);
@@ -143,6 +157,13 @@ impl Metrics {
         let gauge = self.streams.get_or_create_owned(&[("call", call)]);
         gauge.inc();
         OpenStream(gauge)
+    }
+
+    /// The same, if there are no more than `most` with it.
+    pub(crate) fn open_stream_of(&self, call: &'static str, most: usize) -> Result<OpenStream, Error> {
+        let open = self.open_stream(call);
+        let is_room = usize::try_from(open.0.get()).is_ok_and(|streams| streams <= most);
+        is_room.then_some(open).ok_or(Error::TooMany { what: "streams of that kind", most })
     }
 }
 

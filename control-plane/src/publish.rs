@@ -1,6 +1,7 @@
 //! Showing new states to the proxies: not one by one when many come, and at once when something must stop.
 
 mod debounce;
+mod everything;
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,6 +15,7 @@ use weir_proto::Revision;
 
 use crate::{metrics::Metrics, snapshot::Snapshot};
 use debounce::Debounce;
+pub(crate) use everything::{Pages, Shelf};
 
 /// A state that all proxies are to have, and the step to it from the state published before, encoded once for all.
 #[derive(Debug)]

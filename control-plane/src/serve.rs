@@ -39,8 +39,8 @@ const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_millis(500);
 /// acknowledged. Dropping the future ends everything that it started.
 pub async fn serve(config: Config, listeners: Listeners, shutdown: CancellationToken) -> Result<(), Error> {
     let (loopback_backends, leases) = (config.loopback_backends(), config.leases.clone());
-    let keep = config.retention();
-    run(move || open_store(&config), loopback_backends, leases, keep, listeners, shutdown).await
+    let (keep, resyncs) = (config.retention(), usize::from(config.resyncs_at_once));
+    run(move || open_store(&config), loopback_backends, leases, keep, resyncs, listeners, shutdown).await
 }
 
 /// [`serve`] on the store that `open` opens, which may block.
@@ -49,6 +49,7 @@ async fn run(
     loopback_backends: bool,
     leases: LeaseConfig,
     keep: Retention,
+    resyncs_at_once: usize,
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
@@ -81,6 +82,7 @@ async fn run(
     let (mut api, _follow) = assemble(registry.clone(), metrics, policy, stopping.clone());
     let (position, fleet) = (registry.current().position(), api.fleet.clone());
     api.dns_address = dns_address;
+    fleet.resyncs().set_at_once(resyncs_at_once);
     let _names = spawn(names.ready(registry.clone(), fleet.clone()));
     tracing::info!(
         store = registry.store(), epoch = %position.epoch, revision = %position.revision, "the store is loaded"
@@ -212,7 +214,7 @@ mod tests {
         let store = Shared::new();
         let opened: Box<dyn Store> = Box::new(store.clone());
         let (leases, keep, stop) = (LeaseConfig::default(), Retention::default(), CancellationToken::new());
-        let served = spawn(run(move || Ok(opened), true, leases, keep, listeners, stop));
+        let served = spawn(run(move || Ok(opened), true, leases, keep, 8, listeners, stop));
         let registry = RegistryClient::connect(url).await.expect("it listens");
         registry.clone().register(registration(1)).await.expect("registered");
 

@@ -50,7 +50,8 @@ impl Api {
             outcomes: self.fleet.outcomes(revision),
             epoch: current.epoch,
             revision,
-            info: None,
+            // What is wrong with the history keeps nobody from knowing where the revision is live.
+            info: self.registry.revision(revision).await.ok().flatten(),
             once: request.once,
             stopping: self.stopping.clone(),
             _open: self.metrics.open_stream("revision_status"),

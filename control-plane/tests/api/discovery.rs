@@ -98,8 +98,15 @@ async fn a_large_configuration_comes_in_pages() {
         request.backend.as_mut().expect("set").metadata = metadata;
         registry.register(request).await.expect("registered");
     }
-    Proxy::wait_for_publication(&server).await;
-    let mut proxy = Proxy::connect(&server, "edge", None).await;
+    let newest = server.status().await.revision;
+    let mut observer = Proxy::connect(&server, "observer", None).await;
+    let mut known = observer.follow().await;
+    while known.revision < newest {
+        known = observer.follow().await;
+    }
+    // A proxy that may have the newest revision gets no older one.
+    let wrong = v1::Position { digest: known.digest ^ 1, ..known };
+    let mut proxy = Proxy::connect(&server, "edge", Some(wrong)).await;
     let State::Snapshot { pages, .. } = proxy.state().await else { panic!("not a snapshot") };
     assert!((3..=4).contains(&pages), "{pages} pages for 2.6 MB");
     assert_eq!(proxy.objects.len(), 41);

@@ -44,6 +44,7 @@ async fn everybody_who_waits_hears_what_became_of_a_revision_on_each_proxy() {
     let first = next(&mut stream).await;
     assert_eq!(outcomes(&first), [("bad", Outcome::Pending, 0), ("good", Outcome::Pending, 0)]);
     assert_eq!((first.revision, first.settled), (revision, false));
+    assert_eq!(first.info.as_ref().map(|info| info.revision), Some(revision));
 
     good.follow().await;
     let position = bad.state().await.position();
@@ -53,6 +54,7 @@ async fn everybody_who_waits_hears_what_became_of_a_revision_on_each_proxy() {
     let mut told = Vec::new();
     while !last.settled {
         last = next(&mut stream).await;
+        assert_eq!(last.info, None, "said once");
         told.extend(last.proxies.clone());
     }
     assert!(stream.message().await.expect("no error").is_none(), "that is all");

@@ -206,7 +206,11 @@ fn a_drain_is_done_when_every_live_proxy_counted_zero_after_it() {
 
     roster.acknowledge(&a, on_a, at(6), Vec::new(), now);
     roster.report(&a, on_a, report(5, &[("web/x", 0)]), |_| true);
-    assert_eq!((view(&roster).uncounted, view(&roster).live), (vec![a.clone()], 2), "counted before the drain");
+    assert_eq!(
+        (view(&roster).uncounted, view(&roster).live),
+        (vec![a.clone()], 2),
+        "counted before the drain"
+    );
     roster.report(&a, on_a, report(6, &[("web/x", 3)]), |_| true);
     roster.acknowledge(&b, on_b, at(7), Vec::new(), now);
     assert_eq!((view(&roster).busy, view(&roster).uncounted), (vec![a.clone()], vec![b.clone()]));

@@ -1,5 +1,6 @@
 //! One proxy's stream after its Hello: see `discovery.proto`.
 
+mod admission;
 #[cfg(test)]
 mod tests;
 
@@ -12,13 +13,14 @@ use tokio::{
 };
 use tonic::Status;
 use weir_proto::{
-    BackendKey, Invalid, duration_to_wire,
+    BackendKey, Invalid, Revision, duration_to_wire,
     v1::{self, control_message, proxy_message::Message},
 };
 
+use self::admission::Admission;
 use super::{
     outbox::Outbox,
-    update::{Update, contradicts},
+    update::{Update, contradicts, delta},
 };
 use crate::{
     Error,
@@ -60,6 +62,12 @@ pub(super) struct Session {
     /// Whether the newest one was sent, as of an epoch that an operator accepted.
     sent_accepted: bool,
     sent_at: Instant,
+    /// Of this epoch, the newest that the proxy may have.
+    newest: Revision,
+    /// Whether it has nothing at all, and cannot serve.
+    is_bare: bool,
+    /// Whether it may be sent everything.
+    admission: Admission,
     /// Whether any state was sent: a proxy that is up to date is told so.
     greeted: bool,
     outbox: Outbox,
@@ -86,6 +94,9 @@ impl Session {
             sent: VecDeque::new(),
             sent_accepted: false,
             sent_at: Instant::now(),
+            newest: has.filter(|has| has.epoch == epoch).map_or(Revision(0), |has| has.revision),
+            is_bare: has.is_none(),
+            admission: Admission::default(),
             greeted: false,
             outbox: Outbox::new(&api.metrics),
             pings: 0,
@@ -110,7 +121,11 @@ impl Session {
             let newest = published.borrow_and_update().clone();
             let mut due = self.due(&newest);
             if due.is_some_and(|at| at <= Instant::now()) {
-                self.offer(&newest);
+                if let Err(PutOff(retry_after)) = self.offer(&newest) {
+                    let reason = "many proxies need everything anew";
+                    let _ = outgoing.send_timeout(Ok(go_away(retry_after, reason)), GO_AWAY_TIMEOUT).await;
+                    return Ok(());
+                }
                 due = None;
             }
             if !self.outbox.has_question()
@@ -125,7 +140,7 @@ impl Session {
             }
             tokio::select! {
                 () = stopping.cancelled() => {
-                    let _ = outgoing.send_timeout(Ok(go_away()), GO_AWAY_TIMEOUT).await;
+                    let _ = outgoing.send_timeout(Ok(stopping_now()), GO_AWAY_TIMEOUT).await;
                     return Ok(());
                 }
                 () = replaced.cancelled() => {
@@ -139,6 +154,7 @@ impl Session {
                     Ok(permit) => self.send(permit),
                     Err(_) => return Ok(()),
                 },
+                () = self.admission.changed() => {}
                 () = closes.told(), if !self.outbox.has_close() => {}
                 () = questions.asked(), if !self.outbox.has_question() => {}
                 _ = ticks.tick() => self.ping()?,
@@ -151,7 +167,7 @@ impl Session {
     /// When the published state is to be sent; None while there is nothing to send.
     fn due(&self, published: &Published) -> Option<Instant> {
         let newest = published.snapshot().position();
-        if self.outbox.has_state() {
+        if self.outbox.has_state() || self.admission.is_waiting() {
             return None;
         }
         let Some(last) = self.sent.back() else {
@@ -170,13 +186,41 @@ impl Session {
         Some(if accepted { self.sent_at } else { self.sent_at + KEPT_OUT_PAUSE })
     }
 
-    fn offer(&mut self, published: &Published) {
-        self.outbox.state(Update::new(published, self.has));
+    /// Has the newest state sent, if the proxy needs no more than a delta, or it may be sent everything. One that has
+    /// nothing waits until it may; any other one serves on from what it has, and comes back later.
+    fn offer(&mut self, published: &Published) -> Result<(), PutOff> {
+        if let Some(delta) = self.has.and_then(|has| delta(published, has)) {
+            self.offered(Arc::clone(published.snapshot()), Update::Delta(delta));
+            return Ok(());
+        }
+        let resyncs = Arc::clone(self.api.fleet.resyncs());
+        if !self.admission.is_admitted() {
+            match resyncs.begin() {
+                Some(place) => self.admission = Admission::admitted(place),
+                None => {
+                    let turn = if self.is_bare { resyncs.wait() } else { None };
+                    self.admission =
+                        Admission::waiting(turn.ok_or_else(|| PutOff(self.membership.put_off()))?);
+                    return Ok(());
+                }
+            }
+        }
+        // What it has is to be left behind, however far the pages that others get lead.
+        let leads_on = self.has.is_some_and(|has| has.epoch == published.snapshot().position().epoch);
+        let least = if leads_on { self.newest.next() } else { self.newest };
+        let pages = resyncs.pages(published.snapshot(), least);
+        self.offered(Arc::clone(pages.snapshot()), Update::Snapshot(pages));
+        Ok(())
+    }
+
+    fn offered(&mut self, snapshot: Arc<Snapshot>, update: Update) {
+        self.outbox.state(update);
         if self.sent.len() == MOST_SENT {
             self.sent.pop_front();
         }
-        self.sent.push_back(Arc::clone(published.snapshot()));
-        self.sent_accepted = published.snapshot().epoch_accepted();
+        self.newest = self.newest.max(snapshot.revision());
+        self.sent_accepted = snapshot.epoch_accepted();
+        self.sent.push_back(snapshot);
         self.sent_at = Instant::now();
         self.greeted = true;
     }
@@ -184,6 +228,9 @@ impl Session {
     fn send(&mut self, permit: mpsc::Permit<'_, Result<v1::ControlMessage, Status>>) {
         if let Some(message) = self.outbox.next() {
             permit.send(Ok(message));
+        }
+        if !self.outbox.has_state() {
+            self.admission.leave();
         }
     }
 
@@ -223,6 +270,7 @@ impl Session {
                     self.shown = self.sent.drain(..=i).next_back();
                     self.has = Some(known);
                     self.may_keep_out = false;
+                    self.is_bare = false;
                 }
                 self.membership.acknowledge(known, self.filed(ack.refused));
             }
@@ -253,6 +301,7 @@ impl Session {
         self.shown = None;
         self.sent.clear();
         self.outbox.drop_state();
+        self.admission.leave();
         self.membership.resynced(label, reason);
     }
 
@@ -273,14 +322,16 @@ fn is_same_revision(a: &Position, b: &Position) -> bool {
     (a.epoch, a.revision) == (b.epoch, b.revision)
 }
 
+/// The proxy is to come back after this time.
+struct PutOff(Duration);
+
 /// A fleet comes back spread out, not at one moment.
-fn go_away() -> v1::ControlMessage {
+fn stopping_now() -> v1::ControlMessage {
     let most = u64::try_from(MOST_RETRY_AFTER.as_millis()).unwrap_or(u64::MAX);
-    let retry_after = Duration::from_millis(fastrand::u64(100..=most));
-    v1::ControlMessage {
-        message: Some(control_message::Message::GoAway(v1::GoAway {
-            retry_after: Some(duration_to_wire(retry_after)),
-            reason: "the control plane is stopping".to_owned(),
-        })),
-    }
+    go_away(Duration::from_millis(fastrand::u64(100..=most)), "the control plane is stopping")
+}
+
+fn go_away(retry_after: Duration, reason: &str) -> v1::ControlMessage {
+    let go_away = v1::GoAway { retry_after: Some(duration_to_wire(retry_after)), reason: reason.to_owned() };
+    v1::ControlMessage { message: Some(control_message::Message::GoAway(go_away)) }
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use weir_proto::v1;
 
 use crate::{
-    publish::Published,
-    snapshot::{PAGE_BYTES, Position},
+    publish::{Pages, Published},
+    snapshot::Position,
 };
 
 /// The largest delta, well below the 4 MiB that receivers take by default. Beyond it pages are the better form.
@@ -19,26 +19,14 @@ pub(super) enum Update {
     Snapshot(Pages),
 }
 
-/// The pages of a snapshot, each encoded when it is its turn.
-pub(super) type Pages = Box<dyn Iterator<Item = v1::SnapshotPage> + Send>;
-
-impl Update {
-    /// The way from `has` to the published state.
-    pub(super) fn new(published: &Published, has: Option<Position>) -> Self {
-        match has.and_then(|has| delta(published, has)) {
-            Some(delta) => Self::Delta(delta),
-            None => Self::Snapshot(Box::new(published.snapshot().pages(PAGE_BYTES))),
-        }
-    }
-}
-
 /// Whether a proxy is wrong about what it has: the published revision, with another digest.
 pub(super) fn contradicts(published: &Published, has: Position) -> bool {
     let current = published.snapshot().position();
     (has.epoch, has.revision) == (current.epoch, current.revision) && has.digest != current.digest
 }
 
-fn delta(published: &Published, has: Position) -> Option<v1::Delta> {
+/// The way from `has` to the published state. None if there is none, or a snapshot is the better form.
+pub(super) fn delta(published: &Published, has: Position) -> Option<v1::Delta> {
     let snapshot = published.snapshot();
     let to = snapshot.position();
     if has.epoch != to.epoch || contradicts(published, has) {

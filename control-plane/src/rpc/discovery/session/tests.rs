@@ -1,5 +1,6 @@
 //! What time does to a stream, with the clock stopped.
 
+mod admission;
 mod questions;
 
 use std::sync::Arc;
@@ -29,7 +30,7 @@ struct Proxy {
     up: mpsc::Sender<Result<v1::ProxyMessage, Status>>,
     down: mpsc::Receiver<Result<v1::ControlMessage, Status>>,
     end: tokio::task::JoinHandle<Result<(), Status>>,
-    _registry: Task,
+    _registry: Option<Task>,
 }
 
 impl Proxy {
@@ -48,8 +49,17 @@ impl Proxy {
             started_at: std::time::SystemTime::now(),
             stopping: CancellationToken::new(),
         };
+        Self::on(api, "edge", has, Some(task))
+    }
+
+    /// Another proxy of the same control plane, which must live longer.
+    fn beside(other: &Self, id: &str, has: Option<Position>) -> Self {
+        Self::on(other.api.clone(), id, has, None)
+    }
+
+    fn on(api: Api, id: &str, has: Option<Position>, registry: Option<Task>) -> Self {
         let identity = Identity {
-            id: ProxyId::try_from("edge").expect("an id"),
+            id: ProxyId::try_from(id).expect("an id"),
             boot_id: 1,
             version: String::new(),
             zone: String::new(),
@@ -61,7 +71,7 @@ impl Proxy {
         let (up, messages) = mpsc::channel(8);
         let (outgoing, down) = mpsc::channel(2);
         let end = tokio::spawn(async move { session.run(ReceiverStream::new(messages), &outgoing).await });
-        Self { api, up, down, end, _registry: task }
+        Self { api, up, down, end, _registry: registry }
     }
 
     async fn say(&self, message: Message) {
