@@ -87,7 +87,7 @@ pub(crate) struct Global {
     )]
     output: Format,
 
-    /// How long the command may take in all [default: 10s; 30s with --wait; with --drain that and 10s more; 60s for `drain --wait`, 5m for `compact`, 10m for `backup`]
+    /// How long the command may take in all [default: 10s; 30s with --wait; longer by what --drain says; 1m for `drain --wait`, 5m for `compact`, 10m for `backup`]
     #[arg(long, env = "WEIR_TIMEOUT", hide_env_values = true, value_name = "DURATION", value_parser = units::duration, global = true)]
     timeout: Option<Duration>,
 

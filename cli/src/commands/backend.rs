@@ -203,7 +203,7 @@ async fn deregister(global: &Global, deregister: &Deregister) -> Result<(), Erro
         "unacknowledged_proxies": response.unacknowledged_proxies,
     });
     if response.in_flight > 0 {
-        output::note(&format!("{} requests were still in flight; they are not cut off", response.in_flight));
+        output::note(&format!("{} requests were still in flight when the time was up", response.in_flight));
     }
     if !response.unacknowledged_proxies.is_empty() {
         let proxies = response.unacknowledged_proxies.join(", ");

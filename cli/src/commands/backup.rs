@@ -23,8 +23,8 @@ const TIMEOUT: Duration = Duration::from_mins(10);
 /// Where to.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The file holds the configuration at one revision with its history. It takes its place when it is complete, and an
-older one stays until then. `weir-control-plane restore FILE` makes a store of it.")]
+The file holds the configuration at one revision with its history. It takes its place when it is complete, and an \
+    older one stays until then. `weir-control-plane restore FILE` makes a store of it.")]
 pub(super) struct Backup {
     /// The file to write; - is standard output
     file: PathBuf,

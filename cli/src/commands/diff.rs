@@ -14,6 +14,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(
     after_help = "Ends with exit code 0 if nothing is different, and with 9 if something is.",
+    override_usage = "weir diff [OPTIONS] --file <FILE>...\n       weir diff [OPTIONS] <REVISION> [REVISION]",
     mut_arg("paths", |paths| paths.required(false).required_unless_present("revisions"))
 )]
 pub(super) struct Diff {

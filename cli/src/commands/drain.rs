@@ -30,12 +30,12 @@ const MOST_NAMED: usize = 5;
 /// What to drain.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without --wait the backend stays, draining. With --wait it is removed as soon as every proxy has acknowledged that
-nothing new is sent to it and nothing is in flight; in the last tenth of --timeout (60s by default) what is still in
-flight is closed. Exit code 0 is the promise that it may be stopped now.
+Without --wait the backend stays, draining. With --wait it is removed as soon as every proxy has acknowledged that \
+    nothing new is sent to it and nothing is in flight; in the last tenth of --timeout (60s by default) what is still in \
+    flight is closed. Exit code 0 is the promise that it may be stopped now.
 
-4: a proxy did not answer for it in time; 8: somebody enabled it meanwhile. It then stays as it is. Ctrl-C leaves it
-draining. `weir backend enable SERVICE/ID` takes it back at any time.")]
+4: a proxy did not answer for it in time; 8: somebody enabled it meanwhile. It then stays as it is. Ctrl-C leaves it \
+    draining. `weir backend enable SERVICE/ID` takes it back at any time.")]
 pub(super) struct Drain {
     /// As `weir backend list` shows it
     #[arg(value_name = "SERVICE/ID", value_parser = backend::key)]
@@ -57,10 +57,13 @@ pub(super) async fn run(global: &Global, drain: Drain) -> Result<Exit, Error> {
     let mut signals = Signals::listen()?;
     let time = global.timeout.unwrap_or(DRAIN);
     let mut work = Work { backend: &backend, progress: Progress::new(), last: None };
-    let client = global.connect_within(time.saturating_add(GRACE)).await?;
+    let done = async {
+        let client = global.connect_within(time.saturating_add(GRACE)).await?;
+        work.finish(&client, time).await
+    };
     let revision = tokio::select! {
         () = signals.next() => return Err(work.interrupted()),
-        done = work.finish(&client, time) => done?,
+        done = done => done?,
     };
     drop(work);
     let value = json!({ "backend": backend.to_string(), "removed": true, "revision": revision });

@@ -21,8 +21,8 @@ const PAST: u32 = 100;
 /// Which events.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The control plane remembers 10,000 events since its start. While events are followed --timeout bounds the connecting
-only, and Ctrl-C ends it with exit code 0.")]
+The control plane remembers 10,000 events since its start. While events are followed --timeout bounds the connecting \
+    only, and Ctrl-C ends it with exit code 0.")]
 pub(super) struct Events {
     #[command(flatten)]
     shown: Shown,

@@ -20,9 +20,9 @@ const ATTEMPTS: usize = 5;
 /// What to export.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-`weir apply -f` of it, with the same --file-set, changes nothing. It holds listeners, services with their static
-backends, and routes; not the backends with a lease, which come and go by themselves, and not what operators drained
-or disabled. Written as YAML, with --output json as JSON.")]
+`weir apply -f` of it, with the same --file-set, changes nothing. It holds listeners, services with their static \
+    backends, and routes; not the backends with a lease, which come and go by themselves, and not what operators drained \
+    or disabled. Written as YAML, with --output json as JSON.")]
 pub(super) struct Export {
     /// Only objects of these kinds: listener, service (with its backends), route
     #[arg(value_name = "KIND", value_parser = kind)]

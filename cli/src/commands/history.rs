@@ -17,8 +17,8 @@ const PAGE: u32 = 1_000;
 /// Which revisions.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-`weir diff A B` shows what changed between two of them, `weir rollback REVISION` goes back to one, and
-`weir status REVISION` shows what became of one on each proxy.")]
+`weir diff A B` shows what changed between two of them, `weir rollback REVISION` goes back to one, and \
+    `weir status REVISION` shows what became of one on each proxy.")]
 pub(super) struct History {
     /// Only those that changed how this object is declared, as service/web
     #[arg(value_name = "KIND/NAME", value_parser = reference::parse)]

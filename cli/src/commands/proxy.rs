@@ -102,8 +102,13 @@ fn lag(response: &v1::ListProxiesResponse, p: &v1::ProxyInfo) -> (String, Option
     if p.epoch != response.epoch {
         return State::Bad.cell("other epoch");
     }
-    match response.revision.saturating_sub(p.revision) {
-        0 => State::Good.cell("0"),
-        n => State::Doubtful.cell(n),
+    match (response.revision.saturating_sub(p.revision), p.behind_since) {
+        (0, _) => State::Good.cell("0"),
+        (n, None) => State::Doubtful.cell(n),
+        (n, Some(since)) => {
+            // By this machine's clock, which may be another one than the control plane's.
+            let seconds = jiff::Timestamp::now().as_second().saturating_sub(since.seconds).max(0);
+            State::Doubtful.cell(format!("{n} for {seconds}s"))
+        }
     }
 }

@@ -11,8 +11,8 @@ use crate::{
 /// To which revision, and how.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It makes a new revision, which can be taken back in the same way. Leased backends and the states that operators
-gave to backends stay as they are.")]
+It makes a new revision, which can be taken back in the same way. Leased backends and the states that operators \
+    gave to backends stay as they are.")]
 pub(super) struct Rollback {
     /// The revision, as `weir history` shows it
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
