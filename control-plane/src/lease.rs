@@ -104,9 +104,8 @@ impl Leases {
             let Some((id, backend, terms, expired)) = promised(entry) else { continue };
             leases.insert(id, &backend, terms, if expired { Phase::Expired } else { Phase::Fresh }, now);
             // All begin at one moment: they must not be looked at together for ever.
-            #[expect(clippy::cast_possible_truncation, reason = "less than 1,000")]
-            let share = (id.0 % 1_000) as u32;
-            leases.file_as(id, |slot| now + (slot.next_look() - now) * share / 1_000);
+            let share = u32::try_from(id.0 % 1_000).unwrap_or_default();
+            leases.file_as(id, |slot| now + slot.next_look().saturating_duration_since(now) * share / 1_000);
         }
         leases
     }

@@ -17,6 +17,7 @@ mod holds;
 mod lanes;
 mod operator;
 mod rollback;
+mod staying;
 mod work;
 
 #[cfg(test)]

@@ -2,19 +2,18 @@
 //!
 //! A lease that is due expires at once as long as few do. When many do, it is more likely that something between the
 //! backends and the control plane is broken than that they are all gone, and then taking them out would do the harm.
-//! In this order:
+//! What is overdue and dead to every connected proxy expires, whatever else holds: health decides. Anything else is held
+//! by the first of these:
 //!
-//! 1. **Health decides.** What is overdue and dead to every connected proxy expires, whatever else holds.
-//! 2. **Nobody is the last to go.** A lease without which its service had no routable backend is held, if another
-//!    backend of that service expired within the last `max_hold`. So a service with one backend obeys its ttl.
-//! 3. **Self-preservation.** While fewer than `renewals` of all live leases (at least 10) were renewed within the last
+//! 1. **Self-preservation.** While fewer than `renewals` of all live leases (at least 10) were renewed within the last
 //!    two thirds of their ttl, no more expire than one cap's worth, counted from one ttl before that began.
-//! 4. **The cap.** In any window of one ttl, which is the lease's own, at most `max_expiry_percent` of the leases of its
+//! 2. **The cap.** In any window of one ttl, which is the lease's own, at most `max_expiry_percent` of the leases of its
 //!    service expire, and of all leases if there are at least 10; but one always may. It is the share of those that lived
-//!    just before the window's first expiry.
+//!    just before the window's first expiry. What health confirmed counts in it, too.
+//! 3. **Nobody is the last to go.** A lease without which its service had no routable backend is held, if another
+//!    backend of that service expired within the last `max_hold`. So a service with one backend obeys its ttl.
 //!
-//! What is held longer than `max_hold` is beyond the second and the third, and goes at the cap's pace. Those that health
-//! confirmed count in the windows like all others.
+//! What is held for longer than `max_hold` goes at the cap's pace: only the second holds it any more.
 
 #[cfg(test)]
 mod tests;
@@ -201,8 +200,8 @@ impl Guard {
         (self.live, self.longest) = (live, longest);
         if self.sweep.is_none_or(|at| at <= now) {
             self.sweep = Some(now + SWEEP);
-            let kept = self.rules.max_hold.max(longest);
-            self.services.retain(|_, ledger| ledger.matters(now, kept));
+            let (kept, episode) = (self.rules.max_hold.max(longest), self.episode);
+            self.services.retain(|_, ledger| ledger.matters(now, kept, episode));
         }
         let missing = live.saturating_sub(late) * 1_000 < self.rules.renewals * live;
         // Those that expired meanwhile keep counting: else ten leases would be nine as soon as one has.
@@ -221,7 +220,7 @@ impl Guard {
         }
     }
 
-    /// Whether self-preservation is on.
+    #[cfg(test)]
     pub(crate) fn is_preserving(&self) -> bool {
         self.episode.is_some()
     }
@@ -236,45 +235,34 @@ impl Guard {
         confirmed: impl FnOnce() -> bool,
         last: impl FnOnce() -> bool,
     ) -> Verdict {
-        let (rules, live, ttl) = (self.rules, self.live, case.ttl);
-        let fleet = &mut self.fleet;
-        let key = case.backend;
-        if !self.services.contains_key(&key.service) {
-            self.services.insert(key.service.clone(), Ledger::default());
-        }
-        let Some(service) = self.services.get_mut(&key.service) else {
-            return Verdict::Expire(Cause::Silence);
-        };
-        if let Some(episode) = self.episode {
+        let (rules, episode, live) = (self.rules, self.episode, self.live);
+        let (key, ttl) = (case.backend, case.ttl);
+        let (fleet, service) = (&mut self.fleet, self.services.entry(key.service.clone()).or_default());
+        if let Some(episode) = episode {
             fleet.enter(episode, ttl, live);
             service.enter(episode, ttl, case.live);
         }
         let is_over = now.saturating_duration_since(case.due) >= rules.max_hold;
-        let cause = if case.is_overdue && confirmed() {
-            Cause::Confirmed
+        let others_expired = || service.others_expired(&key.id, now, rules.max_hold);
+        let is_spent = || service.is_spent(episode, rules) || fleet.is_spent(episode, rules);
+        let verdict = if case.is_overdue && confirmed() {
+            Verdict::Expire(Cause::Confirmed)
+        } else if !is_over && is_spent() {
+            Verdict::Hold(Hold::SelfPreservation)
+        } else if service.is_full(now, ttl, rules) {
+            Verdict::Hold(Hold::ServiceCap)
+        } else if fleet.base(now, ttl, live) >= FLEET && fleet.is_full(now, ttl, rules) {
+            Verdict::Hold(Hold::FleetCap)
+        } else if !is_over && others_expired() && last() {
+            Verdict::Hold(Hold::LastBackend)
         } else {
-            let others = || service.others_expired(&key.id, now, rules.max_hold);
-            let hold = if !is_over && others() && last() {
-                Some(Hold::LastBackend)
-            } else if !is_over
-                && (service.is_spent(self.episode, rules) || fleet.is_spent(self.episode, rules))
-            {
-                Some(Hold::SelfPreservation)
-            } else if service.is_full(now, ttl, rules) {
-                Some(Hold::ServiceCap)
-            } else if fleet.is_full(now, ttl, rules) && fleet.base(now, ttl, live) >= FLEET {
-                Some(Hold::FleetCap)
-            } else {
-                None
-            };
-            if let Some(hold) = hold {
-                return Verdict::Hold(hold);
-            }
-            if is_over { Cause::MaxHold } else { Cause::Silence }
+            Verdict::Expire(if is_over { Cause::MaxHold } else { Cause::Silence })
         };
-        fleet.add(now, live, self.longest, None);
-        service.add(now, case.live, self.longest, Some(&key.id));
-        Verdict::Expire(cause)
+        if matches!(verdict, Verdict::Expire(_)) {
+            fleet.add(now, live, self.longest, None);
+            service.add(now, case.live, self.longest, Some(&key.id));
+        }
+        verdict
     }
 
     /// A lease that was decided to expire at the last moment did not.
@@ -359,8 +347,9 @@ impl Ledger {
     }
 
     /// Whether it says anything that an empty one does not.
-    fn matters(&self, now: Instant, kept: Duration) -> bool {
-        self.last.as_ref().is_some_and(|(_, at)| *at + kept > now)
+    fn matters(&self, now: Instant, kept: Duration, episode: Option<Episode>) -> bool {
+        episode.is_some_and(|episode| self.spent_in(episode) > 0)
+            || self.last.as_ref().is_some_and(|(_, at)| *at + kept > now)
     }
 }
 

@@ -4,7 +4,6 @@
 //! arrived in between (`backends::lapse`). What did not expire is taken out of the guard's account again.
 
 use std::{
-    collections::HashSet,
     fmt,
     sync::{
         Arc, OnceLock,
@@ -19,13 +18,14 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
-use weir_proto::{Backend, BackendKey, LeaseId};
+use weir_proto::{BackendKey, LeaseId};
 
 use super::{
     Registry,
     command::Command,
     holds::{Holds, tell_preservation},
     lanes::Lanes,
+    staying::Staying,
 };
 use crate::{
     error::Error,
@@ -35,8 +35,10 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// Looks at what the proxies find, once, and then says of each backend whether it is dead to all of them.
-pub(crate) type Witness = Box<dyn Fn() -> Box<dyn Fn(&BackendKey) -> bool + Send> + Send + Sync>;
+/// Looks at what the proxies find.
+pub(crate) type Witness = Box<dyn Fn() -> Testimony + Send + Sync>;
+/// Whether a backend is dead to all of them.
+pub(crate) type Testimony = Box<dyn Fn(&BackendKey) -> bool + Send>;
 
 /// A loop that wakes later than this did not run when it should have, and heartbeats were not heard either. Together
 /// with the tick and a commit this stays below the second by which an expiry may be late.
@@ -128,17 +130,17 @@ impl Keeper {
     /// Gives the registry what is due and may go.
     fn hand_over(&mut self, due: Due, snapshot: &Snapshot, now: Instant) {
         let mut lapses: Vec<_> = due.removals.into_iter().map(Lapse::Remove).collect();
-        let mut going = HashSet::new();
+        let mut staying = Staying::new(snapshot);
         let mut expiries = Vec::new();
         let mut witness = None;
         for silent in due.silent {
             let confirmed = || self.standing.confirms(&mut witness, &silent.backend);
-            let last = || is_last(snapshot, &silent.backend, &going);
+            let last = || staying.is_last(&silent.backend);
             match self.guard.decide(now, case(&silent), confirmed, last) {
                 Verdict::Expire(cause) => {
                     lapses.push(Lapse::Expire(silent.id, cause));
                     expiries.push((silent.id, silent.backend.clone()));
-                    going.insert(silent.backend);
+                    staying.goes(silent.backend);
                 }
                 Verdict::Hold(why) => {
                     if self.leases.hold(silent.id, why, now) {
@@ -181,11 +183,7 @@ impl Keeper {
 
 impl Standing {
     /// Whether every proxy finds the backend dead. The witness looks when it is first asked.
-    fn confirms(
-        &self,
-        witness: &mut Option<Box<dyn Fn(&BackendKey) -> bool + Send>>,
-        key: &BackendKey,
-    ) -> bool {
+    fn confirms(&self, witness: &mut Option<Testimony>, key: &BackendKey) -> bool {
         let Some(look) = self.witness.get() else { return false };
         witness.get_or_insert_with(look)(key)
     }
@@ -200,15 +198,4 @@ impl fmt::Debug for Standing {
 fn case(silent: &Silent) -> Case<'_> {
     let Silent { backend, ttl, due, is_overdue, live, .. } = silent;
     Case { backend, ttl: *ttl, due: *due, is_overdue: *is_overdue, live: *live }
-}
-
-/// Whether the service would have no routable backend without this one and those that are going.
-fn is_last(snapshot: &Snapshot, key: &BackendKey, going: &HashSet<BackendKey>) -> bool {
-    let routable =
-        |entry: &crate::snapshot::Entry| entry.object.value.as_backend().is_some_and(Backend::is_routable);
-    let stays = |backend: &BackendKey| backend != key && !going.contains(backend);
-    let own = snapshot.backend(key).is_some_and(|entry| routable(entry));
-    own && !snapshot
-        .backends_of(&key.service, None)
-        .any(|entry| routable(entry) && entry.object.value.as_backend().is_some_and(|b| stays(&b.key)))
 }

@@ -4,6 +4,7 @@ mod admin;
 mod discovery;
 mod errors;
 mod harness;
+mod holds;
 mod http;
 mod lifecycle;
 mod outcomes;

@@ -8,7 +8,7 @@ use weir_proto::{BackendKey, Epoch, LeaseId, LeaseTerms};
 
 use super::{Case, Cause, FLEET, Guard, Hold, Rules, Verdict};
 use crate::{
-    lease::{Lapse, Leases, TICK},
+    lease::{Leases, TICK},
     snapshot::Snapshot,
 };
 
@@ -146,7 +146,7 @@ impl World {
             assert!(agent.renewed + agent.ttl <= self.counted, "it was renewed");
             let others = live.iter().filter(|(other, a)| a.service == agent.service && **other != id);
             let is_last = !others.clone().any(|(other, _)| !going.contains(other));
-            let case = Case {
+            let asked = Case {
                 backend: &silent.backend,
                 ttl: silent.ttl,
                 due: silent.due,
@@ -154,7 +154,7 @@ impl World {
                 live: silent.live,
             };
             assert_eq!(silent.live, 1 + others.count());
-            match self.guard.decide(self.now, case, || agent.dead, || is_last) {
+            match self.guard.decide(self.now, asked, || agent.dead, || is_last) {
                 Verdict::Expire(cause) => {
                     self.leases.begin_expiry(silent.id, self.now).expect("it is due");
                     self.leases.forget(silent.id);
@@ -184,7 +184,7 @@ impl World {
 
     fn check_expiry(&self, agent: &Agent, is_last: bool) {
         let this = self.expiries.last().expect("one");
-        let overdue_for = self.counted - agent.renewed - agent.ttl;
+        let overdue_for = self.counted.saturating_sub(agent.renewed + agent.ttl);
         match this.cause {
             Cause::Confirmed => return assert!(agent.dead && overdue_for >= TICK, "{this:?}"),
             Cause::MaxHold => assert!(overdue_for >= RULES.max_hold, "{this:?}"),
@@ -209,7 +209,7 @@ impl World {
     }
 
     fn check_hold(&self, id: u64, agent: &Agent, why: Hold, is_last: bool) {
-        let is_over = self.counted - agent.renewed - agent.ttl >= RULES.max_hold;
+        let is_over = self.counted >= agent.renewed + agent.ttl + RULES.max_hold;
         match why {
             Hold::ServiceCap => assert!(self.is_full(agent, Some(agent.service), 0), "for nothing"),
             Hold::FleetCap => assert!(self.is_full(agent, None, 0), "for nothing"),
@@ -277,7 +277,9 @@ proptest! {
         all_die: bool,
     ) {
         let mut world = World::new(&services, Duration::from_secs(ttl), one_ttl);
-        ops.iter().for_each(|op| world.act(op));
+        for op in &ops {
+            world.act(op);
+        }
         let longest = 2 * Duration::from_secs(ttl);
         let ticks = |time: Duration| u32::try_from(time.as_millis() / TICK.as_millis()).expect("few");
         if all_die {
