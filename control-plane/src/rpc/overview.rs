@@ -37,7 +37,6 @@ impl Api {
             held_back_backends: self.registry.held_back_backends() as u64,
             connected_proxies: self.fleet.count().0 as u64,
             dns_address: self.dns_address.map(|address| address.to_string()).unwrap_or_default(),
-            ..Default::default()
         }
     }
 }
