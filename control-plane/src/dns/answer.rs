@@ -166,12 +166,14 @@ fn respond(message: &mut Message, view: Option<&View>, settings: &Settings) -> R
     if query.query_class != DNSClass::IN {
         return ResponseCode::Refused;
     }
-    let Some(labels) = settings.domain().within(&name) else { return ResponseCode::Refused };
+    if !settings.domain().contains(&name) {
+        return ResponseCode::Refused;
+    }
     let Some(view) = view else { return ResponseCode::ServFail };
     message.metadata.authoritative = true;
     // The low half: serial numbers of zones wrap around.
-    let serial = (view.snapshot.revision().0 & u64::from(u32::MAX)) as u32;
-    let node = labels.and_then(|labels| node::find(&labels, view));
+    let serial = u32::try_from(view.snapshot.revision().0 & u64::from(u32::MAX)).unwrap_or_default();
+    let node = settings.domain().labels(&name).and_then(|labels| node::find(&labels, view));
     let code = if node.is_some() { ResponseCode::NoError } else { ResponseCode::NXDomain };
     let found = node.map(|node| records::of(node, kind, &name, serial, settings)).unwrap_or_default();
     if found.answers.is_empty() {

@@ -20,14 +20,16 @@ impl DnsDomain {
         &self.name
     }
 
-    /// The labels before the domain, in lower case. None if the name is not in it; an inner None if a label is one
-    /// that nothing has.
-    pub(crate) fn within(&self, name: &Name) -> Option<Option<Vec<String>>> {
-        if !self.name.zone_of(name) {
-            return None;
-        }
+    /// Whether the name is the domain's, or one in it.
+    pub(crate) fn contains(&self, name: &Name) -> bool {
+        self.name.zone_of(name)
+    }
+
+    /// The labels of a name in the domain that come before it, in lower case. None if one of them is such as nothing
+    /// has.
+    pub(crate) fn labels(&self, name: &Name) -> Option<Vec<String>> {
         let before = name.iter().len().saturating_sub(self.name.iter().len());
-        Some(name.iter().take(before).map(label).collect())
+        name.iter().take(before).map(label).collect()
     }
 
     /// The name of these labels in the domain. None if it would be too long.
@@ -94,18 +96,21 @@ mod tests {
     fn case_does_not_matter_and_labels_are_compared_whole() {
         let domain: DnsDomain = "Weir.Example.".parse().expect("a domain");
         assert_eq!(domain.to_string(), "weir.example");
-        let within = |text| domain.within(&name(text));
-        assert_eq!(within("WEB.svc.wEIR.example."), Some(Some(vec!["web".to_owned(), "svc".to_owned()])));
-        assert_eq!(within("weir.example."), Some(Some(Vec::new())));
-        assert_eq!(within("xweir.example."), None);
-        assert_eq!(within("example."), None);
-        assert_eq!(within("."), None);
+        for (text, labels) in [("WEB.svc.wEIR.example.", &["web", "svc"][..]), ("weir.example.", &[])] {
+            assert!(domain.contains(&name(text)), "{text}");
+            let expected = labels.iter().map(|label| (*label).to_owned()).collect();
+            assert_eq!(domain.labels(&name(text)), Some(expected));
+        }
+        for other in ["xweir.example.", "example.", "."] {
+            assert!(!domain.contains(&name(other)), "{other}");
+        }
     }
 
     #[test]
     fn a_dot_within_a_label_separates_nothing() {
         let odd = Name::from_labels([&b"web.svc"[..], b"weir"]).expect("a name");
-        assert_eq!(DnsDomain::default().within(&odd), Some(None));
+        assert!(DnsDomain::default().contains(&odd));
+        assert_eq!(DnsDomain::default().labels(&odd), None);
     }
 
     #[test]

@@ -176,9 +176,9 @@ mod tests {
         let (on_udp, on_tcp) = (udp.local_addr().expect("bound"), tcp.local_addr().expect("bound"));
         let sockets = Sockets { udp, tcp, address: on_tcp, settings: settings() };
         let metrics = Metrics::default();
-        let served = serve(sockets, Source::default(), metrics.clone()).expect("sockets");
-        let server = AbortOnDropHandle::new(tokio::spawn(served));
-        Started { udp: on_udp, tcp: on_tcp, metrics, _server: server }
+        let answers = serve(sockets, Source::default(), metrics.clone()).expect("sockets");
+        let task = AbortOnDropHandle::new(tokio::spawn(answers));
+        Started { udp: on_udp, tcp: on_tcp, metrics, _server: task }
     }
 
     fn framed(message: &Message) -> Vec<u8> {
