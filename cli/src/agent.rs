@@ -10,7 +10,10 @@ mod testing;
 
 use std::{convert::Infallible, future::pending, time::Duration};
 
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 use tonic::{Status, transport::Channel};
 use tonic_types::StatusExt;
 use weir_proto::{
@@ -132,34 +135,51 @@ impl Agent {
         }
     }
 
-    /// Removes the backend; its lease is kept alive while it drains.
+    /// Removes the backend; its lease is kept alive while it drains. A control plane that goes away or is not there is
+    /// asked again until the time for the drain is up: a drain goes on where it was.
     async fn leave(
         &self,
         lease: u64,
         mut wishes: watch::Receiver<Wish>,
     ) -> Result<v1::DeregisterResponse, String> {
+        let begin = Instant::now();
+        let mut backoff = Backoff::new(self.ttl);
         loop {
-            let drain = match *wishes.borrow_and_update() {
+            let time = match *wishes.borrow_and_update() {
                 Wish::Leave { drain } => drain,
                 Wish::Stay => None,
             };
-            let request = v1::DeregisterRequest {
-                target: Some(Target::LeaseId(lease)),
-                drain: drain.map(duration_to_wire),
-            };
-            let mut registry = self.registry.clone();
-            let call = timeout(CALL_TIMEOUT + drain.unwrap_or_default(), registry.deregister(request));
+            // What is left of it. Then the backend goes at once: it is about to end anyway.
+            let drain =
+                time.and_then(|time| time.checked_sub(begin.elapsed())).filter(|left| !left.is_zero());
             tokio::select! {
-                answer = call => {
-                    return match answer {
-                        Ok(Ok(answer)) => Ok(answer.into_inner()),
-                        Ok(Err(status)) => Err(client::sentence(&self.url, &status)),
-                        Err(_) => Err("no answer to the deregistration".to_owned()),
-                    };
-                }
+                answer = self.deregister(lease, drain) => match answer {
+                    Ok(answer) => return Ok(answer),
+                    Err(status) if drain.is_none() => return Err(client::sentence(&self.url, &status)),
+                    Err(_) => tokio::select! {
+                        () = tokio::time::sleep(backoff.next()) => {}
+                        () = changed(&mut wishes) => {}
+                    },
+                },
                 () = changed(&mut wishes) => {}
                 never = self.keep_alive(lease) => match never {},
             }
+        }
+    }
+
+    async fn deregister(
+        &self,
+        lease: u64,
+        drain: Option<Duration>,
+    ) -> Result<v1::DeregisterResponse, Status> {
+        let request = v1::DeregisterRequest {
+            target: Some(Target::LeaseId(lease)),
+            drain: drain.map(duration_to_wire),
+        };
+        let mut registry = self.registry.clone();
+        match timeout(CALL_TIMEOUT + drain.unwrap_or_default(), registry.deregister(request)).await {
+            Ok(answer) => answer.map(tonic::Response::into_inner),
+            Err(_) => Err(Status::deadline_exceeded("no answer to the deregistration")),
         }
     }
 
@@ -311,6 +331,38 @@ mod tests {
         agent.wish.send_replace(Wish::Leave { drain: None });
         assert!(agent.task.await.is_ok_and(|answer| answer.is_some_and(|a| a.is_ok())));
         assert!(asked.elapsed() < Duration::from_secs(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_goes_on_after_the_control_plane_was_away() {
+        let fake = Fake::start();
+        let mut agent = start(&fake);
+        registered(&mut agent.state).await;
+        let asked = tokio::time::Instant::now();
+        agent.wish.send_replace(Wish::Leave { drain: Some(Duration::from_mins(1)) });
+        fake.wait(|f| f.deregistrations() == 1).await;
+        fake.stop();
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert!(!agent.task.is_finished(), "the time is not up");
+        fake.restart();
+        let answer = agent.task.await.expect("no panic").expect("was registered");
+        assert!(answer.is_ok_and(|a| a.existed));
+        assert_eq!(fake.deregistrations(), 2);
+        assert!(asked.elapsed() <= Duration::from_secs(65), "{:?}", asked.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_that_nobody_answers_ends_with_its_time() {
+        let fake = Fake::start();
+        let mut agent = start(&fake);
+        registered(&mut agent.state).await;
+        let asked = tokio::time::Instant::now();
+        fake.stop();
+        agent.wish.send_replace(Wish::Leave { drain: Some(Duration::from_mins(1)) });
+        let answer = agent.task.await.expect("no panic").expect("was registered");
+        assert!(answer.is_err(), "{answer:?}");
+        let took = asked.elapsed();
+        assert!(took >= Duration::from_mins(1) && took <= Duration::from_secs(75), "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -151,7 +151,10 @@ impl Attempt {
     /// Whether it may have given this backend that operator state.
     pub(crate) fn sets(&self, object: &Key, state: v1::OperatorState) -> bool {
         match &self.call.request {
-            Request::SetState(r) => *object == (ObjectKind::Backend, r.backend.clone()) && r.state() == state,
+            Request::SetState(r) => {
+                let named = *object == (ObjectKind::Backend, r.backend.clone());
+                named && r.state() == state && self.may_have_been_done()
+            }
             Request::Deregister(r) if r.drain.is_some() => {
                 let named = match r.target.as_ref() {
                     Some(Target::Backend(name)) => object.1 == *name,

@@ -13,7 +13,10 @@ use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Status, Streaming, codec::Codec};
 use tonic_prost::ProstCodec;
-use weir_proto::v1::{ControlMessage, ProxyMessage, discovery_server::Discovery};
+use weir_proto::v1::{
+    ControlMessage, ProxyMessage, control_message::Message as Down, discovery_server::Discovery,
+    proxy_message::Message as Up,
+};
 
 /// The most that one message may have, as proxies take it.
 const MOST_BYTES: usize = 64 << 20;
@@ -30,6 +33,10 @@ pub(crate) struct Line {
     to_proxy: Option<Feed>,
     /// None once the control plane is gone.
     plane: Option<Plane>,
+    garbles: bool,
+    garbled: bool,
+    /// Why the proxy could not use what it was sent, although nothing was garbled.
+    pub(crate) complaint: Option<String>,
 }
 
 struct Plane {
@@ -62,6 +69,9 @@ impl Line {
             from_proxy,
             to_proxy: Some(to_proxy),
             plane: Some(Plane { to, from: Box::pin(answers) }),
+            garbles: false,
+            garbled: false,
+            complaint: None,
         };
         Ok((line, ProxyEnd { inbound, outbound }))
     }
@@ -73,6 +83,12 @@ impl Line {
         while moved < most {
             let next = self.hello.take().or_else(|| self.from_proxy.try_recv().ok());
             let Some(message) = next else { break };
+            if let Some(Up::Resync(resync)) = &message.message
+                && !self.garbled
+                && !resync.reason.starts_with("asking again")
+            {
+                self.complaint = Some(resync.reason.clone());
+            }
             plane.to.send(&message);
             moved += 1;
         }
@@ -86,7 +102,10 @@ impl Line {
         while moved < most {
             match now(plane.from.next()) {
                 None => break,
-                Some(Some(Ok(message))) => {
+                Some(Some(Ok(mut message))) => {
+                    if self.garbles && garble(&mut message) {
+                        (self.garbles, self.garbled) = (false, true);
+                    }
                     self.to_proxy.as_ref().inspect(|to| to.send(&message));
                 }
                 Some(Some(Err(_)) | None) => {
@@ -98,6 +117,11 @@ impl Line {
             moved += 1;
         }
         moved
+    }
+
+    /// The next state on its way to the proxy has another digest than it says.
+    pub(crate) fn garble(&mut self) {
+        self.garbles = true;
     }
 
     /// The proxy's end is gone; the control plane goes on.
@@ -112,6 +136,16 @@ impl Line {
             self.to_proxy = None;
         }
     }
+}
+
+/// False if it is no state.
+fn garble(message: &mut ControlMessage) -> bool {
+    let position = match &mut message.message {
+        Some(Down::Delta(delta)) => delta.to.as_mut(),
+        Some(Down::SnapshotPage(page)) => page.position.as_mut(),
+        _ => None,
+    };
+    position.map(|position| position.digest ^= 1).is_some()
 }
 
 /// The sending end of what a decoder reads.

@@ -45,6 +45,10 @@ pub(crate) enum Op {
         proxy: u8,
         both: bool,
     },
+    /// The next state that the proxy gets is not what it says it is.
+    Garble {
+        proxy: u8,
+    },
     /// Messages of a stream that its proxy has given up arrive.
     Late {
         messages: u8,
@@ -101,6 +105,7 @@ pub(crate) fn any() -> impl Strategy<Value = Op> {
         14 => proxy.clone().prop_map(|proxy| Op::Flow { proxy }),
         6 => proxy.clone().prop_map(|proxy| Op::Connect { proxy }),
         2 => (proxy.clone(), any_bool()).prop_map(|(proxy, both)| Op::Break { proxy, both }),
+        1 => proxy.clone().prop_map(|proxy| Op::Garble { proxy }),
         2 => (1_u8..4).prop_map(|messages| Op::Late { messages }),
         2 => proxy.clone().prop_map(|proxy| Op::Copy { proxy }),
         1 => (proxy, any_bool()).prop_map(|(proxy, disk)| Op::Kill { proxy, disk }),

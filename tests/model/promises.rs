@@ -42,6 +42,8 @@ pub(crate) struct Promises {
     ever: HashMap<Key, BTreeSet<Option<u64>>>,
     /// When each lease was renewed last, or the control plane started if that is later.
     heard: HashMap<u64, Instant>,
+    /// When each backend was registered again last, or was to be: also what cannot be stored renews its lease.
+    asked: HashMap<Key, Instant>,
     started: Instant,
     /// Which call made a revision.
     made: HashMap<(u64, u64), u64>,
@@ -57,6 +59,7 @@ impl Promises {
             states: HashMap::new(),
             ever: HashMap::new(),
             heard: HashMap::new(),
+            asked: HashMap::new(),
             started: Instant::now(),
             made: HashMap::new(),
         }
@@ -121,6 +124,11 @@ impl Promises {
             // Also what another one of the same commit replaced at once: a rollback may bring it back.
             for object in attempt.declared() {
                 self.ever.entry(object).or_default().insert(Some(attempt.call.label));
+            }
+        }
+        for attempt in attempts {
+            if let Request::Register(request) = &attempt.call.request {
+                self.asked.insert(backend_of(request.backend.as_ref()), attempt.at);
             }
         }
         for Committed { position, changes } in log {
@@ -223,7 +231,12 @@ impl Promises {
     /// The backends with a lease that nobody has renewed for so long.
     pub(crate) fn silent(&self, for_at_least: Duration) -> Vec<String> {
         let silent = |k: &Known| k.is_live() && k.lease.is_some_and(|l| self.silence(l.id) >= for_at_least);
-        self.known.iter().filter(|(_, k)| silent(k)).map(|((_, name), _)| name.clone()).collect()
+        let unasked = |key: &Key| self.asked.get(key).is_none_or(|at| at.elapsed() >= for_at_least);
+        self.known
+            .iter()
+            .filter(|(key, k)| silent(k) && unasked(key))
+            .map(|((_, name), _)| name.clone())
+            .collect()
     }
 
     /// Where requests may go.
@@ -280,7 +293,8 @@ impl Promises {
         let removed = any(&|a| a.removes(&object, old.filter(|_| !any(&|a| a.declares(&object)))));
         let stays = old.map_or(v1::OperatorState::Enabled, Known::state) == new.state();
         let reset = removed && new.state() == v1::OperatorState::Enabled;
-        if !stays && !reset && !any(&|a| a.sets(&object, new.state())) {
+        // Also by a drain that was then told that somebody wants the backend again.
+        if !stays && !reset && !attempts.iter().any(|a| a.sets(&object, new.state())) {
             return Err("nobody gave it this operator state");
         }
         let lease = new.lease.map(|l| l.id);

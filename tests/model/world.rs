@@ -16,7 +16,7 @@ use weir_proto::v1::{self, registry_server::Registry};
 use super::{
     asks::{self, Call},
     attempts::{self, Answer, Answers, Attempt},
-    line,
+    line::{self, Line},
     ops::{Ask, Op, PROXIES},
     promises::Promises,
     proxy::Proxy,
@@ -106,6 +106,9 @@ impl World {
             Op::Connect { proxy } => self.connect(proxy.into()).await,
             Op::Break { proxy, both: true } => self.proxies[usize::from(proxy)].cut(),
             Op::Break { proxy, both: false } => self.proxies[usize::from(proxy)].retire(),
+            Op::Garble { proxy } => {
+                self.proxies[usize::from(proxy)].line.iter_mut().for_each(Line::garble);
+            }
             Op::Late { messages } => {
                 for line in self.proxies.iter_mut().flat_map(|p| &mut p.old) {
                     line.up(messages.into());
@@ -201,6 +204,9 @@ impl World {
                 && (before.epoch == at.epoch && at.revision < before.revision)
             {
                 return Err(format!("{} went back from {before:?} to {at:?}", proxy.id));
+            }
+            if let Some(why) = proxy.line.as_ref().and_then(|line| line.complaint.as_ref()) {
+                return Err(format!("{} could not use what it was sent: {why}", proxy.id));
             }
             at.map_or(Ok(()), |at| self.promises.was(&proxy.id, at))?;
             proxy.seen = at;
