@@ -31,6 +31,7 @@ mod health_checks;
 mod house;
 mod http2;
 mod kill_loop;
+mod kill_mixed;
 mod leaks;
 mod lease_expiry;
 mod log_gone;
