@@ -1,5 +1,7 @@
 //! Connections to the control plane: accepted without Nagle's delay, counted, and cut when the process must end.
 
+mod frames;
+
 use std::{
     future::Future,
     io,
@@ -15,10 +17,12 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep},
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
+
+use self::frames::Frames;
 
 /// Between two attempts to accept while the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -73,7 +77,12 @@ impl Acceptor {
                         tracing::debug!(%peer, %error, "cannot switch off Nagle's delay");
                     }
                     let cut = Box::pin(self.cut.clone().cancelled_owned());
-                    return Connection { io, peer, cut, awaited: self.patience.into(), _permit: permit };
+                    let frames = match self.patience {
+                        Patience::Opening => Some(Frames::after(PREFACE, Instant::now())),
+                        Patience::InAll(_) => None,
+                    };
+                    let awaited = self.patience.into();
+                    return Connection { io, peer, cut, awaited, frames, _permit: permit };
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection; trying again");
@@ -106,6 +115,8 @@ pub(crate) struct Connection {
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     /// None once it may last.
     awaited: Option<Awaited>,
+    /// None if it does not speak HTTP/2.
+    frames: Option<Frames>,
     /// Its room among the others; the semaphore is never closed, so there always is one.
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -170,7 +181,16 @@ impl AsyncRead for Connection {
         self.check(cx)?;
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut self.io).poll_read(cx, buffer);
-        self.heard(buffer.filled().len() - before);
+        let heard = &buffer.filled()[before..];
+        if self
+            .frames
+            .as_mut()
+            .is_some_and(|frames| !heard.is_empty() && !frames.admit(heard, Instant::now()))
+        {
+            tracing::warn!(peer = %self.peer, "a client floods its connection with frames that bring nothing; it is cut");
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "a flood of frames")));
+        }
+        self.heard(heard.len());
         outcome
     }
 }
