@@ -9,3 +9,4 @@ mod http;
 mod lifecycle;
 mod outcomes;
 mod registry;
+mod storm;
