@@ -6,7 +6,13 @@ mod signals;
 use std::{io::Write, process::ExitCode};
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use weir_control_plane::{Config, Error, Listeners, Restore, restore, serve};
+
+/// Many small objects of few sizes live long and are changed all the time: that it packs them well is a quarter of what a
+/// backend costs.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The registry of services, backends and routes that configures Weir's proxies.
 #[derive(Parser)]

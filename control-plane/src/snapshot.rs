@@ -14,7 +14,7 @@ mod tests;
 use std::{ops::Bound, sync::Arc};
 
 use rpds::RedBlackTreeMapSync as Map;
-use weir_proto::{BackendKey, Digest, Epoch, ObjectKey, ObjectKind, Revision, ServiceName, v1};
+use weir_proto::{BackendKey, Digest, Epoch, ObjectKey, ObjectKind, Revision, Service, ServiceName, v1};
 
 pub(crate) use draft::{Draft, Touched};
 pub(crate) use object::{Entry, Object, Value};
@@ -101,7 +101,18 @@ impl Snapshot {
     ) -> Self {
         let Marks { epoch, epoch_accepted, revision, floor } = marks;
         let mut snapshot = Self { epoch_accepted, revision, floor, ..Self::empty(epoch) };
-        for entry in entries {
+        let mut service: Option<ServiceName> = None;
+        for mut entry in entries {
+            let own = entry.object.value.as_backend().map(|backend| backend.key.service.clone());
+            match (&service, own) {
+                // They come in the order of their names.
+                (Some(last), Some(own)) if *last == own => {
+                    if let Some(entry) = Arc::get_mut(&mut entry) {
+                        entry.object.share(last);
+                    }
+                }
+                (_, own) => service = own,
+            }
             snapshot.insert(entry);
         }
         for (key, at) in tombstones {
@@ -138,6 +149,15 @@ impl Snapshot {
     /// The backend of that name.
     pub(crate) fn backend(&self, key: &BackendKey) -> Option<&Arc<Entry>> {
         self.entries.get(&ObjectKey::from(key))
+    }
+
+    /// The service of that name.
+    fn service(&self, name: &ServiceName) -> Option<&Service> {
+        let entry = self.entries.get(&ObjectKey::new(ObjectKind::Service, name.as_str()))?;
+        match &entry.object.value {
+            Value::Service(service) => Some(service),
+            _ => None,
+        }
     }
 
     /// The objects of one kind in the order of their names, those after `after` if that is given.

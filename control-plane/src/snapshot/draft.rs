@@ -63,7 +63,10 @@ impl Draft {
     }
 
     /// Creates or replaces an object. Of `meta` only owner, lease and implicit count; the rest is filled in here.
-    pub(crate) fn put(&mut self, object: Object, meta: v1::ObjectMeta) -> Arc<Entry> {
+    pub(crate) fn put(&mut self, mut object: Object, meta: v1::ObjectMeta) -> Arc<Entry> {
+        if let Some(service) = object.value.as_backend().and_then(|b| self.next.service(&b.key.service)) {
+            object.share(&service.name);
+        }
         let old = self.next.get(&object.key);
         let created =
             old.map_or((self.at.0, Some(self.now)), |e| (e.meta.created_revision, e.meta.created_at));

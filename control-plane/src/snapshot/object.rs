@@ -24,17 +24,18 @@ pub(crate) struct Object {
     pub(crate) value: Value,
 }
 
-/// The meaning of an object's bytes.
+/// The meaning of an object's bytes. All but backends are boxed: of those there are so many more that the others must
+/// not make them larger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Value {
     /// Of kind listener.
-    Listener(Listener),
-    /// Of kind service. Boxed: it is much larger than a backend, of which there are many more.
+    Listener(Box<Listener>),
+    /// Of kind service.
     Service(Box<Service>),
     /// Of kind backend.
     Backend(Backend),
     /// Of kind route.
-    Route(Route),
+    Route(Box<Route>),
 }
 
 /// An object, and what the control plane keeps beside it.
@@ -51,7 +52,7 @@ impl Object {
     pub(crate) fn listener(wire: v1::Listener) -> Result<Self, Invalid> {
         let listener = Listener::try_from(wire)?;
         let key = ObjectKey::new(ObjectKind::Listener, listener.name.as_str());
-        Ok(Self::new(key, &v1::Listener::from(&listener), Value::Listener(listener)))
+        Ok(Self::new(key, &v1::Listener::from(&listener), Value::Listener(Box::new(listener))))
     }
 
     /// A declared service.
@@ -79,7 +80,7 @@ impl Object {
         let route = Route::try_from(wire.clone())?;
         wire.name = route.name.to_string();
         let key = ObjectKey::new(ObjectKind::Route, route.name.as_str());
-        Ok(Self::new(key, &wire, Value::Route(route)))
+        Ok(Self::new(key, &wire, Value::Route(Box::new(route))))
     }
 
     /// An object as it was stored.
@@ -90,6 +91,15 @@ impl Object {
             return Err(Invalid::new("name", format_args!("is {name:?} under the key {:?}", key.name)));
         }
         Ok(Self { key, body, level, value })
+    }
+
+    /// Has a backend keep its service's name where the service does, or another of its backends: there are many of them.
+    pub(super) fn share(&mut self, service: &ServiceName) {
+        if let Value::Backend(backend) = &mut self.value
+            && backend.key.service == *service
+        {
+            backend.key.service = service.clone();
+        }
     }
 
     /// As it is streamed.
@@ -175,12 +185,14 @@ fn decode(kind: ObjectKind, body: Bytes) -> Result<Value, Invalid> {
         M::decode(body).map_err(|e| Invalid::new("body", e))
     }
     match kind {
-        ObjectKind::Listener => Listener::try_from(message::<v1::Listener>(body)?).map(Value::Listener),
+        ObjectKind::Listener => {
+            Listener::try_from(message::<v1::Listener>(body)?).map(|l| Value::Listener(Box::new(l)))
+        }
         ObjectKind::Service => {
             Service::try_from(message::<v1::Service>(body)?).map(|s| Value::Service(Box::new(s)))
         }
         ObjectKind::Backend => Backend::try_from(message::<v1::Backend>(body)?).map(Value::Backend),
-        ObjectKind::Route => Route::try_from(message::<v1::Route>(body)?).map(Value::Route),
+        ObjectKind::Route => Route::try_from(message::<v1::Route>(body)?).map(|r| Value::Route(Box::new(r))),
     }
 }
 
