@@ -77,6 +77,11 @@ impl Events {
         Reader { events: Arc::clone(self), newest, next }
     }
 
+    /// The sequence of the newest event; 0 before the first.
+    pub(crate) fn newest(&self) -> u64 {
+        *self.newest.borrow()
+    }
+
     /// The event of that number, or the oldest one after it.
     fn from(&self, sequence: u64) -> Option<Arc<v1::Event>> {
         let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,6 +92,24 @@ impl Events {
 }
 
 impl Reader {
+    /// Reads also what happened since then, as far as it is remembered.
+    pub(crate) fn since(mut self, time: prost_types::Timestamp) -> Self {
+        let is_since = |event: &Arc<v1::Event>| {
+            event.time.is_some_and(|at| (at.seconds, at.nanos) >= (time.seconds, time.nanos))
+        };
+        let ring = self.events.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        // The clock may have been set back in between, so that later events have earlier times.
+        let first = ring.iter().find(|event| is_since(event)).map(|event| event.sequence);
+        drop(ring);
+        self.next = self.next.min(first.unwrap_or(self.next));
+        self
+    }
+
+    /// Whether it has read the event of that number and all before it.
+    pub(crate) fn is_past(&self, sequence: u64) -> bool {
+        self.next > sequence
+    }
+
     /// The next event, as soon as there is one. `EVENTS_MISSED` stands for those that came too fast.
     pub(crate) async fn next(&mut self) -> Arc<v1::Event> {
         loop {
@@ -147,6 +170,26 @@ mod tests {
         let next = tokio::spawn(async move { reader.next().await.sequence });
         emit(&events, 1);
         assert_eq!(next.await.ok(), Some(6));
+    }
+
+    #[tokio::test]
+    async fn a_reader_gets_what_happened_since_a_time_or_more_if_it_asked_for_more() {
+        let events = Events::new(10);
+        emit(&events, 5);
+        let mut ring = events.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        for (event, seconds) in ring.iter_mut().zip([10, 20, 30, 25, 40]) {
+            let time = Some(prost_types::Timestamp { seconds, nanos: 0 });
+            *event = Arc::new(v1::Event { time, ..(**event).clone() });
+        }
+        drop(ring);
+        let since =
+            |past, seconds| events.read(past).since(prost_types::Timestamp { seconds, nanos: 0 }).next;
+        assert_eq!([since(0, 0), since(0, 20), since(0, 26), since(0, 99)], [1, 2, 3, 6]);
+        assert_eq!([since(4, 99), since(4, 10)], [2, 1]);
+        let mut reader = events.read(1);
+        assert!(!reader.is_past(events.newest()));
+        reader.next().await;
+        assert!(reader.is_past(events.newest()));
     }
 
     #[tokio::test]

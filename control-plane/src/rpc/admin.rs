@@ -67,7 +67,7 @@ impl Admin for Api {
         &self,
         request: Request<v1::WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
-        Ok(Response::new(self.events_since(request.get_ref().past)))
+        Ok(Response::new(self.watched(request.get_ref())))
     }
 
     async fn drain(&self, request: Request<v1::DrainRequest>) -> Result<Response<Self::DrainStream>, Status> {
