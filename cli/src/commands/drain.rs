@@ -87,7 +87,7 @@ impl Work<'_> {
     async fn finish(&mut self, client: &Client, time: Duration) -> Result<Option<u64>, Error> {
         let deadline = Instant::now() + time;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = whole_millis(deadline.saturating_duration_since(Instant::now()));
             let failure = match self.follow(client, left).await {
                 Ok(Some(revision)) => return Ok(Some(revision)),
                 Ok(None) => Error::Unavailable {
@@ -146,6 +146,12 @@ impl Work<'_> {
     }
 }
 
+/// Rounded up: people read it.
+fn whole_millis(time: Duration) -> Duration {
+    let nanos = time.subsec_nanos().next_multiple_of(1_000_000);
+    Duration::from_secs(time.as_secs()) + Duration::from_nanos(nanos.into())
+}
+
 fn line(backend: &BackendKey, progress: &v1::DrainProgress) -> String {
     let v1::DrainProgress { live_proxies, acknowledged_proxies, in_flight, waiting_for, .. } = progress;
     let waiting = match waiting_for.as_slice() {
@@ -173,6 +179,13 @@ fn named(ids: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_rounded_up_to_what_people_read() {
+        let rounded = |nanos| whole_millis(Duration::from_nanos(nanos)).as_nanos();
+        let of = [0, 1, 1_000_000, 59_999_999_849, 1_500_000_000].map(rounded);
+        assert_eq!(of, [0, 1_000_000, 1_000_000, 60_000_000_000, 1_500_000_000]);
+    }
 
     #[test]
     fn a_line_says_what_is_waited_for() {

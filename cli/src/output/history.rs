@@ -7,7 +7,7 @@ use weir_proto::v1;
 use super::{State, Table, reference, timestamp, word};
 
 /// Objects of a revision or of a record that a table names.
-const MOST_NAMED: usize = 3;
+const MOST_NAMED: usize = 2;
 
 /// A revision, for programs.
 pub(crate) fn revision(info: &v1::RevisionInfo) -> Value {
@@ -163,7 +163,7 @@ mod tests {
         let service = |name: &str| v1::ObjectRef { kind: v1::ObjectKind::Service as i32, name: name.into() };
         let all: Vec<_> = ["a", "b", "c", "d"].map(service).into();
         assert_eq!(named(&all[..1], 1), "service a");
-        assert_eq!(named(&all, 9), "service a, service b, service c and 6 more");
+        assert_eq!(named(&all, 9), "service a, service b and 7 more");
         assert_eq!(named(&[], 2), "2 objects");
     }
 
