@@ -55,6 +55,7 @@ pub(crate) struct Before {
 
 /// What is to be remembered of a proxy.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
 pub(crate) enum ProxyWrite {
     /// It is there, or was until `disconnected_at`.
     Put(v1::ProxyInfo),

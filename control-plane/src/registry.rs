@@ -205,7 +205,8 @@ impl Registry {
         state: OperatorState,
         if_revision: Option<Revision>,
     ) -> Result<(Revision, Backend), Error> {
-        self.ask(caller, |reply| Command::SetState(SetState { key, state, from: None, if_revision }, reply)).await
+        self.ask(caller, |reply| Command::SetState(SetState { key, state, from: None, if_revision }, reply))
+            .await
     }
 
     /// The same, if it is in the state `from`.
@@ -221,7 +222,11 @@ impl Registry {
     }
 
     /// Removes a backend that has been drained.
-    pub(crate) async fn remove_drained(&self, caller: &Caller, remove: Remove) -> Result<Deregistered, Error> {
+    pub(crate) async fn remove_drained(
+        &self,
+        caller: &Caller,
+        remove: Remove,
+    ) -> Result<Deregistered, Error> {
         self.ask(caller, |reply| Command::Remove(remove, reply)).await
     }
 
@@ -300,7 +305,7 @@ impl Registry {
         &self,
         caller: &Caller,
         call: &'static str,
-        objects: Vec<ObjectKey>,
+        objects: &[ObjectKey],
         code: i32,
         reason: &str,
     ) {

@@ -186,7 +186,7 @@ fn fill(path: &Path, backup: &Checked, wanted: &Restore) -> Result<Position, Err
             Content::Before(stored) => {
                 let Some(record) = batch.journal.revisions.last_mut() else { continue };
                 let before = before(stored, Some(record.info.revision));
-                let before = before.map_err(|e| Error::Restore { reason: e.to_string() })?;
+                let before = before.map_err(|reason| Error::Restore { reason })?;
                 // Those below the floor are of no use.
                 if record.info.revision > floor.0 {
                     record.befores.push(before);

@@ -26,7 +26,7 @@ use crate::{
     metrics::Metrics,
     publish::Publisher,
     snapshot::Snapshot,
-    store::{Batch, Writer},
+    store::{Batch, Store, Writer},
 };
 
 /// Everything that the task owns or shares with the handles.
@@ -103,12 +103,18 @@ impl Actor {
     async fn alone(&mut self, deed: Deed, command: Command) -> Result<(), Error> {
         let base = self.current.load_full();
         match command {
-            Command::Read(Read(read)) => self.writer.lend(move |store| Ok(read(store, &base))).await,
+            Command::Read(Read(read)) => {
+                let work = move |store: &mut dyn Store| {
+                    read(store, &base);
+                    Ok(())
+                };
+                self.writer.lend(work).await
+            }
             Command::Rollback(wanted, reply) => {
                 let (to, now) = (wanted.to, Arc::clone(&base));
                 let befores = self.writer.lend(move |store| Ok(history::befores(store, &now, to))).await?;
                 let mut work = Work::new(&base, self.world());
-                work.run(deed, reply, |s| rollback::rollback(s, wanted, befores?));
+                work.run(deed, reply, |s| rollback::rollback(s, &wanted, befores?));
                 self.finish(work.done()).await
             }
             Command::Compact(revisions, reply) => {

@@ -146,7 +146,10 @@ pub(crate) struct Rollback {
 }
 
 /// Something that is read from the store, which only the registry's task has. It answers by itself.
-pub(crate) struct Read(pub(super) Box<dyn FnOnce(&mut dyn Store, &Snapshot) + Send>);
+pub(crate) struct Read(pub(super) Reading);
+
+/// It gets the newest state too, which is that of the store.
+type Reading = Box<dyn FnOnce(&mut dyn Store, &Snapshot) + Send>;
 
 impl fmt::Debug for Read {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

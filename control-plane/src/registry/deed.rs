@@ -146,7 +146,7 @@ impl Deed {
 pub(super) fn refused(
     caller: &Caller,
     call: &'static str,
-    objects: Vec<ObjectKey>,
+    objects: &[ObjectKey],
     code: i32,
     reason: &str,
 ) -> v1::AuditRecord {

@@ -19,7 +19,7 @@ use crate::{
 /// Makes everything so again that was declared otherwise since: `befores` says how it was.
 pub(super) fn rollback(
     step: &mut Step<'_>,
-    wanted: Rollback,
+    wanted: &Rollback,
     befores: Vec<Before>,
 ) -> Result<Applied, Error> {
     step.expect(wanted.if_revision)?;
@@ -63,7 +63,7 @@ pub(super) fn rollback(
     if wanted.dry_run {
         step.undo(&base);
     } else {
-        tell(step, &changes, &wanted);
+        tell(step, &changes, wanted);
     }
     Ok(Applied { revision: step.revision(), changes, warnings })
 }

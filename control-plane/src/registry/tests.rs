@@ -3,8 +3,8 @@
 mod apply;
 mod backends;
 mod durability;
-mod history;
 mod flaps;
+mod history;
 mod holds;
 mod leases;
 mod publishing;

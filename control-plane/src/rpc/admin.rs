@@ -40,8 +40,8 @@ impl Admin for Api {
     ) -> Result<Response<v1::DeleteObjectResponse>, Status> {
         let caller = caller(&request);
         let request = request.into_inner();
-        let key = key(request.object)
-            .map_err(|e| self.refuse(&caller, "DeleteObject", Vec::new(), refused(vec![e])))?;
+        let key =
+            key(request.object).map_err(|e| self.refuse(&caller, "DeleteObject", &[], refused(vec![e])))?;
         let if_revision = request.if_revision.map(Revision);
         let revision =
             self.registry.delete(&caller, key, if_revision, request.cascade).await.map_err(status)?;
@@ -55,7 +55,7 @@ impl Admin for Api {
         let caller = caller(&request);
         let request = request.into_inner();
         let (key, state) = operator_state(&request)
-            .map_err(|e| self.refuse(&caller, "SetOperatorState", Vec::new(), refused(vec![e])))?;
+            .map_err(|e| self.refuse(&caller, "SetOperatorState", &[], refused(vec![e])))?;
         let if_revision = request.if_revision.map(Revision);
         let answer = self.registry.set_operator_state(&caller, key, state, if_revision).await;
         let (revision, backend) = answer.map_err(status)?;
@@ -109,7 +109,7 @@ impl Admin for Api {
     }
 
     async fn backup(&self, _: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
-        self.backup().await.map(Response::new)
+        Ok(Response::new(self.backed_up()))
     }
 
     async fn compact(

@@ -1,7 +1,7 @@
 //! `Admin.Apply`: documents into declarations, each with the path that errors name.
 
 use tonic::Status;
-use weir_proto::{Invalid, Revision, v1};
+use weir_proto::{Invalid, ObjectKey, Revision, v1};
 
 use super::{Api, refused, registry::declared, status, visible};
 use crate::{
@@ -26,15 +26,15 @@ impl Api {
     ) -> Result<v1::ApplyResponse, Status> {
         let dry_run = request.dry_run;
         // What was not to be changed needs no record.
-        let refuse = |objects, status| {
+        let refuse = |objects: &[ObjectKey], status| {
             if dry_run { status } else { self.refuse(caller, "Apply", objects, status) }
         };
-        let apply = decode(request).map_err(|fields| refuse(Vec::new(), refused(fields)))?;
+        let apply = decode(request).map_err(|fields| refuse(&[], refused(fields)))?;
         for declared in &apply.declared {
             let Some(backend) = declared.object.value.as_backend() else { continue };
             self.policy.check(backend.address).map_err(|reason| {
                 let forbidden = Error::Forbidden(Invalid::new("address", reason).within(&declared.path));
-                refuse(vec![declared.object.key.clone()], status(forbidden))
+                refuse(std::slice::from_ref(&declared.object.key), status(forbidden))
             })?;
         }
         let applied = self.registry.apply(caller, apply).await.map_err(status)?;

@@ -24,7 +24,7 @@ impl Api {
         &self,
         caller: &Caller,
         call: &'static str,
-        objects: Vec<ObjectKey>,
+        objects: &[ObjectKey],
         status: Status,
     ) -> Status {
         self.registry.refused(caller, call, objects, status.code() as i32, status.message());

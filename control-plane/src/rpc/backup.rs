@@ -8,13 +8,13 @@ use super::{Answers, Api, status};
 use crate::{backup::backup, caller::Caller};
 
 impl Api {
-    pub(super) async fn backup(&self) -> Result<Answers<v1::BackupChunk>, Status> {
+    pub(super) fn backed_up(&self) -> Answers<v1::BackupChunk> {
         let chunks = backup(&self.registry);
         let open = self.metrics.open_stream("backup");
-        Ok(Box::pin(chunks.map(move |chunk| {
+        Box::pin(chunks.map(move |chunk| {
             let _ = &open;
             chunk.map(|data| v1::BackupChunk { data }).map_err(status)
-        })))
+        }))
     }
 
     pub(super) async fn compact(

@@ -43,7 +43,7 @@ impl Api {
         request: v1::RollbackRequest,
     ) -> Result<v1::RollbackResponse, Status> {
         apply::message(&request.message)
-            .map_err(|e| self.refuse(caller, "Rollback", Vec::new(), refused(vec![e])))?;
+            .map_err(|e| self.refuse(caller, "Rollback", &[], refused(vec![e])))?;
         let wanted = Rollback {
             to: Revision(request.revision),
             dry_run: request.dry_run,

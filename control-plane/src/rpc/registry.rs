@@ -30,10 +30,10 @@ impl Registry for Api {
     ) -> Result<Response<v1::RegisterResponse>, Status> {
         let caller = caller(&request);
         let registration = registration(request.into_inner())
-            .map_err(|e| self.refuse(&caller, "Register", Vec::new(), refused(vec![e])))?;
+            .map_err(|e| self.refuse(&caller, "Register", &[], refused(vec![e])))?;
         self.policy.check(registration.backend.address).map_err(|reason| {
             let forbidden = status(Error::Forbidden(Invalid::new("backend.address", reason)));
-            self.refuse(&caller, "Register", vec![ObjectKey::from(&registration.backend.key)], forbidden)
+            self.refuse(&caller, "Register", &[ObjectKey::from(&registration.backend.key)], forbidden)
         })?;
         let registered = self.registry.register(&caller, registration).await.map_err(status)?;
         let lease = registered.lease;
@@ -72,8 +72,8 @@ impl Registry for Api {
     ) -> Result<Response<v1::DeregisterResponse>, Status> {
         let caller = caller(&request);
         let request = request.into_inner();
-        let target = target(request.target)
-            .map_err(|e| self.refuse(&caller, "Deregister", Vec::new(), refused(vec![e])))?;
+        let target =
+            target(request.target).map_err(|e| self.refuse(&caller, "Deregister", &[], refused(vec![e])))?;
         let Some(wire) = request.drain else {
             let gone = self.registry.deregister(&caller, target).await.map_err(status)?;
             return Ok(Response::new(v1::DeregisterResponse {

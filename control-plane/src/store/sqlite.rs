@@ -218,10 +218,10 @@ fn remove(transaction: &Transaction<'_>, key: &ObjectKey, at: Revision) -> rusql
 fn entry(row: &Row<'_>) -> Result<Entry, Failure> {
     let key = key(row)?;
     let (body, level, meta) = (row.get::<_, Vec<u8>>(2)?, row.get(3)?, row.get::<_, Vec<u8>>(4)?);
-    decode(key, body, level, &meta)
+    decode(&key, body, level, &meta)
 }
 
-fn decode(key: ObjectKey, body: Vec<u8>, level: u32, meta: &[u8]) -> Result<Entry, Failure> {
+fn decode(key: &ObjectKey, body: Vec<u8>, level: u32, meta: &[u8]) -> Result<Entry, Failure> {
     let damaged = |what: &dyn std::fmt::Display| Failure::Damaged(format!("{key}: {what}"));
     let object = Object::stored(key.clone(), body.into(), level).map_err(|e| damaged(&e))?;
     let meta = v1::ObjectMeta::decode(meta).map_err(|e| damaged(&e))?;

@@ -4,6 +4,7 @@ mod admin;
 mod discovery;
 mod errors;
 mod harness;
+mod history;
 mod holds;
 mod http;
 mod lifecycle;

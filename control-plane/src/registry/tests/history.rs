@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use weir_proto::{ObjectKey, ObjectKind, OperatorState, Revision, v1};
+use weir_proto::{
+    ObjectKey, ObjectKind, OperatorState, Revision,
+    v1::{self, RevisionCause as Cause},
+};
 
 use crate::{
     error::Error,
@@ -51,7 +54,6 @@ async fn the_history_says_who_did_what_and_why() {
 
     let page = registry.history(all()).await.expect("read");
     let told: Vec<_> = page.records.iter().map(|r| (r.info.revision, r.info.cause(), r.automatic)).collect();
-    use v1::RevisionCause as Cause;
     assert_eq!(told, [(3, Cause::Delete, false), (2, Cause::Register, true), (1, Cause::Apply, false)]);
     assert_eq!(page.floor, Revision(0));
     let first = &page.records[2].info;
@@ -166,7 +168,7 @@ async fn every_change_and_every_refusal_is_in_the_audit_log() {
     registry.register(&me(), fixed("web/a", "")).await.expect("registered");
     registry.register(&me(), fixed("web/a", "")).await.expect("the same again");
     registry.delete(&me(), object_key("service web"), None, false).await.expect_err("has a backend");
-    registry.refused(&me(), "Apply", Vec::new(), 3, &"ä".repeat(1_000));
+    registry.refused(&me(), "Apply", &[], 3, &"ä".repeat(1_000));
     // Alone, within a second or so.
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     let records = registry.audit(None, 10).await.expect("read");
@@ -194,7 +196,7 @@ async fn while_the_disk_is_full_refusals_are_dropped_and_counted() {
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     assert_eq!(metrics.audit_dropped.get(), 1);
     for _ in 0..1_500 {
-        registry.refused(&me(), "Apply", Vec::new(), 3, "");
+        registry.refused(&me(), "Apply", &[], 3, "");
     }
     assert_eq!(metrics.audit_dropped.get(), 501);
     store.fail(None);
@@ -305,7 +307,8 @@ async fn check(ops: Vec<Op>, keep: u32) {
     for from in floor..=current {
         for end in floor..=current {
             let found = registry.diff(Revision(from), Some(Revision(end))).await.expect("known").changes;
-            let (a, b) = (&model[from as usize], &model[end as usize]);
+            let at = |revision| &model[usize::try_from(revision).expect("small")];
+            let (a, b) = (at(from), at(end));
             let mut keys: Vec<_> = a.keys().chain(b.keys()).filter(|key| a.get(key) != b.get(key)).collect();
             keys.sort();
             keys.dedup();

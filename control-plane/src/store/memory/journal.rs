@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_proto::{Revision, v1};
+use weir_proto::{ObjectKey, Revision, v1};
 
 use crate::journal::{Before, Journal, ProxyWrite, Query, Retention, RevisionRecord};
 
 /// The journal, as far as it is kept.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
+    /// Without their befores.
     revisions: BTreeMap<Revision, RevisionRecord>,
+    /// Above the floor, also of revisions that are forgotten.
+    befores: BTreeMap<Revision, Vec<Before>>,
     audit: BTreeMap<u64, v1::AuditRecord>,
     proxies: BTreeMap<String, v1::ProxyInfo>,
     /// The newest sequence of `audit`, also if that is forgotten.
@@ -21,7 +24,8 @@ impl Kept {
     /// Adds what is new and forgets what is too much.
     pub(super) fn add(&mut self, journal: &Journal) {
         for record in &journal.revisions {
-            self.revisions.insert(record.revision(), record.clone());
+            self.befores.insert(record.revision(), record.befores.clone());
+            self.revisions.insert(record.revision(), RevisionRecord { befores: Vec::new(), ..record.clone() });
         }
         for record in &journal.audit {
             let sequence = if record.sequence == 0 { self.sequence + 1 } else { record.sequence };
@@ -62,11 +66,12 @@ impl Kept {
         let before = query.before.unwrap_or(Revision(u64::MAX));
         let is_meant = |record: &&RevisionRecord| {
             (query.automatic || !record.automatic)
-                && query.object.as_ref().is_none_or(|key| record.befores.iter().any(|b| b.key == *key))
+                && query.object.as_ref().is_none_or(|key| self.changed(record.revision(), key))
         };
         let found = self.revisions.range(..before).rev().map(|(_, record)| record).filter(is_meant);
         let plain = |record: &RevisionRecord| {
-            let befores = if query.befores { record.befores.clone() } else { Vec::new() };
+            let befores = self.befores.get(&record.revision()).filter(|_| query.befores);
+            let befores = befores.cloned().unwrap_or_default();
             RevisionRecord { befores, ..record.clone() }
         };
         found.take(query.most).map(plain).collect()
@@ -75,7 +80,7 @@ impl Kept {
     /// See [`crate::store::Store::befores`].
     pub(super) fn befores(&self, since: Revision) -> Vec<Before> {
         let mut seen = BTreeSet::new();
-        let later = self.revisions.range(since.next()..).flat_map(|(_, record)| &record.befores);
+        let later = self.befores.range(since.next()..).flat_map(|(_, befores)| befores);
         later.filter(|before| seen.insert(before.key.clone())).cloned().collect()
     }
 
@@ -95,10 +100,14 @@ impl Kept {
         self.proxies.values().cloned().collect()
     }
 
+    fn changed(&self, revision: Revision, key: &ObjectKey) -> bool {
+        self.befores.get(&revision).is_some_and(|befores| befores.iter().any(|before| before.key == *key))
+    }
+
     fn raise(&mut self, floor: Revision) {
         if floor > self.floor {
             self.floor = floor;
-            self.revisions.range_mut(..=floor).for_each(|(_, record)| record.befores.clear());
+            self.befores = self.befores.split_off(&floor.next());
         }
     }
 }

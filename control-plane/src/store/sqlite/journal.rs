@@ -203,7 +203,7 @@ fn before(row: &Row<'_>) -> Result<Before, Failure> {
     let entry = match row.get::<_, Option<Vec<u8>>>(2)? {
         Some(body) => {
             let meta = row.get::<_, Vec<u8>>(4)?;
-            Some(Arc::new(decode(key.clone(), body, row.get(3)?, &meta)?))
+            Some(Arc::new(decode(&key, body, row.get(3)?, &meta)?))
         }
         None => None,
     };

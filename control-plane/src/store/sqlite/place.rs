@@ -91,8 +91,14 @@ fn is_there(path: &Path) -> bool {
 /// A name that nothing has yet.
 fn aside(path: &Path) -> PathBuf {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let name = |n: u64| beside(path, &format!(".before-restore-{n}"));
-    (now..).map(name).find(|path| !is_there(path)).unwrap_or_else(|| name(now))
+    let mut number = now;
+    loop {
+        let name = beside(path, &format!(".before-restore-{number}"));
+        if !is_there(&name) {
+            return name;
+        }
+        number += 1;
+    }
 }
 
 fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
