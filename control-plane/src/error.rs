@@ -154,7 +154,7 @@ pub enum Error {
     },
     /// A backend comes, goes or changes so often that it has to wait before it may again.
     #[error(
-        "{key} came back or changed {flaps} times lately and is held back for another {} s; see to it that it stays",
+        "{key} came or changed {flaps} times lately and is held back for another {} s; see to it that it stays",
         .retry_after.as_secs() + 1
     )]
     HeldBack {

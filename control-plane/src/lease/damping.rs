@@ -3,8 +3,9 @@
 //!
 //! After the idea of RFC 2439. Each time that an agent's registration changes what proxies have, although its backend was
 //! there lately, the backend's penalty grows by 1; it halves within [`HALF_LIFE`]. A registration that would bring it
-//! above the limit is put off until it would not. One that flaps once in a second is let in twice, and then about once in
-//! a minute: proxies see it go, come, go, come and go. What takes a backend out is never put off.
+//! above the limit is put off until it would not. A first registration counts as well, but is never put off. One that
+//! begins to flap once in a second is let in twice, and then about once in a minute: proxies see it go, come, go, come and
+//! go. What takes a backend out is never put off.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -24,6 +25,9 @@ const NOTHING: f64 = 1.0 / 32.0;
 const SLACK: f64 = 1e-4;
 /// How many backends are remembered. Further ones flap unnoticed.
 const MOST: usize = 100_000;
+/// How many of these may be there only because they registered for the first time: should all do so at once, there is
+/// still room for those that flap.
+const MOST_NEW: usize = MOST / 2;
 /// When there are so many, those that mean nothing any more are looked for, but not more often than this.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -46,7 +50,7 @@ struct Flaps {
     /// As of `at`.
     penalty: f64,
     at: Instant,
-    /// How often it came back or changed since it was remembered.
+    /// How often it came or changed since it was remembered.
     count: u32,
     is_held: bool,
 }
@@ -54,7 +58,7 @@ struct Flaps {
 /// A registration that is put off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HeldBack {
-    /// How often the backend came back or changed lately.
+    /// How often the backend came or changed lately.
     pub(crate) flaps: u32,
     /// When it may come.
     pub(crate) retry_after: Duration,
@@ -99,6 +103,13 @@ impl Damping {
         Err(held)
     }
 
+    /// The backend came for the first time, as far as anybody remembers.
+    pub(crate) fn came(&mut self, key: &BackendKey, now: Instant) {
+        if self.has_room(now, MOST_NEW) {
+            self.flapped(key, now);
+        }
+    }
+
     /// The backend flapped.
     pub(crate) fn flapped(&mut self, key: &BackendKey, now: Instant) {
         if let Some(flaps) = self.remember(key, now) {
@@ -131,7 +142,7 @@ impl Damping {
 
     /// The entry of a backend, its penalty that of now. None if damping is off or there is no room.
     fn remember(&mut self, key: &BackendKey, now: Instant) -> Option<&mut Flaps> {
-        if self.limit == 0.0 || !(self.backends.contains_key(key) || self.has_room(now)) {
+        if self.limit == 0.0 || !(self.backends.contains_key(key) || self.has_room(now, MOST)) {
             return None;
         }
         let fresh = Flaps { penalty: 0.0, at: now, count: 0, is_held: false };
@@ -141,13 +152,13 @@ impl Damping {
         Some(flaps)
     }
 
-    fn has_room(&mut self, now: Instant) -> bool {
-        if self.backends.len() >= MOST && self.swept.is_none_or(|at| at + SWEEP <= now) {
+    fn has_room(&mut self, now: Instant, most: usize) -> bool {
+        if self.backends.len() >= most && self.swept.is_none_or(|at| at + SWEEP <= now) {
             self.swept = Some(now);
             self.backends.retain(|_, flaps| flaps.matters(now));
             self.held.retain(|key| self.backends.contains_key(key));
         }
-        self.backends.len() < MOST
+        self.backends.len() < most
     }
 }
 
@@ -219,6 +230,23 @@ mod tests {
             assert_eq!((damping.held(&key(1), now), damping.count_held(now)), (None, 0));
             assert_eq!(damping.check(&key(1), now), Ok(()));
         }
+    }
+
+    #[test]
+    fn a_new_one_that_goes_at_once_is_let_in_once_more() {
+        let (mut damping, now) = (Damping::new(2), Instant::now());
+        damping.came(&key(1), now);
+        damping.left(&key(1), now);
+        assert_eq!([flap(&mut damping, now), flap(&mut damping, now)], [true, false]);
+    }
+
+    #[test]
+    fn however_many_are_new_there_is_room_for_those_that_flap() {
+        let (mut damping, now) = (Damping::new(2), Instant::now());
+        (0..MOST).for_each(|n| damping.came(&key(n), now));
+        assert_eq!(damping.backends.len(), MOST_NEW);
+        damping.left(&key(MOST), now);
+        assert!(damping.knows(&key(MOST), now));
     }
 
     #[test]

@@ -172,8 +172,12 @@ pub(super) fn foreign(entry: &Entry, field: String) -> Error {
 }
 
 fn create(step: &mut Step<'_>, wanted: Registration) -> Result<Registered, Error> {
-    if wanted.lease.is_some() && step.world.flaps.knows(&wanted.backend.key, step.world.now) {
-        flap(step, &wanted.backend.key)?;
+    if wanted.lease.is_some() {
+        if step.world.flaps.knows(&wanted.backend.key, step.world.now) {
+            flap(step, &wanted.backend.key)?;
+        } else {
+            step.then(Effect::Came(wanted.backend.key.clone()));
+        }
     }
     let owner = owner(&wanted);
     let key = ObjectKey::from(&wanted.backend.key);

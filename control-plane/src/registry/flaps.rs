@@ -56,6 +56,11 @@ impl Flaps {
         Err(error)
     }
 
+    /// It came for the first time, durably.
+    pub(super) fn came(&self, key: &BackendKey, now: Instant) {
+        self.lock().came(key, now);
+    }
+
     /// It came back, or changed, durably.
     pub(super) fn flapped(&self, key: &BackendKey, now: Instant) {
         self.lock().flapped(key, now);

@@ -64,6 +64,8 @@ pub(super) enum Effect {
     Grant(LeaseId, BackendKey, LeaseTerms),
     /// A lease ends.
     Forget(LeaseId),
+    /// A leased backend came for the first time.
+    Came(BackendKey),
     /// A backend came back, or changed.
     Flapped(BackendKey),
     /// A leased backend is gone.
@@ -198,6 +200,7 @@ impl Effect {
     pub(super) fn commit(self, leases: &Leases, flaps: &Flaps, now: Instant) {
         match self {
             Self::Grant(id, backend, terms) => leases.grant(id, &backend, terms, now),
+            Self::Came(key) => flaps.came(&key, now),
             Self::Flapped(key) => flaps.flapped(&key, now),
             Self::Left(key) => flaps.left(&key, now),
             Self::Lapse(Lapse::Expire(id, _)) => leases.file(id),
@@ -210,7 +213,12 @@ impl Effect {
     pub(super) fn abort(self, leases: &Leases, now: Instant) {
         match self {
             Self::Lapse(lapse) => leases.postpone(lapse, now),
-            Self::Grant(..) | Self::Forget(_) | Self::Flapped(_) | Self::Left(_) | Self::Count(_) => {}
+            Self::Grant(..)
+            | Self::Forget(_)
+            | Self::Came(_)
+            | Self::Flapped(_)
+            | Self::Left(_)
+            | Self::Count(_) => {}
         }
     }
 }
