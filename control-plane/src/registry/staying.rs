@@ -27,7 +27,7 @@ impl<'a> Staying<'a> {
 
     /// Whether the service would have no routable backend without this one, which is routable itself.
     pub(super) fn is_last(&mut self, key: &BackendKey) -> bool {
-        if !self.snapshot.backend(key).is_some_and(|entry| routable(entry).is_some()) {
+        if self.snapshot.backend(key).is_none_or(|entry| routable(entry).is_none()) {
             return false;
         }
         let stays = |other: &&BackendKey| *other != key && !self.going.contains(*other);
