@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tonic::Status;
 use weir_proto::v1;
 use weir_tests::Api;
 
-use crate::{crowd::Crowd, real::Real};
+use crate::{crowd::Crowd, settled};
 
 /// The service that changes; it has nothing else in common with the others than the control plane.
 const SERVICE: &str = "changing";
@@ -23,14 +23,14 @@ const KINDS: usize = 5;
 pub(crate) struct Outcome {
     /// From the call to the last acknowledgement of a light proxy.
     pub(crate) acknowledged: Vec<Duration>,
-    /// From the call until the real ones had it in force, as far as they were asked.
-    pub(crate) in_force: Vec<Duration>,
+    /// From the call until the control plane knew that all proxies had acknowledged, if it was asked.
+    pub(crate) settled: Vec<Duration>,
     /// Changes that did not arrive everywhere.
     pub(crate) lost: u64,
 }
 
-/// Makes that many changes. Asks the real proxies too, which costs them something.
-pub(crate) async fn run(api: &Api, crowd: &Crowd, real: &[Real], count: usize) -> Outcome {
+/// Makes that many changes. With `proxies`, so many in all, also asks the control plane whether they have acknowledged.
+pub(crate) async fn run(api: &Api, crowd: &Crowd, proxies: Option<usize>, count: usize) -> Outcome {
     let mut outcome = Outcome::default();
     for number in 0..count {
         sleep(QUIET.mul_f64(1.0 + fastrand::f64())).await;
@@ -41,10 +41,11 @@ pub(crate) async fn run(api: &Api, crowd: &Crowd, real: &[Real], count: usize) -
             continue;
         };
         outcome.acknowledged.push(at.saturating_duration_since(began));
-        match Real::all_have(real, revision, MOST).await {
-            Some(at) if !real.is_empty() => outcome.in_force.push(at - began),
-            Some(_) => {}
-            None => outcome.lost += 1,
+        let Some(proxies) = proxies else { continue };
+        if matches!(timeout(MOST, settled::wait(api, revision, proxies)).await, Ok(true)) {
+            outcome.settled.push(began.elapsed());
+        } else {
+            outcome.lost += 1;
         }
     }
     outcome

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "figures are what this program is for")]
 
 mod agents;
+mod applies;
 mod beat;
 mod change;
 mod clock;
@@ -10,6 +11,7 @@ mod crowd;
 mod exactness;
 mod expiries;
 mod fronts;
+mod kill;
 mod leases;
 mod ledger;
 mod light;
@@ -19,6 +21,7 @@ mod plane;
 mod real;
 mod report;
 mod scale;
+mod settled;
 mod storm;
 mod traffic;
 
@@ -26,7 +29,9 @@ use std::{process::ExitCode, time::Duration};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-const USAGE: &str = "usage: weir-fleet scale|leases|storm|exactness [--short]";
+const USAGE: &str = "usage: weir-fleet all|scale|leases|storm|exactness|kill|applies [--short]";
+/// What there is, in the order of `all`.
+const NAMES: [&str; 6] = ["scale", "leases", "storm", "exactness", "kill", "applies"];
 
 /// How large a fleet is.
 #[derive(Debug)]
@@ -40,6 +45,10 @@ pub(crate) struct Size {
     /// Of leases that fall silent, and how long until the last of them does.
     ttl: Duration,
     silencing: Duration,
+    kills: usize,
+    /// Real proxies that take traffic, and what they are to learn.
+    serving: usize,
+    applies: usize,
 }
 
 const FULL: Size = Size {
@@ -50,6 +59,9 @@ const FULL: Size = Size {
     quiet: Duration::from_secs(30),
     ttl: Duration::from_secs(15),
     silencing: Duration::from_mins(1),
+    kills: 200,
+    serving: 50,
+    applies: 1_000,
 };
 const SHORT: Size = Size {
     backends: 20_000,
@@ -59,6 +71,9 @@ const SHORT: Size = Size {
     quiet: Duration::from_secs(10),
     ttl: Duration::from_secs(5),
     silencing: Duration::from_secs(20),
+    kills: 30,
+    serving: 10,
+    applies: 100,
 };
 
 #[tokio::main]
@@ -72,14 +87,20 @@ async fn main() -> ExitCode {
         [name, "--short"] => (name, SHORT),
         _ => ("", SHORT),
     };
-    match name {
-        "scale" => scale::run(&size).await,
-        "leases" => leases::run(&size).await,
-        "storm" => storm::run(&size).await,
-        "exactness" => exactness::run(size.ttl, size.silencing).await,
-        _ => {
-            println!("{USAGE}");
-            return ExitCode::from(2);
+    let names: Vec<&str> = NAMES.into_iter().filter(|other| name == "all" || name == *other).collect();
+    if names.is_empty() {
+        println!("{USAGE}");
+        return ExitCode::from(2);
+    }
+    for name in names {
+        println!("\n{name}");
+        match name {
+            "scale" => scale::run(&size).await,
+            "leases" => leases::run(&size).await,
+            "storm" => storm::run(&size).await,
+            "exactness" => exactness::run(size.ttl, size.silencing).await,
+            "kill" => kill::run(size.kills).await,
+            _ => applies::run(size.serving, size.applies).await,
         }
     }
     ExitCode::SUCCESS

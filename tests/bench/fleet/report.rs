@@ -15,7 +15,8 @@ pub(crate) fn figure(what: impl Display, measured: impl Display) {
 /// A figure that should be no more than that.
 pub(crate) fn at_most(what: impl Display, measured: f64, unit: &str, most: f64) {
     let verdict = if measured <= most { "met" } else { "MISSED" };
-    println!("  {what}: {} {unit} (goal: at most {} {unit}): {verdict}", short(measured), short(most));
+    let (measured, most) = (format!("{} {unit}", short(measured)), format!("{} {unit}", short(most)));
+    println!("  {what}: {} (goal: at most {}): {verdict}", measured.trim_end(), most.trim_end());
 }
 
 /// A count that should be that.

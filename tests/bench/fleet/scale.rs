@@ -3,14 +3,13 @@
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use tokio::time::sleep;
-use weir_tests::Api;
 
 use crate::{
     Size,
     agents::Agents,
     change,
     crowd::Crowd,
-    measured::{mebibytes, resident},
+    measured::{Measured, mebibytes, resident},
     plane::Plane,
     real::Real,
     report::{at_most, each, exactly, figure, millis, number, part, times},
@@ -64,7 +63,7 @@ pub(crate) async fn run(size: &Size) {
     let more = resident(plane.pid()).saturating_sub(full);
     figure("memory for each light proxy", format!("{:.1} KiB", each(more, crowd.len()) / 1_024.0));
     heartbeats(&plane, &agents, size, "with all proxies connected (they report every 5 s)").await;
-    fan_out(&plane.api(), &crowd, &real, size).await;
+    fan_out(&plane, &crowd, size).await;
     exactly("leases lost on the way", agents.counts().unknown.load(Relaxed), 0);
     exactly("wrong digests", crowd.counts().wrong_digests.load(Relaxed), 0);
 }
@@ -102,7 +101,7 @@ async fn one_change(plane: &Plane, few: &Crowd, real: &Real, size: &Size) {
 
     let before = few.counts().delta_bytes.load(Relaxed);
     let (plane_usage, real_usage, began) = (plane.measured(), real.measured(), tokio::time::Instant::now());
-    let outcome = change::run(&plane.api(), few, &[], size.changes).await;
+    let outcome = change::run(&plane.api(), few, None, size.changes).await;
     let wall = began.elapsed().as_secs_f64();
     let count = number(size.changes as u64);
     let cost = |used: Duration, idle: f64| (used.as_secs_f64() - idle * wall) * 1e3 / count;
@@ -131,17 +130,28 @@ async fn heartbeats(plane: &Plane, agents: &Agents, size: &Size, how: &str) {
     at_most("the control plane's CPU, of one core", usage.percent(), "%", 50.0);
 }
 
-async fn fan_out(api: &Api, crowd: &Crowd, real: &[Real], size: &Size) {
+async fn fan_out(plane: &Plane, crowd: &Crowd, size: &Size) {
     part(format!("{} changes, one after the other, under heartbeats", size.changes));
-    let before = crowd.counts().delta_bytes.load(Relaxed);
-    let outcome = change::run(api, crowd, real, size.changes).await;
+    let (before, usage, own) =
+        (crowd.counts().delta_bytes.load(Relaxed), plane.measured(), Measured::from_now(std::process::id()));
+    let outcome = change::run(&plane.api(), crowd, None, size.changes).await;
+    let each_change = |usage: &Measured| millis(usage.cpu()) / number(size.changes as u64);
+    figure(
+        "CPU for each, heartbeats included",
+        format!(
+            "{:.0} ms of the control plane, {:.0} ms here, for the fleet",
+            each_change(&usage),
+            each_change(&own)
+        ),
+    );
     times("from the call to the last light proxy's acknowledgement", &outcome.acknowledged, Some(LATENCY));
-    times("from the call until the real ones have it in force (asked one by one)", &outcome.in_force, None);
-    exactly("changes that did not arrive everywhere", outcome.lost, 0);
+    figure("the quickest change", format!("{:.2} ms", quickest(&outcome.acknowledged)));
     let bytes = crowd.counts().delta_bytes.load(Relaxed) - before;
     let each = each(bytes, crowd.len() * size.changes);
     at_most("bytes for each change and proxy (encoded messages)", each, "B", 1_000.0);
-    figure("the quickest change", format!("{:.2} ms", quickest(&outcome.acknowledged)));
+    let asked = change::run(&plane.api(), crowd, Some(size.proxies), size.changes).await;
+    times("as the control plane says, of all proxies", &asked.settled, Some(LATENCY));
+    exactly("changes that did not arrive everywhere", outcome.lost + asked.lost, 0);
 }
 
 fn quickest(times: &[Duration]) -> f64 {
