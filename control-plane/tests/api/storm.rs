@@ -36,6 +36,7 @@ struct Count {
     busy: AtomicU64,
 }
 
+#[expect(clippy::print_stdout, reason = "tests print figures")]
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_are_answered_while_proxies_and_agents_come_back_all_the_time() {
     let server = Server::start();
