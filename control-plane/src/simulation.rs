@@ -52,6 +52,7 @@ impl ControlPlane {
     }
 
     /// The services that it offers.
+    #[must_use]
     pub fn services(&self) -> impl Admin + Agents + Discovery + Clone + 'static {
         self.api.clone()
     }

@@ -112,7 +112,8 @@ impl Proxy {
         let objects = objects.collect();
         let table = self.discovery.table.load_full()?;
         let members = table.services.values().flat_map(|entry| entry.members.values());
-        let routable = members.filter(|m| m.backend.is_routable() && !m.endpoint.is_retired(false));
+        // What a pick asks of an endpoint: its marks, whatever the table says of the backend.
+        let routable = members.filter(|m| !m.endpoint.is_retired(false));
         Some(View { position, objects, routable: routable.map(|m| m.backend.key.to_string()).collect() })
     }
 }

@@ -59,8 +59,8 @@ fn check(histories: u32, length: usize, disk: impl Fn() -> Disk) {
     match result {
         Ok(()) => {}
         Err(TestError::Fail(why, (leases, ops))) => {
-            let ops: String = ops.iter().map(|op| format!("  {op:?}\n")).collect();
-            panic!("{why}\nwith {leases:?} after\n{ops}");
+            let ops: Vec<_> = ops.iter().map(|op| format!("  {op:?}")).collect();
+            panic!("{why}\nwith {leases:?} after\n{}", ops.join("\n"));
         }
         Err(TestError::Abort(why)) => panic!("{why}"),
     }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use weir_control_plane::LeaseConfig;
 
 /// Proxies.
-pub(crate) const PROXIES: usize = 2;
+pub(crate) const PROXIES: u8 = 2;
 
 /// One operation. Numbers choose among what there is, whatever that is by then.
 #[derive(Debug, Clone)]
@@ -95,7 +95,7 @@ pub(crate) enum Ask {
 
 /// Any of them, the usual ones more often.
 pub(crate) fn any() -> impl Strategy<Value = Op> {
-    let proxy = 0..PROXIES as u8;
+    let proxy = 0..PROXIES;
     prop_oneof![
         22 => ask().prop_map(Op::Ask),
         22 => (prop::num::u8::ANY, prop::bool::weighted(0.15)).prop_map(|(which, copy)| Op::Arrive { which, copy }),
@@ -127,7 +127,7 @@ pub(crate) fn leases() -> impl Strategy<Value = LeaseConfig> {
         LeaseConfig {
             renewal_percent_threshold: if holds { usual.renewal_percent_threshold } else { 0.0 },
             max_expiry_percent: if holds { usual.max_expiry_percent } else { 100 },
-            max_hold: if holds { Duration::from_secs(60) } else { Duration::ZERO },
+            max_hold: if holds { Duration::from_mins(1) } else { Duration::ZERO },
             flap_limit: if damps { usual.flap_limit } else { 0 },
         }
     })
@@ -139,7 +139,7 @@ fn ask() -> impl Strategy<Value = Ask> {
     prop_oneof![
         10 => (byte, 0_u8..2, prop::bool::weighted(0.7), prop::bool::weighted(0.6))
             .prop_map(|(backend, agent, leased, fresh)| Ask::Register { backend, agent, leased, fresh }),
-        4 => (byte, any_bool(), seldom.clone())
+        4 => (byte, any_bool(), seldom)
             .prop_map(|(backend, by_lease, drain)| Ask::Deregister { backend, by_lease, drain }),
         4 => (byte, 0_u8..3).prop_map(|(backend, state)| Ask::SetState { backend, state }),
         4 => (0_u8..2, byte, byte, byte, any_bool(), seldom).prop_map(

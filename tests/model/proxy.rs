@@ -26,7 +26,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    pub(crate) async fn start(n: usize) -> Self {
+    pub(crate) async fn start(n: u8) -> Self {
         let id = format!("proxy-{n}");
         let process = Arc::new(Process::start(&id, 1, None).await);
         Self { id, process, line: None, old: Vec::new(), copy: None, follows: None, boots: 1, seen: None }

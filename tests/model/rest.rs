@@ -13,7 +13,7 @@ const STEP: Duration = Duration::from_millis(50);
 /// By then everything that was due is done, also what a full disk held up.
 const AT_LEAST: Duration = Duration::from_secs(4);
 /// Everybody agrees by then.
-const AT_MOST: Duration = Duration::from_secs(120);
+const AT_MOST: Duration = Duration::from_mins(2);
 /// After its ttl a lease expires within a second; a look may come a little later.
 const LATE: Duration = Duration::from_millis(1_100);
 

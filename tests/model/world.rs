@@ -93,7 +93,9 @@ impl World {
             Op::Arrive { which, copy } => self.arrive(which, copy),
             Op::Repeat { which } => {
                 let again = self.asked.get(usize::from(which) % self.asked.len().max(1)).cloned();
-                again.into_iter().for_each(|call| self.send(call));
+                if let Some(call) = again {
+                    self.send(call);
+                }
             }
             Op::Heartbeat { agent } => self.heartbeat(agent).await?,
             Op::Move { proxy, up, down } => {
