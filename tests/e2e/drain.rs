@@ -1,5 +1,7 @@
 //! Backends and proxies leave without one failed request.
 
+mod transaction;
+
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -79,21 +81,27 @@ async fn deregistering_with_drain_waits_for_what_is_in_flight() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drain_that_takes_too_long_says_what_is_left() {
+async fn a_drain_that_takes_too_long_ends_what_is_left() {
     let a = Backend::with("a", Behaviour::Hold).await;
     let cluster = Cluster::start().await;
     cluster.serve("web", &[&a]).await;
     let traffic = cluster.traffic();
-    let request = tokio::spawn(async move { get(traffic, "/").await.unwrap() });
+    // One that may not be sent a second time.
+    let post = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n";
+    let request = tokio::spawn(async move {
+        let mut client = Client::open(traffic).await.unwrap();
+        client.send("POST", post).await.unwrap()
+    });
     until("a request in flight", async || (a.requests() == 1).then_some(())).await;
 
     let target = v1::deregister_request::Target::Backend(format!("web/{}", a.address()));
     let drain = Some(weir_proto::duration_to_wire(Duration::from_secs(1)));
     let request_to_leave = v1::DeregisterRequest { target: Some(target), drain };
     let answer = cluster.api.registry.clone().deregister(request_to_leave).await.unwrap().into_inner();
-    assert_eq!(answer.in_flight, 1);
-    a.release(1);
-    assert_eq!(request.await.unwrap().status(), 200, "it is not cut off");
+    assert_eq!((answer.existed, answer.in_flight), (true, 0));
+    let answer = request.await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert!(answer.text().contains("backend_drain_timeout"), "{}", answer.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]

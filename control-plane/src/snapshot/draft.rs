@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
-use weir_proto::{ObjectKey, Revision, v1};
+use weir_proto::{ObjectKey, OperatorState, Revision, v1};
 
 use super::{Entry, Object, Snapshot};
 
@@ -134,7 +134,12 @@ impl Snapshot {
 /// Whether the address that `old` names must take no more requests.
 fn withdraws(old: &Entry, new: &Object) -> bool {
     match (old.object.value.as_backend(), new.value.as_backend()) {
-        (Some(old), Some(new)) => old.is_routable() && (!new.is_routable() || old.address != new.address),
+        (Some(old), Some(new)) => {
+            // One that drains still has requests of clients that stay with it.
+            let sends_away = (old.operator_state, new.operator_state)
+                == (OperatorState::Draining, OperatorState::Disabled);
+            sends_away || old.is_routable() && (!new.is_routable() || old.address != new.address)
+        }
         _ => false,
     }
 }
