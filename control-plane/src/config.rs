@@ -162,7 +162,8 @@ impl Config {
 
     /// How much of what was is remembered.
     pub(crate) fn retention(&self) -> Retention {
-        Retention { revisions: self.history_revisions, audit: self.audit_records }
+        // The numbers of audit records go on from the newest one, so that stays.
+        Retention { revisions: self.history_revisions, audit: self.audit_records.max(1) }
     }
 
     /// Whether backends may have loopback addresses.
