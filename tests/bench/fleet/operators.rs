@@ -1,4 +1,5 @@
-//! Operators: they call twenty times a second, each call on a connection of its own, as the CLI does.
+//! Operators: they call twenty times a second, each call on a connection of its own, as the CLI does. On a thread of
+//! their own, so that they wait for the control plane and the machine, but not for the fleet's tasks here.
 
 use std::{
     collections::BTreeMap,
@@ -8,9 +9,10 @@ use std::{
 };
 
 use tokio::{
-    task::{JoinHandle, JoinSet},
+    task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use weir_proto::v1;
 use weir_tests::Api;
@@ -31,7 +33,7 @@ const CALLS: [&str; 4] = ["GetStatus", "GetObject", "SetOperatorState", "Apply"]
 #[derive(Debug)]
 pub(crate) struct Operators {
     done: Arc<Mutex<Done>>,
-    task: JoinHandle<()>,
+    stop: CancellationToken,
 }
 
 #[derive(Debug, Default)]
@@ -55,13 +57,18 @@ impl Operators {
     /// Begins to call.
     pub(crate) fn start(address: SocketAddr) -> Self {
         let done = Arc::new(Mutex::new(Done::default()));
-        let task = tokio::spawn(run(address, Arc::clone(&done)));
-        Self { done, task }
+        let stop = CancellationToken::new();
+        let (stopped, calls) = (stop.clone(), run(address, Arc::clone(&done)));
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(stopped.run_until_cancelled(calls));
+        });
+        Self { done, stop }
     }
 
     /// How long their calls took, and what failed.
     pub(crate) fn report(self) {
-        self.task.abort();
+        self.stop.cancel();
         let done = self.done.lock().expect("not poisoned");
         for (call, all) in &done.times {
             times(format!("operators: {call}, with its connection"), all, None);
