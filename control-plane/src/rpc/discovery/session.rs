@@ -48,6 +48,10 @@ const MOST_RETRY_AFTER: Duration = Duration::from_secs(1);
 const MOST_REASON: usize = 200;
 
 /// What is known of one stream.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and they come in all combinations"
+)]
 pub(super) struct Session {
     api: Api,
     membership: Membership,
@@ -195,15 +199,13 @@ impl Session {
         }
         let resyncs = Arc::clone(self.api.fleet.resyncs());
         if !self.admission.is_admitted() {
-            match resyncs.begin() {
-                Some(place) => self.admission = Admission::admitted(place),
-                None => {
-                    let turn = if self.is_bare { resyncs.wait() } else { None };
-                    self.admission =
-                        Admission::waiting(turn.ok_or_else(|| PutOff(self.membership.put_off()))?);
-                    return Ok(());
-                }
-            }
+            let Some(place) = resyncs.begin() else {
+                let turn = if self.is_bare { resyncs.wait() } else { None };
+                let turn = turn.ok_or_else(|| PutOff(self.membership.put_off()))?;
+                self.admission = Admission::waiting(turn);
+                return Ok(());
+            };
+            self.admission = Admission::admitted(place);
         }
         // What it has is to be left behind, however far the pages that others get lead.
         let leads_on = self.has.is_some_and(|has| has.epoch == published.snapshot().position().epoch);
