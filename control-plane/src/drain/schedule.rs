@@ -24,7 +24,7 @@ impl Schedule {
     /// Of a drain that begins now and may last so long.
     pub(super) fn new(now: Instant, within: Duration) -> Self {
         let closing = (within / 10).min(MOST_CLOSING);
-        let close_at = now + (within - closing);
+        let close_at = now + within.saturating_sub(closing);
         Self { close_at, closed_by: close_at + closing * 4 / 5, end: now + within + LAST_WORD }
     }
 

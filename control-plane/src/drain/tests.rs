@@ -101,7 +101,7 @@ impl Running {
             loop {
                 match drain.next().await {
                     Ok(progress) if progress.stage != Stage::Removed => {
-                        _ = sender.send_replace(Some(progress))
+                        sender.send_replace(Some(progress));
                     }
                     end => return (end, begin.elapsed()),
                 }

@@ -27,7 +27,7 @@ impl Api {
         caller: Caller,
         request: v1::DrainRequest,
     ) -> Result<Answers<v1::DrainProgress>, Status> {
-        let (key, within) = decode(request).map_err(|e| refused(vec![e]))?;
+        let (key, within) = decode(&request).map_err(|e| refused(vec![e]))?;
         let order = Order { target: Target::Backend(key.clone()), within, insists: false };
         let drain = Drain::begin(&self.registry, &self.fleet, &self.metrics, &caller, order).await;
         let missing = || status(Error::NotFound { key: ObjectKey::from(&key) });
@@ -76,7 +76,7 @@ impl Api {
     }
 }
 
-fn decode(request: v1::DrainRequest) -> Result<(BackendKey, Duration), Invalid> {
+fn decode(request: &v1::DrainRequest) -> Result<(BackendKey, Duration), Invalid> {
     let key = BackendKey::try_from(request.backend.as_str()).map_err(|e| e.within("backend"))?;
     let within = duration_from_wire("timeout", request.timeout, USUAL_DRAIN, Duration::ZERO, MOST_DRAIN)?;
     Ok((key, within))
