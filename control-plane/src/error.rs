@@ -99,7 +99,9 @@ pub enum Error {
         lock: PathBuf,
     },
     /// The store's content is not what was written.
-    #[error("the store {store} is damaged: {reason}; restore a backup with `weir-control-plane restore FILE --data-dir DIR --force`, or move the file away to start anew")]
+    #[error(
+        "the store {store} is damaged: {reason}; restore a backup with `weir-control-plane restore FILE --data-dir DIR --force`, or move the file away to start anew"
+    )]
     StoreCorrupt {
         /// Which store.
         store: String,
@@ -145,7 +147,9 @@ pub enum Error {
         most: usize,
     },
     /// The time for a drain was up before every proxy had left the backend, which stays as it is.
-    #[error("{key} is not removed: when the time was up, {waited_for}; see to the proxies, then drain it again")]
+    #[error(
+        "{key} is not removed: when the time was up, {waited_for}; see to the proxies, then drain it again"
+    )]
     NotDrained {
         /// The backend.
         key: ObjectKey,

@@ -72,7 +72,7 @@ pub(crate) fn load(dir: &Path) -> Option<LastGood> {
 #[derive(Debug)]
 pub(crate) struct Keeper {
     unwritten: Arc<Mutex<Option<Unwritten>>>,
-    changed: watch::Sender<()>,
+    latest: watch::Sender<()>,
     task: AbortOnDropHandle<()>,
 }
 
@@ -87,10 +87,10 @@ struct Unwritten {
 impl Keeper {
     /// Starts to keep copies in the directory.
     pub(crate) fn start(dir: &Path, metrics: ConfigMetrics) -> Self {
-        let (changed, changes) = watch::channel(());
+        let (latest, changes) = watch::channel(());
         let unwritten = Arc::default();
         let task = tokio::spawn(keep(Copies::new(dir), Arc::clone(&unwritten), changes, metrics));
-        Self { unwritten, changed, task: AbortOnDropHandle::new(task) }
+        Self { unwritten, latest, task: AbortOnDropHandle::new(task) }
     }
 
     /// This is in force now, and differs from what was before it in these objects. Returns at once.
@@ -100,12 +100,12 @@ impl Keeper {
         all.extend(keys);
         *unwritten = Some(Unwritten { copy, keys: all });
         drop(unwritten);
-        self.changed.send_replace(());
+        self.latest.send_replace(());
     }
 
     /// Ends when the latest copy is written, or could not be.
     pub(crate) async fn finish(self) {
-        drop(self.changed);
+        drop(self.latest);
         // It fails only if the task panicked, which its own message tells.
         let _ = self.task.await;
     }

@@ -135,7 +135,7 @@ async fn a_sync_that_fails_acknowledges_nothing_ends_the_process_and_loses_nothi
     let (mut acknowledged, mut ended) = (0, 0);
     for n in 1..=syncs {
         let dir = tempfile::tempdir().unwrap();
-        let mut plane = Process::spawn(failing_at(n, control_plane(dir.path())));
+        let mut plane = Process::spawn(failing_at(n, &control_plane(dir.path())));
         let mut known = BTreeSet::new();
         // It may end before it listens: then nothing was promised.
         let listens = until("a start or an end", async || {
@@ -177,7 +177,7 @@ fn control_plane(dir: &Path) -> Command {
 }
 
 /// The same, with a disk whose syncs fail from this one on.
-fn failing_at(n: u32, inner: Command) -> Command {
+fn failing_at(n: u32, inner: &Command) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("\"$@\"; code=$?; echo \"{ENDED}$code\"; exit $code"), "sh", "strace"]);
     command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync"]);

@@ -146,7 +146,6 @@ async fn clients_that_say_nothing_are_let_go() {
     all_is_well(&daemons).await;
 }
 
-#[expect(clippy::print_stdout, reason = "tests print figures")]
 #[tokio::test(flavor = "multi_thread")]
 async fn proxies_that_never_read_cost_little_and_are_let_go() {
     let (daemons, _backend) = stage().await;

@@ -11,7 +11,6 @@ const AT_ONCE: usize = 8;
 /// What the control plane may grow by meanwhile, in KiB: it remembers what happened, for its events and its history.
 const MOST_GROWTH: u64 = 24 << 10;
 
-#[expect(clippy::print_stdout, reason = "tests print figures")]
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_queues_up_for_it_and_it_catches_up_in_one_step() {
     let stays = Backend::start("stays").await;

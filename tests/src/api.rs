@@ -84,6 +84,18 @@ impl Api {
         Ok(self.registry.clone().deregister(request).await?.into_inner())
     }
 
+    /// Drains `service/id` to the end: how far it was from time to time.
+    pub async fn drain(&self, backend: &str, timeout: Duration) -> Result<Vec<v1::DrainProgress>, Status> {
+        let timeout = Some(weir_proto::duration_to_wire(timeout));
+        let request = v1::DrainRequest { backend: backend.to_owned(), timeout };
+        let mut answers = self.admin.clone().drain(request).await?.into_inner();
+        let mut progress = Vec::new();
+        while let Some(step) = answers.message().await? {
+            progress.push(step);
+        }
+        Ok(progress)
+    }
+
     /// Applies one document. The revision that holds it.
     pub async fn apply(&self, document: v1::Document) -> Result<u64, Status> {
         let request = v1::ApplyRequest { documents: vec![document], ..v1::ApplyRequest::default() };

@@ -157,7 +157,7 @@ impl Keeper {
         match self.lanes.at_once(Command::Lapse(lapses, now, reply)) {
             Ok(()) => self.in_hand = Some(InHand { answer, expiries }),
             Err(refused) => {
-                self.give_back(refused, now);
+                self.give_back(*refused, now);
                 self.settle(&expiries);
             }
         }

@@ -56,9 +56,9 @@ impl Lanes {
     }
 
     /// Takes a place in the operators' lane at once, or gives the command back.
-    pub(super) fn at_once(&self, command: Command) -> Result<(), Command> {
+    pub(super) fn at_once(&self, command: Command) -> Result<(), Box<Command>> {
         let refused = self.operators.try_send(Asked { caller: Caller::own(), command });
-        refused.map_err(|(TrySendError::Full(asked) | TrySendError::Closed(asked))| asked.command)
+        refused.map_err(|(TrySendError::Full(asked) | TrySendError::Closed(asked))| Box::new(asked.command))
     }
 }
 

@@ -50,12 +50,12 @@ async fn everybody_who_waits_hears_what_became_of_a_revision_on_each_proxy() {
     let position = bad.state().await.position();
     let list = vec![refused("web/10.0.0.2:80"), refused("web/10.0.0.1:80"), refused("web/never")];
     bad.say(Up::Ack(v1::Ack { position: Some(position), refused: list })).await;
-    let mut last = first;
+    let mut answer = first;
     let mut told = Vec::new();
-    while !last.settled {
-        last = next(&mut stream).await;
-        assert_eq!(last.info, None, "said once");
-        told.extend(last.proxies.clone());
+    while !answer.settled {
+        answer = next(&mut stream).await;
+        assert_eq!(answer.info, None, "said once");
+        told.extend(answer.proxies.clone());
     }
     assert!(stream.message().await.expect("no error").is_none(), "that is all");
     told.sort_by(|a, b| a.proxy_id.cmp(&b.proxy_id));

@@ -6,13 +6,13 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, transport::Channel};
@@ -36,7 +36,6 @@ struct Count {
     busy: AtomicU64,
 }
 
-#[expect(clippy::print_stdout, reason = "tests print figures")]
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_are_answered_while_proxies_and_agents_come_back_all_the_time() {
     let server = Server::start();
@@ -115,8 +114,8 @@ async fn operate(admin: &mut AdminClient<Channel>, round: usize, took: &mut Vec<
     let begun = Instant::now();
     let applied = admin.apply(apply).await.expect("applied").into_inner();
     took.push(begun.elapsed());
-    let status = v1::RevisionStatusRequest { revision: applied.revision, once: true };
-    let mut outcomes = admin.revision_status(status).await.expect("a stream").into_inner();
+    let request = v1::RevisionStatusRequest { revision: applied.revision, once: true };
+    let mut outcomes = admin.revision_status(request).await.expect("a stream").into_inner();
     assert!(outcomes.message().await.expect("alive").is_some_and(|answer| !answer.proxies.is_empty()));
 }
 

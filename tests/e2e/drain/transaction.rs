@@ -235,8 +235,8 @@ async fn a_proxy_that_is_stopped_is_named_and_later_the_drain_ends_well() {
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
     assert!(status.message().contains("proxy-1") && !status.message().contains("proxy-0"), "{status}");
     let drained = daemons.api.backends("web").await.unwrap();
-    let drained = drained.iter().find(|backend| backend.id == a.address().to_string());
-    assert_eq!(drained.map(|backend| backend.operator_state()), Some(OperatorState::Draining));
+    let drained = drained.iter().find(|backend| backend.id == a.address().to_string()).unwrap();
+    assert_eq!(drained.operator_state(), OperatorState::Draining);
 
     daemons.proxies[1].signal(Signal::CONT);
     assert!(is_removed(&daemons.api.drain(&name(&a), TIMEOUT).await.unwrap()));

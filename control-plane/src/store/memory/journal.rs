@@ -25,7 +25,8 @@ impl Kept {
     pub(super) fn add(&mut self, journal: &Journal) {
         for record in &journal.revisions {
             self.befores.insert(record.revision(), record.befores.clone());
-            self.revisions.insert(record.revision(), RevisionRecord { befores: Vec::new(), ..record.clone() });
+            self.revisions
+                .insert(record.revision(), RevisionRecord { befores: Vec::new(), ..record.clone() });
         }
         for record in &journal.audit {
             let sequence = if record.sequence == 0 { self.sequence + 1 } else { record.sequence };
