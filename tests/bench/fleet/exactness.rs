@@ -178,22 +178,24 @@ async fn come_back(plane: &Plane, agents: &Agents) {
 
 /// A backend that is registered and deregistered once a second, for a minute.
 async fn flap(api: &Api, expiries: &mut Expiries) {
-    part(format!("one backend comes and goes once a second, {FLAPS} times"));
-    expiries.begin();
+    part(format!("one backend goes and comes back once a second, {FLAPS} times"));
     let address = SocketAddr::from(([127, 0, 0, 1], 9));
+    let mut registered = api.lease("flapping", address, Duration::from_secs(15)).await;
+    sleep(LATE).await;
+    expiries.begin();
     let mut ticks = interval(LATE / 2);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut refused = 0_u64;
     for _ in 0..FLAPS {
         ticks.tick().await;
-        let registered = api.lease("flapping", address, Duration::from_secs(15)).await;
-        refused += u64::from(registered.is_err());
-        ticks.tick().await;
-        if let Ok(lease) = registered {
+        if let Ok(lease) = &registered {
             let target = weir_proto::v1::deregister_request::Target::LeaseId(lease.lease_id);
             let request = weir_proto::v1::DeregisterRequest { target: Some(target), drain: None };
             api.registry.clone().deregister(request).await.expect("an answer");
         }
+        ticks.tick().await;
+        registered = api.lease("flapping", address, Duration::from_secs(15)).await;
+        refused += u64::from(registered.is_err());
     }
     sleep(LATE * 2).await;
     expiries.read();
