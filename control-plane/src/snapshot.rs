@@ -29,6 +29,8 @@ pub(crate) struct Snapshot {
     digest: Digest,
     /// Deltas can start from here on; below, tombstones are missing.
     floor: Revision,
+    /// The last one that took something out of service, as far as it is known.
+    withdrew: Revision,
     entries: Map<ObjectKey, Arc<Entry>>,
     /// The keys of `entries` in the order of their last changes.
     changed: Map<(Revision, ObjectKey), ()>,
@@ -85,6 +87,7 @@ impl Snapshot {
             revision: Revision(0),
             digest: Digest::default(),
             floor: Revision(0),
+            withdrew: Revision(0),
             entries: Map::new_sync(),
             changed: Map::new_sync(),
             tombstones: Map::new_sync(),
@@ -100,7 +103,7 @@ impl Snapshot {
         tombstones: impl IntoIterator<Item = (ObjectKey, Revision)>,
     ) -> Self {
         let Marks { epoch, epoch_accepted, revision, floor } = marks;
-        let mut snapshot = Self { epoch_accepted, revision, floor, ..Self::empty(epoch) };
+        let mut snapshot = Self { epoch_accepted, revision, floor, withdrew: revision, ..Self::empty(epoch) };
         let mut service: Option<ServiceName> = None;
         for mut entry in entries {
             let own = entry.object.value.as_backend().map(|backend| backend.key.service.clone());
@@ -139,6 +142,12 @@ impl Snapshot {
     /// The first revision that [`Snapshot::delta_since`] still knows.
     pub(crate) fn floor(&self) -> Revision {
         self.floor
+    }
+
+    /// The last revision that took something out of service: whoever has an older one may send requests to what must get
+    /// none any more.
+    pub(crate) fn withdrew(&self) -> Revision {
+        self.withdrew
     }
 
     /// The object of that name.

@@ -12,7 +12,9 @@ use weir_proto::{Revision, v1};
 use crate::snapshot::{PAGE_BYTES, Snapshot};
 
 /// For so long the pages of one revision are handed out, although there may be a newer one: the rest comes as a delta.
-const FRESH: Duration = Duration::from_secs(5);
+const FRESH: Duration = Duration::from_secs(1);
+/// A state of fewer objects is so quickly encoded that everybody gets the newest one.
+const LARGE: usize = 1_000;
 
 /// The pages of one snapshot, each encoded when it is asked for first.
 pub(crate) struct Everything {
@@ -73,12 +75,14 @@ impl Everything {
         now.saturating_duration_since(self.made_at) < FRESH
     }
 
-    /// Whether it can take the place of `newest`: a delta leads from here to there.
+    /// Whether it can take the place of `newest`: a delta leads from here to there, and nothing here would be sent
+    /// requests that must not be any more.
     fn does_for(&self, newest: &Snapshot, least: Revision, now: Instant) -> bool {
         let (here, there) = (self.snapshot.position(), newest.position());
         here == there
             || here.epoch == there.epoch
-                && here.revision >= newest.floor().max(least)
+                && self.snapshot.len() >= LARGE
+                && here.revision >= newest.floor().max(newest.withdrew()).max(least)
                 && self.snapshot.epoch_accepted() == newest.epoch_accepted()
                 && self.is_fresh(now)
     }
@@ -120,33 +124,36 @@ impl Iterator for Pages {
 #[cfg(test)]
 mod tests {
     use tokio::time::advance;
-    use weir_proto::{Backend, Epoch};
+    use weir_proto::{Backend, Epoch, ObjectKey, ObjectKind};
 
     use super::*;
     use crate::snapshot::{Draft, Object};
 
-    /// The snapshot with one more backend, of 100 kB.
-    fn with(base: &Snapshot, n: usize) -> Arc<Snapshot> {
+    /// The snapshot with these backends, of 3 kB each.
+    fn with(base: &Snapshot, numbers: std::ops::Range<usize>) -> Arc<Snapshot> {
         let mut draft = Draft::new(base, 10);
-        let metadata = (0..64).map(|i| (format!("k{i}"), "v".repeat(1_000))).collect();
-        let (service, address) = ("web".to_owned(), format!("10.0.{}.{}:80", n / 250, n % 250));
-        let wire = v1::Backend { service, address, metadata, ..Default::default() };
-        let backend = Backend::try_from(wire).expect("valid");
-        draft.put(Object::backend(backend), v1::ObjectMeta::default());
+        for n in numbers {
+            let metadata = (0..3).map(|i| (format!("k{i}"), "v".repeat(1_000))).collect();
+            let (service, address) = ("web".to_owned(), format!("10.0.{}.{}:80", n / 250, n % 250));
+            let wire = v1::Backend { service, address, metadata, ..Default::default() };
+            let backend = Backend::try_from(wire).expect("valid");
+            draft.put(Object::backend(backend), v1::ObjectMeta::default());
+        }
         Arc::new(draft.finish().0)
+    }
+
+    fn large() -> Arc<Snapshot> {
+        with(&Snapshot::empty(Epoch(7)), 0..LARGE)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_thousand_who_need_everything_cost_one_encoding_whatever_changes_meanwhile() {
         let (shelf, encoded) = (Shelf::default(), Counter::default());
-        let mut newest = Arc::new(Snapshot::empty(Epoch(7)));
-        for n in 0..40 {
-            newest = with(&newest, n);
-        }
+        let mut newest = large();
         let mut first: Option<Vec<v1::SnapshotPage>> = None;
         for n in 0..1_000 {
             if n % 50 == 0 {
-                newest = with(&newest, 40 + n / 50);
+                newest = with(&newest, LARGE + n / 50..LARGE + n / 50 + 1);
             }
             let pages = shelf.pages(&newest, Revision(0), &encoded);
             assert!(newest.delta_since(pages.snapshot().revision()).is_some(), "a delta leads on");
@@ -155,7 +162,7 @@ mod tests {
             assert!(pages.len() > 2 && pages.last().is_some_and(|page| page.last));
             let shared = pages.iter().zip(&*first).all(|(a, b)| a.body.as_ptr() == b.body.as_ptr());
             assert!(shared, "the very same bytes");
-            advance(Duration::from_millis(4)).await;
+            advance(FRESH / 1_001).await;
         }
         assert_eq!(encoded.get(), 1);
         advance(FRESH).await;
@@ -166,8 +173,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nobody_gets_less_than_he_has_and_what_nobody_needs_is_let_go() {
         let (shelf, encoded) = (Shelf::default(), Counter::default());
-        let old = with(&Snapshot::empty(Epoch(7)), 0);
-        let new = with(&old, 1);
+        let old = large();
+        let new = with(&old, LARGE..LARGE + 1);
         shelf.pages(&old, Revision(0), &encoded);
         let revision = |pages: Pages| pages.snapshot().revision();
         assert_eq!(revision(shelf.pages(&new, old.revision(), &encoded)), old.revision());
@@ -178,5 +185,22 @@ mod tests {
         advance(FRESH).await;
         shelf.tidy();
         assert!(pages.upgrade().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_gets_an_older_state_that_is_small_or_still_has_what_went_meanwhile() {
+        let (shelf, encoded) = (Shelf::default(), Counter::default());
+        let revision = |of: &Arc<Snapshot>| shelf.pages(of, Revision(0), &encoded).snapshot().revision();
+        let small = with(&Snapshot::empty(Epoch(7)), 0..2);
+        revision(&small);
+        let more = with(&small, 2..3);
+        assert_eq!(revision(&more), more.revision());
+
+        let old = large();
+        revision(&old);
+        let mut draft = Draft::new(&old, 10);
+        draft.remove(&ObjectKey::new(ObjectKind::Backend, "web/10.0.0.1:80")).expect("it was there");
+        let less = with(&draft.finish().0, LARGE..LARGE + 1);
+        assert_eq!(revision(&less), less.revision());
     }
 }

@@ -108,6 +108,9 @@ impl Draft {
     pub(crate) fn finish(mut self) -> (Snapshot, Touched) {
         if !self.touched.is_empty() {
             self.next.revision = self.at;
+            if self.touched.urgent {
+                self.next.withdrew = self.at;
+            }
             self.next.trim(self.tombstones);
         }
         (self.next, self.touched)
