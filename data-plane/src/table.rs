@@ -35,7 +35,9 @@ pub(crate) struct Table {
 impl Table {
     /// Every endpoint that takes no new requests: of backends that are draining, disabled or expired, and departed.
     pub(crate) fn unroutable(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
-        let members = self.services.values().flat_map(|entry| entry.members.values());
+        // Reports ask after every change: a service whose members are all routable is not looked through.
+        let some = self.services.values().filter(|entry| (entry.routable as usize) < entry.members.len());
+        let members = some.flat_map(|entry| entry.members.values());
         members.filter(|m| !m.backend.is_routable()).map(|m| &m.endpoint).chain(&self.departed)
     }
 }

@@ -55,6 +55,7 @@ pub(super) struct Session<'a> {
     resyncing: bool,
     ask_again: Option<Instant>,
     next_report: Instant,
+    found: report::Found,
     /// Not answered yet, because that must hold nothing else up.
     questions: VecDeque<Question>,
     /// As which requests would be taken for ours.
@@ -74,6 +75,7 @@ impl<'a> Session<'a> {
             resyncing: false,
             ask_again: None,
             next_report: Instant::now(),
+            found: report::Found::default(),
             questions: VecDeque::new(),
             pseudonym: Pseudonym::of(&discovery.identity.id),
         }
@@ -257,6 +259,7 @@ impl<'a> Session<'a> {
         let phase = *self.phase.borrow_and_update();
         let report = report::report(
             self.discovery.table.load().as_deref(),
+            &mut self.found,
             self.discovery.workers.in_flight(),
             phase.wire(),
         );
