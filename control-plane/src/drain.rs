@@ -24,7 +24,7 @@ use crate::{
     fleet::{Draining, Fleet},
     metrics::Metrics,
     publish::Published,
-    registry::{Registry, Remove, Target, taken_back},
+    registry::{Deregistered, Registry, Remove, Target, taken_back},
     snapshot::{Snapshot, Value},
 };
 
@@ -242,8 +242,7 @@ impl Drain {
                 Err(error) => Err(error),
             };
         }
-        let remove = Remove { target: self.order.target.clone(), unchanged_since: Some(since) };
-        match self.registry.remove_drained(&self.caller, remove).await {
+        match self.remove(Some(since)).await {
             Ok(gone) if gone.existed => Ok(Some(removed(gone.revision, Draining::default(), true))),
             Ok(_) | Err(Error::RevisionMismatch { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -254,8 +253,7 @@ impl Drain {
     async fn give_up(&mut self, found: &Found, since: Revision, left: Draining) -> Result<Progress, Error> {
         let is_gone = matches!(found, Found::Gone { .. });
         if self.order.insists {
-            let remove = Remove { target: self.order.target.clone(), unchanged_since: None };
-            let gone = self.registry.remove_drained(&self.caller, remove).await?;
+            let gone = self.remove(None).await?;
             return Ok(removed(gone.revision, left, gone.existed || is_gone));
         }
         if self.disabled && !is_gone {
@@ -265,6 +263,13 @@ impl Drain {
         }
         tracing::warn!(backend = %self.key, %since, ?left, "a drain ran out of time");
         Err(Error::NotDrained { key: ObjectKey::from(&self.key), waited_for: sentence(&left) })
+    }
+
+    /// An agent that takes out its own backend may come back with it whenever it wants to.
+    async fn remove(&self, unchanged_since: Option<Revision>) -> Result<Deregistered, Error> {
+        let Order { target, insists, .. } = self.order.clone();
+        let remove = Remove { target, unchanged_since, withdraws: !insists };
+        self.registry.remove_drained(&self.caller, remove).await
     }
 
     fn progress(&mut self, since: Revision, left: Draining) -> Progress {

@@ -11,6 +11,7 @@ mod slots;
 mod tally;
 mod wheel;
 mod window;
+mod withdrawn;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use crate::snapshot::{Entry, Snapshot};
 use slots::{Phase, Slot, Slots};
 use tally::{Services, Tally};
 use wheel::{Filing, Wheel};
+use withdrawn::Withdrawn;
 
 pub(crate) use damping::Damping;
 pub(crate) use guard::{Case, Cause, Guard, Hold, Rules, Verdict};
@@ -46,6 +48,7 @@ pub(crate) struct Leases {
     services: Services,
     tally: Tally,
     wheel: Mutex<Wheel>,
+    withdrawn: Mutex<Withdrawn>,
 }
 
 /// What is due.
@@ -99,6 +102,7 @@ impl Leases {
             services: Services::default(),
             tally: Tally::default(),
             wheel: Mutex::new(Wheel::new(now)),
+            withdrawn: Mutex::default(),
         };
         for entry in snapshot.list(ObjectKind::Backend, None) {
             let Some((id, backend, terms, expired)) = promised(entry) else { continue };
@@ -270,6 +274,16 @@ impl Leases {
             self.tally.moved(&slot.service, Some(slot.phase), None);
             self.services.leave(slot.service);
         }
+    }
+
+    /// An operator takes out the backend of a lease, whose agent may live on.
+    pub(crate) fn withdraw(&self, id: LeaseId, now: Instant) {
+        self.withdrawn.lock().unwrap_or_else(PoisonError::into_inner).add(id, now);
+    }
+
+    /// A heartbeat came for a lease that does not live. Answers whether an operator took out its backend.
+    pub(crate) fn was_withdrawn(&self, id: LeaseId, now: Instant) -> bool {
+        self.withdrawn.lock().unwrap_or_else(PoisonError::into_inner).hears(id, now)
     }
 
     /// Nothing ran between `from` and `to` (the process was stopped, or the machine): nobody could renew in that

@@ -55,8 +55,8 @@ use crate::{
 use aside::Aside;
 pub(crate) use backends::taken_back;
 pub(crate) use command::{
-    Applied, Apply, Change, Declared, Delete, Deregistered, Registered, Registration, Remove, Rollback,
-    SetState, Target,
+    Applied, Apply, Change, Declared, Delete, Deregistered, NotRenewed, Registered, Registration, Remove,
+    Rollback, SetState, Target,
 };
 use command::{Asked, Command, Reply};
 use expiry::Standing;
@@ -235,13 +235,16 @@ impl Registry {
         self.ask(caller, |reply| Command::AcceptEpoch(epoch, reply)).await
     }
 
-    /// Renews leases; answers those that are unknown or expired. Touches memory only, and only these leases.
-    pub(crate) fn heartbeat(&self, ids: &[LeaseId]) -> Vec<LeaseId> {
+    /// Renews leases; answers those that do not live. Touches memory only, and only these leases.
+    pub(crate) fn heartbeat(&self, ids: &[LeaseId]) -> NotRenewed {
         let now = Instant::now();
-        let unknown: Vec<_> = ids.iter().copied().filter(|id| !self.leases.renew(*id, now)).collect();
-        self.metrics.heartbeats.inc_by((ids.len() - unknown.len()) as u64);
+        let missing = ids.iter().copied().filter(|id| !self.leases.renew(*id, now));
+        let (withdrawn, unknown): (Vec<_>, Vec<_>) =
+            missing.partition(|id| self.leases.was_withdrawn(*id, now));
+        let renewed = ids.len() - withdrawn.len() - unknown.len();
+        self.metrics.heartbeats.inc_by(renewed as u64);
         self.metrics.unknown_leases.inc_by(unknown.len() as u64);
-        unknown
+        NotRenewed { unknown, withdrawn }
     }
 
     /// How long a live lease lasts without a heartbeat.

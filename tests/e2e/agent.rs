@@ -80,7 +80,7 @@ async fn a_program_that_ends_by_itself_is_deregistered() {
 }
 
 /// Starts the test program under `weir run`, on a free port.
-fn run(daemons: &Daemons, ttl: &str) -> (Process, u16) {
+pub(crate) fn run(daemons: &Daemons, ttl: &str) -> (Process, u16) {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut command = Process::command("weir");
     command.env("WEIR_CONTROL_PLANE", format!("http://{}", daemons.grpc()));
@@ -90,7 +90,7 @@ fn run(daemons: &Daemons, ttl: &str) -> (Process, u16) {
     (Process::spawn(command), port)
 }
 
-async fn registered(daemons: &Daemons, id: &str) -> v1::Backend {
+pub(crate) async fn registered(daemons: &Daemons, id: &str) -> v1::Backend {
     until("the registration", async || {
         let backends = daemons.api.backends("web").await.ok()?;
         backends.into_iter().find(|backend| backend.id == id)

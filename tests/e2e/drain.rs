@@ -1,5 +1,6 @@
 //! Backends and proxies leave without one failed request.
 
+mod living_agent;
 mod transaction;
 
 use std::time::Duration;

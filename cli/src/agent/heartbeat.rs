@@ -16,6 +16,15 @@ const MAX_ANSWER_TIME: Duration = Duration::from_secs(5);
 /// Heartbeats come up to this share of the interval early, so that many agents do not send at the same moment.
 const JITTER: f64 = 0.2;
 
+/// Why a lease is not renewed any more.
+#[derive(Debug)]
+pub(super) enum End {
+    /// It may be that the control plane does not know it, or cannot be reached.
+    Lost(String),
+    /// An operator took out the backend.
+    Withdrawn,
+}
+
 /// Renews until that is no longer possible, and says why. `heard` is called for each answer.
 pub(super) async fn renew(
     registry: &RegistryClient<Named>,
@@ -23,12 +32,12 @@ pub(super) async fn renew(
     lease: u64,
     interval: Duration,
     mut heard: impl FnMut(),
-) -> String {
+) -> End {
     let answer_time = interval.min(MAX_ANSWER_TIME);
     let (requests, stream) = mpsc::channel(1);
     let mut sequence = 0;
     let mut registry = registry.clone();
-    let silent = || format!("the control plane at {url} does not answer heartbeats");
+    let silent = || End::Lost(format!("the control plane at {url} does not answer heartbeats"));
 
     // The first one goes out with the call: a server may answer nothing before.
     sequence += 1;
@@ -39,7 +48,7 @@ pub(super) async fn renew(
     let call = registry.heartbeat(ReceiverStream::new(stream));
     let mut answers = match timeout(answer_time, call).await {
         Ok(Ok(answers)) => answers.into_inner(),
-        Ok(Err(status)) => return client::sentence(url, &status),
+        Ok(Err(status)) => return End::Lost(client::sentence(url, &status)),
         Err(_) => return silent(),
     };
     loop {
@@ -49,7 +58,10 @@ pub(super) async fn renew(
             Err(_) => return silent(),
         };
         if answer.unknown_lease_ids.contains(&lease) {
-            return "the control plane does not know the lease any more".to_owned();
+            return End::Lost("the control plane does not know the lease any more".to_owned());
+        }
+        if answer.withdrawn_lease_ids.contains(&lease) {
+            return End::Withdrawn;
         }
         heard();
         tokio::select! {
@@ -65,11 +77,11 @@ pub(super) async fn renew(
     }
 }
 
-fn ended(url: &str, end: Result<Option<HeartbeatResponse>, tonic::Status>) -> String {
-    match end {
+fn ended(url: &str, end: Result<Option<HeartbeatResponse>, tonic::Status>) -> End {
+    End::Lost(match end {
         Err(status) => client::sentence(url, &status),
         Ok(_) => format!("the control plane at {url} ended the heartbeats"),
-    }
+    })
 }
 
 fn pause(answer: &HeartbeatResponse, interval: Duration) -> Duration {

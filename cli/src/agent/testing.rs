@@ -34,6 +34,7 @@ pub(super) struct Fake(Arc<Inner>);
 struct Inner {
     server: Mutex<Option<Server>>,
     lease: AtomicU64,
+    withdrawn: AtomicU64,
     registrations: AtomicU64,
     deregistrations: AtomicU64,
     heartbeats: Mutex<Vec<Instant>>,
@@ -82,6 +83,11 @@ impl Fake {
     /// Knows the present lease no more.
     pub(super) fn forget(&self) {
         self.0.lease.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// An operator takes the backend out.
+    pub(super) fn withdraw(&self) {
+        self.0.withdrawn.store(self.0.lease.fetch_add(1, Ordering::SeqCst), Ordering::SeqCst);
     }
 
     /// A way to it that connects whenever it is needed.
@@ -158,8 +164,10 @@ impl Registry for Fake {
             let HeartbeatRequest { lease_ids, sequence } = request?;
             lock(&fake.0.heartbeats).push(Instant::now());
             let known = fake.0.lease.load(Ordering::SeqCst);
-            let unknown_lease_ids = lease_ids.into_iter().filter(|id| *id != known).collect();
-            Ok(HeartbeatResponse { sequence, unknown_lease_ids, next_after: None })
+            let withdrawn = fake.0.withdrawn.load(Ordering::SeqCst);
+            let missing = lease_ids.into_iter().filter(|id| *id != known);
+            let (withdrawn_lease_ids, unknown_lease_ids) = missing.partition(|id| *id == withdrawn);
+            Ok(HeartbeatResponse { sequence, unknown_lease_ids, withdrawn_lease_ids, next_after: None })
         });
         Ok(Response::new(Box::pin(answers)))
     }

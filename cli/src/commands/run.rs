@@ -152,6 +152,10 @@ fn say(state: &State) {
     match state {
         State::Starting => {}
         State::Registered { revision } => output::note(&format!("registered in revision {revision}")),
+        State::Withdrawn => output::note(
+            "an operator drained the backend and removed it; the command runs on, start it again to have it \
+             registered again",
+        ),
         State::Away { reason } => output::note(&format!("{reason}; the command runs on, trying again")),
     }
 }

@@ -397,7 +397,8 @@ async fn given_up_it_leaves_the_backend_draining_and_goes_on_after_a_restart() {
 async fn between_the_last_look_and_the_removal_somebody_may_change_their_mind() {
     let world = World::new().await;
     let since = world.set(OperatorState::Draining).await;
-    let remove = Remove { target: Target::Backend(key("web/a")), unchanged_since: Some(since) };
+    let remove =
+        Remove { target: Target::Backend(key("web/a")), unchanged_since: Some(since), withdraws: true };
     world.set(OperatorState::Enabled).await;
     let refused = world.registry.remove_drained(&me(), remove.clone()).await;
     assert!(matches!(refused, Err(Error::Precondition { .. })), "{refused:?}");

@@ -76,6 +76,10 @@ pub(super) fn remove_drained(step: &mut Step<'_>, wanted: &Remove) -> Result<Der
         if let Some(expected) = wanted.unchanged_since.filter(|since| entry.modified() > *since) {
             return Err(Error::RevisionMismatch { expected, current: entry.modified() });
         }
+        if let Some(id) = entry.lease_id().filter(|_| wanted.withdraws) {
+            // Before the lease ends: no heartbeat finds it unknown in between.
+            step.then(Effect::Withdraw(id));
+        }
         remove(step, entry, "was drained and removed");
         step.then(Effect::Count(step.world.metrics.deregistrations.clone()));
     }

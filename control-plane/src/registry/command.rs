@@ -56,6 +56,15 @@ pub(crate) struct Deregistered {
     pub(crate) revision: Revision,
 }
 
+/// The leases that heartbeats named and that do not live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotRenewed {
+    /// They do not exist or have expired.
+    pub(crate) unknown: Vec<LeaseId>,
+    /// An operator took out their backends.
+    pub(crate) withdrawn: Vec<LeaseId>,
+}
+
 /// What a file set declares.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Apply {
@@ -164,6 +173,8 @@ pub(crate) struct Remove {
     pub(crate) target: Target,
     /// Only if it was not changed after this revision.
     pub(crate) unchanged_since: Option<Revision>,
+    /// For an operator: an agent that lives on is told so, and does not register it again.
+    pub(crate) withdraws: bool,
 }
 
 /// Where an answer goes. It may be that nobody waits for it any more.

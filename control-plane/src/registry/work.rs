@@ -62,6 +62,8 @@ pub(super) struct Step<'a> {
 pub(super) enum Effect {
     /// A lease begins, or has other terms.
     Grant(LeaseId, BackendKey, LeaseTerms),
+    /// An operator takes out the backend of a lease.
+    Withdraw(LeaseId),
     /// A lease ends.
     Forget(LeaseId),
     /// A leased backend came for the first time.
@@ -200,6 +202,7 @@ impl Effect {
     pub(super) fn commit(self, leases: &Leases, flaps: &Flaps, now: Instant) {
         match self {
             Self::Grant(id, backend, terms) => leases.grant(id, &backend, terms, now),
+            Self::Withdraw(id) => leases.withdraw(id, now),
             Self::Came(key) => flaps.came(&key, now),
             Self::Flapped(key) => flaps.flapped(&key, now),
             Self::Left(key) => flaps.left(&key, now),
@@ -214,6 +217,7 @@ impl Effect {
         match self {
             Self::Lapse(lapse) => leases.postpone(lapse, now),
             Self::Grant(..)
+            | Self::Withdraw(_)
             | Self::Forget(_)
             | Self::Came(_)
             | Self::Flapped(_)

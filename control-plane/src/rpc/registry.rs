@@ -12,7 +12,7 @@ use weir_proto::{
 use super::{Answers, Api, caller::caller, drain::MOST_DRAIN, refused, status, visible};
 use crate::{
     Error,
-    registry::{Registration, Target},
+    registry::{NotRenewed, Registration, Target},
 };
 
 /// Leases in one heartbeat.
@@ -100,11 +100,12 @@ impl Api {
             return Err(refused(vec![Invalid::new("lease_ids", reason)]));
         }
         let ids: Vec<_> = beat.lease_ids.into_iter().map(LeaseId).collect();
-        let unknown = self.registry.heartbeat(&ids);
+        let NotRenewed { unknown, withdrawn } = self.registry.heartbeat(&ids);
         Ok(v1::HeartbeatResponse {
             sequence: beat.sequence,
             unknown_lease_ids: unknown.into_iter().map(|id| id.0).collect(),
             next_after: None,
+            withdrawn_lease_ids: withdrawn.into_iter().map(|id| id.0).collect(),
         })
     }
 }

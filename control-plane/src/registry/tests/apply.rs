@@ -81,7 +81,7 @@ async fn force_takes_over_what_belongs_to_others() {
     let refused = refusal(registry.apply(&me(), wanted()).await);
     assert!(refused.contains("belongs to the agent agent"), "{refused}");
     registry.apply(&me(), Apply { force: true, ..wanted() }).await.expect("ok");
-    assert_eq!(registry.heartbeat(&[lease]), [lease], "the backend is static now");
+    assert_eq!(registry.heartbeat(&[lease]).unknown, [lease], "the backend is static now");
     let entry = registry.current().backend(&key("web/a")).cloned().expect("there");
     assert_eq!((entry.lease_id(), entry.meta.owner.as_ref().map(|o| o.name.as_str())), (None, Some("shop")));
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, advance, sleep};
-use weir_proto::{LeaseState, v1};
+use weir_proto::{LeaseState, OperatorState, v1};
 
-use crate::registry::{Registry, testing::*};
+use crate::registry::{NotRenewed, Registry, Remove, Target, testing::*};
 
 fn state(registry: &Registry, name: &str) -> Option<LeaseState> {
     registry.current().backend(&key(name)).and_then(|e| e.object.value.as_backend().map(|b| b.lease_state))
@@ -26,11 +26,32 @@ async fn silence_expires_a_lease_after_its_ttl_and_removes_it_later() {
     let lease = registry.register(&me(), leased("web/a", "")).await.expect("ok").lease.expect("leased");
     let after = until(&registry, "web/a", Some(LeaseState::Expired)).await;
     assert!((10_000..11_000).contains(&after.as_millis()), "{after:?}");
-    assert_eq!(registry.heartbeat(&[lease]), [lease]);
+    assert_eq!(registry.heartbeat(&[lease]).unknown, [lease]);
     assert_eq!((registry.live_leases(), registry.lease_remaining(lease)), (0, None));
     let after = until(&registry, "web/a", None).await;
     assert!((29_900..31_000).contains(&after.as_millis()), "{after:?}");
     assert_eq!(registry.current().len(), 0, "the service went with it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_an_operator_drained_is_withdrawn_and_another_registration_has_another_lease() {
+    let (registry, _task, store) = start().await;
+    let take_out = async |name, withdraws| {
+        let lease = registry.register(&me(), leased(name, "")).await.expect("ok").lease.expect("leased");
+        let set = registry.set_operator_state(&me(), key(name), OperatorState::Draining, None).await;
+        let unchanged_since = Some(set.expect("ok").0);
+        let remove = Remove { target: Target::Backend(key(name)), unchanged_since, withdraws };
+        assert!(registry.remove_drained(&me(), remove).await.expect("ok").existed);
+        lease
+    };
+    let (theirs, mine) = (take_out("web/a", true).await, take_out("web/b", false).await);
+    let live = registry.register(&me(), leased("web/a", "")).await.expect("ok").lease.expect("leased");
+    let gone = NotRenewed { unknown: vec![mine], withdrawn: vec![theirs] };
+    assert_eq!(registry.heartbeat(&[theirs, live, mine]), gone);
+    assert_eq!((registry.metrics.heartbeats.get(), registry.metrics.unknown_leases.get()), (1, 1));
+
+    let (restarted, _task) = restart(&store).await;
+    assert_eq!(restarted.heartbeat(&[theirs]).unknown, [theirs], "it is not durable");
 }
 
 #[tokio::test(start_paused = true)]
@@ -42,7 +63,7 @@ async fn heartbeats_keep_a_lease_and_change_no_revision() {
     published.borrow_and_update();
     for _ in 0..100 {
         sleep(Duration::from_millis(9_700)).await;
-        assert!(registry.heartbeat(&[it.lease.expect("leased")]).is_empty());
+        assert!(registry.heartbeat(&[it.lease.expect("leased")]).unknown.is_empty());
     }
     assert_eq!(registry.current().revision(), it.revision);
     assert!(!published.has_changed().expect("open"), "nobody wakes");
@@ -108,5 +129,5 @@ async fn an_expiry_that_cannot_be_stored_is_tried_again() {
     assert_eq!(state(&registry, "web/a"), Some(LeaseState::Live));
     store.fail(None);
     until(&registry, "web/a", Some(LeaseState::Expired)).await;
-    assert_eq!(registry.heartbeat(&[lease]), [lease]);
+    assert_eq!(registry.heartbeat(&[lease]).unknown, [lease]);
 }
