@@ -9,8 +9,7 @@ use clap::Parser;
 use mimalloc::MiMalloc;
 use weir_control_plane::{Config, Error, Listeners, Restore, restore, serve};
 
-/// Many small objects of few sizes live long and are changed all the time: that it packs them well is a quarter of what a
-/// backend costs.
+/// Many small objects of few sizes live long and are changed all the time: it keeps each size in pages of its own.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
