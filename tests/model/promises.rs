@@ -1,5 +1,7 @@
 //! What must be there: what the disk has, why each change on it was allowed, and what every answer promised.
 
+mod known;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
@@ -357,46 +359,5 @@ impl Promises {
             }
             _ => Ok(()),
         }
-    }
-}
-
-impl Known {
-    fn new(
-        kind: ObjectKind,
-        now: &v1::Object,
-        meta: &v1::ObjectMeta,
-        old: Option<&Self>,
-        began: Instant,
-    ) -> Self {
-        let backend = (kind == ObjectKind::Backend).then(|| v1::Backend::decode(now.body.clone()).unwrap());
-        let expired = backend.as_ref().is_some_and(|b| b.lease_state() == v1::LeaseState::Expired);
-        let expired_since = expired.then(|| old.and_then(|old| old.expired_since).unwrap_or(began));
-        Self {
-            label: label(kind, &now.body),
-            body: now.body.clone(),
-            backend,
-            owner: meta.owner.clone().unwrap_or_default(),
-            lease: meta.lease,
-            implicit: meta.implicit,
-            created: meta.created_revision,
-            modified: meta.modified_revision,
-            expired_since,
-        }
-    }
-
-    fn state(&self) -> v1::OperatorState {
-        self.backend.as_ref().map_or(v1::OperatorState::Unspecified, v1::Backend::operator_state)
-    }
-
-    pub(crate) fn is_live(&self) -> bool {
-        self.backend.as_ref().is_some_and(|b| b.lease_state() == v1::LeaseState::Live)
-    }
-
-    fn is_expired(&self) -> bool {
-        self.backend.as_ref().is_some_and(|b| b.lease_state() == v1::LeaseState::Expired)
-    }
-
-    fn is_routable(&self) -> bool {
-        self.backend.is_some() && self.state() == v1::OperatorState::Enabled && !self.is_expired()
     }
 }

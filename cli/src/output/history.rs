@@ -80,7 +80,11 @@ pub(crate) fn records(records: &[v1::AuditRecord]) -> Table {
     let mut table = Table::new(&columns, "no change was made or refused yet");
     for record in records {
         let outcome = if record.code == 0 {
-            State::Good.cell(format!("revision {}", record.revision))
+            // What is no change of the configuration makes none.
+            State::Good.cell(match record.revision {
+                0 => "done".to_owned(),
+                revision => format!("revision {revision}"),
+            })
         } else {
             State::Bad.cell(format!("{}: {}", code(record.code), one_line(&record.reason)))
         };
