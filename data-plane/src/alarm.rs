@@ -6,11 +6,14 @@
 //! ever have to set it.
 
 use std::{
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
 };
 
-use tokio::time::{self, Duration, Instant, Sleep};
+use tokio::{
+    task::unconstrained,
+    time::{self, Duration, Instant, Sleep},
+};
 
 use crate::worker::Spare;
 
@@ -45,7 +48,8 @@ impl Alarm {
             if self.waits && !sleep.is_elapsed() {
                 return Poll::Pending;
             }
-            self.waits = sleep.as_mut().poll(cx).is_pending();
+            // At the end of its task's turn, too: a timer that then pretends to wait would never be set.
+            self.waits = pin!(unconstrained(sleep.as_mut())).poll(cx).is_pending();
             if self.waits {
                 return Poll::Pending;
             }
@@ -65,7 +69,24 @@ fn ring(deadline: Instant) -> Instant {
 mod tests {
     use std::future::poll_fn;
 
+    use tokio::task::coop;
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_set_at_the_end_of_a_turn_rings_too() {
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let (mut alarm, mut polls) = (Alarm::default(), 0);
+        poll_fn(|cx| {
+            polls += 1;
+            if polls == 1 {
+                while pin!(coop::consume_budget()).poll(cx).is_ready() {}
+            }
+            alarm.poll(cx, deadline)
+        })
+        .await;
+        assert_eq!(Instant::now(), deadline);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_deadline_may_move_both_ways() {

@@ -191,6 +191,15 @@ impl ResponseBody {
         }
     }
 
+    /// Whether the `n` bytes that are there are all that is left, as far as that is known without reading more.
+    pub(crate) fn is_last(&self, n: usize) -> bool {
+        match self {
+            Self::Text(_) => true,
+            Self::Http1(body) => body.is_last(n),
+            Self::Http2(body) => body.is_last(),
+        }
+    }
+
     pub(crate) fn take_trailers(&mut self) -> Option<Fields> {
         match self {
             Self::Text(_) => None,

@@ -1,18 +1,24 @@
 //! The seam to clients: a connection that yields requests and takes replies, in the protocol that the client speaks.
 
+mod blocked;
 mod close;
 mod detect;
 mod guard;
 mod handshake;
 pub(crate) mod http1;
 pub(crate) mod http2;
+mod standing;
 
 use std::{net::SocketAddr, rc::Rc, task::Context};
 
 use tokio::net::TcpStream;
 
-pub(crate) use self::close::Ending;
 use self::detect::Known;
+pub(crate) use self::{
+    blocked::{Blocked, Holds},
+    close::Ending,
+    standing::Standing,
+};
 use crate::{
     access_log::Record,
     buffer::Buffer,
@@ -31,6 +37,7 @@ pub(crate) struct Client {
     pub(crate) peer_text: Box<str>,
     /// Whether it came by TLS.
     pub(crate) secure: bool,
+    pub(crate) standing: Standing,
 }
 
 /// The way for responses before the last one.
@@ -54,7 +61,7 @@ pub(crate) async fn serve(
     let secure = listener.tls().is_some();
     let Some(stream) = handshake::accept(&local, &listener, socket, peer).await else { return };
     let peer_text = peer.ip().to_canonical().to_string().into_boxed_str();
-    let client = Rc::new(Client { local, listener, peer, peer_text, secure });
+    let client = Rc::new(Client { local, listener, peer, peer_text, secure, standing: Standing::default() });
     let known = detect::beforehand(client.listener.protocol(), &stream);
     let (stream, read) = match known {
         Known::Http2 => (stream, Buffer::none()),

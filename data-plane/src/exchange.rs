@@ -7,7 +7,7 @@ use tokio::time::{Duration, Instant};
 
 use crate::{
     access_log::{Record, Request},
-    admission::{Admitted, Permit},
+    admission::{Admitted, Permit, Share},
     downstream::Client,
     endpoint::Endpoint,
     health::Verdict,
@@ -36,6 +36,8 @@ pub(crate) struct Exchange {
     /// Of the service's circuit, where it has one.
     permit: Option<Permit>,
     admitted: Option<Admitted>,
+    /// Of what its client may have at the service, where that is bounded.
+    share: Option<Share>,
 }
 
 /// What our own answer says besides its reason.
@@ -66,6 +68,7 @@ impl Exchange {
             qualified: Qualified::default(),
             permit: None,
             admitted: None,
+            share: None,
         }
     }
 
@@ -116,6 +119,11 @@ impl Exchange {
     /// The request has the leave of its service's circuit.
     pub(crate) fn permitted(&mut self, permit: Permit) {
         self.permit = Some(permit);
+    }
+
+    /// The request counts among those of its client, to its end.
+    pub(crate) fn shared(&mut self, share: Option<Share>) {
+        self.share = share;
     }
 
     /// Tells the service's circuit what became of the request, if that says anything about the service.

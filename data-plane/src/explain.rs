@@ -16,6 +16,7 @@ use weir_proto::v1::{self, answer::Answer as Content, question::Question as Want
 pub(crate) use self::condition::{Condition, conditions, troubles};
 use self::{candidates::Candidates, request::Asked};
 use crate::{
+    admission::Turn,
     headers::{Host, Pseudonym},
     proxy::{check, target},
     reason::Reason,
@@ -82,7 +83,7 @@ fn follow(
 
 /// What is worth a word about a request that is answered.
 fn sentence(route: Option<&CompiledRoute>, service: &ServiceEntry, is_full: bool) -> Cow<'static, str> {
-    if is_full || service.live.gate().has_line() {
+    if is_full || service.live.gate().has_line(Turn::First) {
         return "it would have to wait for room first".into();
     }
     match route.map(CompiledRoute::shares) {

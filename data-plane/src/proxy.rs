@@ -87,7 +87,6 @@ fn respond<'a>(
         answer.head.fields.push(Name::SetCookie, cookie.as_bytes());
     }
     exchange.answer(Reason::Ok, status);
-    let timeouts = &service.service.timeouts;
-    let held = Held::new(&client.local, in_flight, good_so_far, timeouts.body_idle, timeouts.connection_idle);
+    let held = Held::new(&client.local, in_flight, good_so_far, &service.service);
     Reply::relayed(answer, held, exchange, switches)
 }

@@ -55,6 +55,8 @@ reasons! {
 
     Shed = "shed", 503, "connection_limit_reached", "the proxy has more work than it can do";
     RateLimited = "rate_limited", 429, "http_request_denied", "there were too many such requests";
+    ClientShare = "client_share", 429, "http_request_denied",
+        "the client has as many requests under way as one may have";
     CircuitOpen = "circuit_open", 503, "destination_unavailable",
         "the service failed too often; it is tried again soon";
     Overflow = "overflow", 503, "connection_limit_reached", "too many requests wait for the service already";
@@ -84,6 +86,9 @@ reasons! {
 
     ClientGone = "client_gone", 499, "connection_terminated", "the client closed the connection";
     ClientStalled = "client_stalled", 499, "connection_write_timeout", "the client stopped reading";
+    /// After the head: the client's message is cut short.
+    ClientDisplaced = "client_displaced", 499, "connection_write_timeout",
+        "the client stopped reading while other requests waited for what its request held";
     HeaderTimeout = "header_timeout", 408, "http_request_error", "the request's header did not arrive in time";
     RequestBodyTimeout = "request_body_timeout", 408, "http_request_error", "the request's body did not arrive in time";
     RequestBodyMalformed = "request_body_malformed", 400, "http_request_error", "the request's body is not valid HTTP";

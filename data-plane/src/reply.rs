@@ -5,12 +5,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::time::{Duration, Instant};
+use weir_proto::Service;
 
 use crate::{
     alarm::Alarm,
     body::{Length, ResponseBody},
+    downstream::{Blocked, Holds},
     endpoint::{InFlight, Leave},
     exchange::Exchange,
     health::{self, Verdict},
@@ -22,11 +24,19 @@ use crate::{
     worker::Local,
 };
 
+/// Bytes of an answer that are taken from the backend before the client takes them.
+const MOST_AHEAD: usize = 64 * 1024;
+
+/// Cheaper to copy than to think about.
+const SMALL_PIECE: usize = 4 * 1024;
+
 /// Dropped before it is complete, the client has gone.
 #[derive(Debug)]
 pub(crate) struct Reply<'a> {
     /// As it goes to the client, but for what says where its body ends.
     pub(crate) head: ResponseHead,
+    /// What was taken of the body while the client took nothing.
+    ahead: BytesMut,
     body: ResponseBody,
     upload: Option<Upload<'a>>,
     /// None once the backend has done its part, and where there was none.
@@ -50,25 +60,22 @@ pub(crate) struct Held {
     pub(crate) body_idle: Duration,
     /// How long its connection is kept for later.
     pub(crate) connection_idle: Duration,
+    /// How long the client may take nothing while others wait.
+    stall_grace: Duration,
     silent_since: Option<Instant>,
     alarm: Alarm,
     leave: Leave,
 }
 
 impl Held {
-    pub(crate) fn new(
-        local: &Rc<Local>,
-        in_flight: InFlight,
-        good_so_far: bool,
-        body_idle: Duration,
-        connection_idle: Duration,
-    ) -> Self {
+    pub(crate) fn new(local: &Rc<Local>, in_flight: InFlight, good_so_far: bool, service: &Service) -> Self {
         Self {
             local: Rc::clone(local),
             in_flight,
             good_so_far,
-            body_idle,
-            connection_idle,
+            body_idle: service.timeouts.body_idle,
+            connection_idle: service.timeouts.connection_idle,
+            stall_grace: service.circuit_breakers.stall_grace,
             silent_since: None,
             alarm: Alarm::default(),
             leave: Leave::default(),
@@ -82,6 +89,7 @@ impl<'a> Reply<'a> {
         let body = ResponseBody::Text(text);
         Self {
             head,
+            ahead: BytesMut::new(),
             body,
             upload: None,
             held: None,
@@ -98,6 +106,7 @@ impl<'a> Reply<'a> {
         let Answer { head, body, upload } = answer;
         let mut reply = Self {
             head,
+            ahead: BytesMut::new(),
             body,
             upload: Some(upload),
             held: Some(held),
@@ -115,8 +124,9 @@ impl<'a> Reply<'a> {
         self.body.length()
     }
 
+    /// Whether nothing more is to be sent, trailers neither.
     pub(crate) fn is_ended(&self) -> bool {
-        self.body.is_ended()
+        self.body.is_ended() && self.ahead.is_empty() && self.trailers.is_none()
     }
 
     pub(crate) fn is_tunnel(&self) -> bool {
@@ -149,6 +159,9 @@ impl<'a> Reply<'a> {
         if let Some(reason) = self.failed {
             return Poll::Ready(Err(reason));
         }
+        if !self.ahead.is_empty() {
+            return Poll::Ready(Ok(&self.ahead));
+        }
         let ended = match self.body.poll_fill(cx) {
             Poll::Ready(bytes) => bytes?.is_empty(),
             Poll::Pending => return self.poll_silent(cx),
@@ -164,14 +177,67 @@ impl<'a> Reply<'a> {
     }
 
     pub(crate) fn consume(&mut self, n: usize) {
-        self.body.consume(n);
         self.exchange.sent(n);
+        if !self.ahead.is_empty() {
+            return self.ahead.advance(n);
+        }
+        self.body.consume(n);
         self.release_if_ended();
+    }
+
+    /// The client takes nothing: ready when it must go. What is there of the body is taken from the backend, if
+    /// `reads_ahead`: one that is wholly here holds no place, no connection and no buffer.
+    pub(crate) fn poll_blocked(
+        &mut self,
+        cx: &mut Context<'_>,
+        alarm: &mut Alarm,
+        blocked: &mut Blocked,
+        most: Duration,
+        reads_ahead: bool,
+    ) -> Poll<Reason> {
+        if let Some(held) = self.held.as_ref().filter(|_| reads_ahead && !self.tunnel) {
+            let stalled = blocked.has_stalled(cx, alarm, held.stall_grace);
+            self.read_ahead(cx, stalled);
+        }
+        blocked.poll(cx, alarm, most, self.holds())
+    }
+
+    /// Takes small pieces and the last one at once, so that a large body that only waits for a moment is not copied, and
+    /// everything from a client that has `stalled`.
+    fn read_ahead(&mut self, cx: &mut Context<'_>, stalled: bool) {
+        while self.held.is_some() && self.ahead.len() < MOST_AHEAD {
+            // What fails, fails again when its turn comes.
+            let Poll::Ready(Ok(bytes)) = self.body.poll_fill(cx) else { return };
+            let n = bytes.len();
+            if n == 0 {
+                return self.release();
+            }
+            if !stalled && n > SMALL_PIECE && !self.body.is_last(n) {
+                return;
+            }
+            let Poll::Ready(Ok(bytes)) = self.body.poll_fill(cx) else { return };
+            self.ahead.extend_from_slice(bytes);
+            self.body.consume(n);
+            self.release_if_ended();
+        }
+    }
+
+    /// What the request holds that others may wait for.
+    fn holds(&self) -> Option<Holds<'_>> {
+        let held = self.held.as_ref()?;
+        let endpoint = held.in_flight.endpoint();
+        let way = match &self.body {
+            ResponseBody::Http2(body) => body.stalls(),
+            ResponseBody::Http1(_) | ResponseBody::Text(_) => endpoint.connections().stalls(),
+        };
+        Some(Holds { grace: held.stall_grace, stalls: [endpoint.live().gate().stalls(), way] })
     }
 
     /// Whether what is to come of the body is much, and could be moved by the kernel.
     pub(crate) fn is_worth_splicing(&self) -> bool {
-        matches!(&self.body, ResponseBody::Http1(body) if body.is_worth_splicing())
+        let is_worth =
+            |body: &ResponseBody| matches!(body, ResponseBody::Http1(body) if body.is_worth_splicing());
+        is_worth(&self.body) && self.ahead.is_empty()
     }
 
     /// As `poll_fill` and `consume`, into an empty pipe. Ready with nothing when the body has ended.
@@ -259,6 +325,7 @@ impl<'a> Reply<'a> {
             self.count_upload();
             (self.held, self.upload) = (None, None);
             self.body = ResponseBody::Text(Bytes::new());
+            self.ahead.clear();
         }
     }
 

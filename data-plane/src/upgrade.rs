@@ -15,8 +15,9 @@ use tokio::{
 };
 
 use crate::{
+    alarm::Alarm,
     buffer::Buffer,
-    downstream::Client,
+    downstream::{Blocked, Client, Holds},
     endpoint::{InFlight, Leave},
     exchange::Exchange,
     reason::Reason,
@@ -39,8 +40,9 @@ pub(crate) async fn run(client: &Rc<Client>, tunnel: Tunnel, io: Io, read: Buffe
     let Tunnel { backend, read: answered, in_flight, mut exchange } = tunnel;
     let idle_timeout = client.listener.limits().idle_timeout;
     let moved = Cell::new(Instant::now());
-    let mut client = Active { stream: io.into_inner(), moved: &moved };
-    let mut backend = Active { stream: backend.into_inner(), moved: &moved };
+    let (takes_nothing, unobserved) = (Cell::new(false), Cell::new(false));
+    let mut client = Active { stream: io.into_inner(), moved: &moved, takes_nothing: &takes_nothing };
+    let mut backend = Active { stream: backend.into_inner(), moved: &moved, takes_nothing: &unobserved };
     let early = answered.unread().len();
     let relay = async {
         client.write_all(answered.unread()).await?;
@@ -55,12 +57,28 @@ pub(crate) async fn run(client: &Rc<Client>, tunnel: Tunnel, io: Io, read: Buffe
             time::sleep_until(moved.get() + idle_timeout).await;
         }
     };
+    let grace = exchange.service().map_or(idle_timeout, |entry| entry.service.circuit_breakers.stall_grace);
+    let (mut blocked, mut alarm) = (Blocked::default(), Alarm::default());
+    let displaced = poll_fn(|cx| {
+        if takes_nothing.get() {
+            let endpoint = in_flight.endpoint();
+            let stalls = [endpoint.live().gate().stalls(), endpoint.connections().stalls()];
+            return blocked.poll(cx, &mut alarm, idle_timeout, Some(Holds { grace, stalls }));
+        }
+        blocked.moved();
+        Poll::Pending
+    });
     let mut leave = Leave::default();
     let left = poll_fn(|cx| leave.poll(cx, in_flight.endpoint()));
     tokio::select! {
+        biased;
         ended = relay => if let Ok((_, to_client)) = ended {
             exchange.sent(usize::try_from(to_client).unwrap_or(usize::MAX).saturating_add(early));
         },
+        reason = displaced => {
+            drop(in_flight);
+            return exchange.cut_short(reason);
+        }
         () = idle => {}
         () = left => {
             drop(in_flight);
@@ -76,6 +94,8 @@ pub(crate) async fn run(client: &Rc<Client>, tunnel: Tunnel, io: Io, read: Buffe
 struct Active<'a> {
     stream: Stream,
     moved: &'a Cell<Instant>,
+    /// Whether the other end takes nothing of what is to be sent to it.
+    takes_nothing: &'a Cell<bool>,
 }
 
 impl AsyncRead for Active<'_> {
@@ -95,6 +115,7 @@ impl AsyncRead for Active<'_> {
 impl AsyncWrite for Active<'_> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.takes_nothing.set(outcome.is_pending());
         if outcome.is_ready() {
             self.moved.set(Instant::now());
         }

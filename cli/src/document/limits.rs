@@ -21,6 +21,8 @@ pub(super) fn circuit_breakers(
         max_connections_per_backend: fields.number("max_connections_per_backend"),
         consecutive_failures: fields.number("consecutive_failures"),
         open_time: fields.duration("open_time"),
+        stall_grace: fields.duration("stall_grace"),
+        max_requests_per_client: fields.number("max_requests_per_client"),
     };
     fields.finish();
     Some(breakers)

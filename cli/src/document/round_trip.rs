@@ -246,10 +246,13 @@ prop_compose! {
         max_connections_per_backend in of(1..=MILLION),
         consecutive_failures in of(0..=MILLION),
         open_time in time(100..=HOUR),
+        stall_grace in time(100..=HOUR),
+        max_requests_per_client in of(0..=MILLION),
     ) -> v1::CircuitBreakers {
         v1::CircuitBreakers {
             max_requests, max_pending_requests, queue_timeout, max_requests_per_backend,
-            max_connections_per_backend, consecutive_failures, open_time,
+            max_connections_per_backend, consecutive_failures, open_time, stall_grace,
+            max_requests_per_client,
         }
     }
 }

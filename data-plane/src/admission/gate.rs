@@ -3,7 +3,10 @@
 use std::{
     future::Future,
     pin::pin,
-    sync::atomic::{AtomicU32, Ordering::SeqCst},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
 };
 
 use tokio::{
@@ -11,6 +14,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+use super::Stalls;
 use crate::{padded::Padded, reason::Reason};
 
 /// Exact over all workers. Nothing is locked while nobody waits.
@@ -20,16 +24,33 @@ use crate::{padded::Padded, reason::Reason};
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     count: Padded<Count>,
-    /// First come, first served. One who was called and does not come passes the call on.
-    calls: Notify,
+    /// First come, first served, in each line. One who was called and does not come passes the call on.
+    calls: [Notify; 2],
+    stalls: Arc<Stalls>,
 }
 
 #[derive(Debug, Default)]
 struct Count {
     held: AtomicU32,
+    lines: [Line; 2],
+}
+
+/// Requests that wait.
+#[derive(Debug, Default)]
+struct Line {
     waiting: AtomicU32,
     /// Those of them that wait for a place.
     in_line: AtomicU32,
+}
+
+/// The line that a request waits in. Those in the second one are called when nobody waits in the first, so that one client
+/// that asks for much at once does not stand before all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Turn {
+    #[default]
+    First,
+    /// Its connection has asked for more than it has taken.
+    Second,
 }
 
 /// There is no room now.
@@ -58,15 +79,17 @@ impl Gate {
 
     /// There may be room that nobody gave back: at a backend, for example.
     pub(crate) fn call(&self) {
-        if self.has_line() {
-            self.calls.notify_one();
+        if self.has_line(Turn::First) {
+            self.calls(Turn::First).notify_one();
+        } else if self.has_line(Turn::Second) {
+            self.calls(Turn::Second).notify_one();
         }
     }
 
     /// Everything may be different: all who wait look again.
     pub(crate) fn look_again(&self) {
-        if self.has_line() {
-            self.calls.notify_waiters();
+        if self.has_line(Turn::Second) {
+            self.calls.iter().for_each(Notify::notify_waiters);
         }
     }
 
@@ -77,26 +100,40 @@ impl Gate {
 
     /// Requests that wait: for a place, or for a connection.
     pub(crate) fn waiting(&self) -> u32 {
-        self.count.waiting.load(SeqCst)
+        self.waiting_in(Turn::First) + self.waiting_in(Turn::Second)
     }
 
-    /// Whether any waits for a place. Whoever comes then waits behind them.
-    pub(crate) fn has_line(&self) -> bool {
-        self.count.in_line.load(SeqCst) > 0
+    /// The same of one line.
+    pub(crate) fn waiting_in(&self, turn: Turn) -> u32 {
+        self.line(turn).waiting.load(SeqCst)
+    }
+
+    /// Whether any waits for a place before whose turn is this. Whoever comes then waits behind them.
+    pub(crate) fn has_line(&self, turn: Turn) -> bool {
+        let waits = |turn| self.line(turn).in_line.load(SeqCst) > 0;
+        waits(Turn::First) || turn == Turn::Second && waits(Turn::Second)
+    }
+
+    /// Requests that hold places while their clients take nothing.
+    pub(crate) fn stalls(&self) -> &Arc<Stalls> {
+        &self.stalls
     }
 
     /// Waits until `enter` succeeds, which is tried whenever there may be room, and at first only if nobody waits already,
-    /// or for one who `waited` before; at most `most` wait at one time, and none longer than until `deadline`.
+    /// or for one who `waited` before; at most `most` wait in one line, and none longer than until `deadline`.
     pub(crate) async fn wait<T>(
         &self,
+        turn: Turn,
         most: u32,
         deadline: Instant,
         waited: bool,
         enter: impl FnMut() -> Result<T, Full>,
     ) -> Result<T, Reason> {
-        let _waiting = Waiting::begin(self, most)?;
-        let line = InLine::begin(self);
-        let entered = self.follow(&self.calls, deadline, waited || line.is_first, enter).await;
+        let _waiting = Waiting::begin(self.line(turn), most)?;
+        let line = InLine::begin(self, turn);
+        let is_next = waited || line.is_first && (turn == Turn::First || !self.has_line(Turn::First));
+        let entered = self.follow(self.calls(turn), deadline, is_next, enter).await;
+        drop(line);
         if entered.is_err() {
             // There may be room that the next one was too polite to look for.
             self.call();
@@ -113,7 +150,7 @@ impl Gate {
         deadline: Instant,
         enter: impl FnMut() -> Result<T, Full>,
     ) -> Result<T, Reason> {
-        let _waiting = Waiting::begin(self, most)?;
+        let _waiting = Waiting::begin(self.line(Turn::First), most)?;
         self.follow(calls, deadline, true, enter).await
     }
 
@@ -136,6 +173,14 @@ impl Gate {
             wait_for(called, deadline).await?;
         }
     }
+
+    fn line(&self, turn: Turn) -> &Line {
+        &self.count.lines[turn as usize]
+    }
+
+    fn calls(&self, turn: Turn) -> &Notify {
+        &self.calls[turn as usize]
+    }
 }
 
 async fn wait_for(called: impl Future<Output = ()>, deadline: Instant) -> Result<(), Reason> {
@@ -144,37 +189,40 @@ async fn wait_for(called: impl Future<Output = ()>, deadline: Instant) -> Result
 
 /// One who waits for a place, while it does.
 struct InLine<'a> {
-    gate: &'a Gate,
+    line: &'a Line,
     /// Nobody was there before.
     is_first: bool,
+    /// Those that hold places for nothing are told.
+    _told: super::InLine<'a>,
 }
 
 impl<'a> InLine<'a> {
-    fn begin(gate: &'a Gate) -> Self {
-        Self { gate, is_first: gate.count.in_line.fetch_add(1, SeqCst) == 0 }
+    fn begin(gate: &'a Gate, turn: Turn) -> Self {
+        let line = gate.line(turn);
+        Self { line, is_first: line.in_line.fetch_add(1, SeqCst) == 0, _told: gate.stalls.line_up() }
     }
 }
 
 impl Drop for InLine<'_> {
     fn drop(&mut self) {
-        self.gate.count.in_line.fetch_sub(1, SeqCst);
+        self.line.in_line.fetch_sub(1, SeqCst);
     }
 }
 
 /// One who waits, while it does.
-struct Waiting<'a>(&'a Gate);
+struct Waiting<'a>(&'a Line);
 
 impl<'a> Waiting<'a> {
-    fn begin(gate: &'a Gate, most: u32) -> Result<Self, Reason> {
-        let room = gate.count.waiting.fetch_add(1, SeqCst) < most;
-        let waiting = Self(gate);
+    fn begin(line: &'a Line, most: u32) -> Result<Self, Reason> {
+        let room = line.waiting.fetch_add(1, SeqCst) < most;
+        let waiting = Self(line);
         if room { Ok(waiting) } else { Err(Reason::Overflow) }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.count.waiting.fetch_sub(1, SeqCst);
+        self.0.waiting.fetch_sub(1, SeqCst);
     }
 }
 
@@ -223,7 +271,7 @@ mod tests {
         for i in 0..5 {
             let (at_gate, order) = (Arc::clone(&gate), Arc::clone(&order));
             tasks.spawn(async move {
-                at_gate.wait(5, in_a_second(), false, || enter(&at_gate, 1)).await.unwrap();
+                at_gate.wait(Turn::First, 5, in_a_second(), false, || enter(&at_gate, 1)).await.unwrap();
                 order.lock().unwrap().push(i);
                 at_gate.leave();
             });
@@ -241,12 +289,12 @@ mod tests {
     async fn who_comes_later_does_not_pass_those_who_wait() {
         let gate = Gate::default();
         assert!(gate.enter(1));
-        let first = gate.wait(2, in_a_second(), false, || enter(&gate, 1));
+        let first = gate.wait(Turn::First, 2, in_a_second(), false, || enter(&gate, 1));
         let late = async {
             tokio::task::yield_now().await;
             // The first one is called, and has not come yet.
             gate.leave();
-            gate.wait(2, in_a_second(), false, || enter(&gate, 1)).await
+            gate.wait(Turn::First, 2, in_a_second(), false, || enter(&gate, 1)).await
         };
         let (first, late) = tokio::join!(biased; first, late);
         assert_eq!((first, late), (Ok(()), Err(Reason::QueueTimeout)));
@@ -258,12 +306,61 @@ mod tests {
         assert!(gate.enter(1));
         let start = Instant::now();
         let (first, second) = tokio::join!(
-            gate.wait(1, in_a_second(), false, || enter(&gate, 1)),
-            gate.wait(1, in_a_second(), false, || enter(&gate, 1)),
+            gate.wait(Turn::First, 1, in_a_second(), false, || enter(&gate, 1)),
+            gate.wait(Turn::First, 1, in_a_second(), false, || enter(&gate, 1)),
         );
         assert_eq!((first, second), (Err(Reason::QueueTimeout), Err(Reason::Overflow)));
         assert_eq!(start.elapsed(), Duration::from_secs(1));
         assert_eq!(gate.waiting(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_in_the_first_line_goes_before_those_in_the_second() {
+        let gate = Arc::new(Gate::default());
+        assert!(gate.enter(1));
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let mut tasks = JoinSet::new();
+        for (i, turn) in [Turn::Second, Turn::Second, Turn::First, Turn::First].into_iter().enumerate() {
+            let (at_gate, order) = (Arc::clone(&gate), Arc::clone(&order));
+            tasks.spawn(async move {
+                at_gate.wait(turn, 2, in_a_second(), false, || enter(&at_gate, 1)).await.unwrap();
+                order.lock().unwrap().push(i);
+                at_gate.leave();
+            });
+            while usize::try_from(gate.waiting()).unwrap() <= i {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert!(gate.has_line(Turn::First));
+        gate.leave();
+        tasks.join_all().await;
+        assert_eq!(*order.lock().unwrap(), [2, 3, 0, 1]);
+        assert!(!gate.has_line(Turn::Second));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_second_line_keeps_nobody_out_of_the_first() {
+        let gate = Gate::default();
+        assert!(gate.enter(1));
+        let wait = |turn| gate.wait(turn, 1, in_a_second(), false, || enter(&gate, 1));
+        let leave = async {
+            tokio::task::yield_now().await;
+            gate.leave();
+        };
+        let (late, latest, first, ()) =
+            tokio::join!(biased; wait(Turn::Second), wait(Turn::Second), wait(Turn::First), leave);
+        assert_eq!((late, latest, first), (Err(Reason::QueueTimeout), Err(Reason::Overflow), Ok(())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_second_line_is_called_when_the_last_of_the_first_gives_up() {
+        let gate = Gate::default();
+        assert!(gate.enter(1));
+        let soon = Instant::now() + Duration::from_millis(10);
+        let first = gate.wait(Turn::First, 1, soon, false, || enter(&gate, 0));
+        let second = gate.wait(Turn::Second, 1, in_a_second(), false, || enter(&gate, 2));
+        let (first, second) = tokio::join!(biased; first, second);
+        assert_eq!((first, second), (Err(Reason::QueueTimeout), Ok(())));
     }
 
     #[tokio::test]
@@ -281,7 +378,9 @@ mod tests {
                             let gate = Arc::clone(&gate);
                             tasks.spawn(async move {
                                 let far = Instant::now() + Duration::from_mins(1);
-                                gate.wait(u32::MAX, far, false, || enter(&gate, 2)).await.unwrap();
+                                gate.wait(Turn::First, u32::MAX, far, false, || enter(&gate, 2))
+                                    .await
+                                    .unwrap();
                                 tokio::task::yield_now().await;
                                 gate.leave();
                             });

@@ -138,16 +138,21 @@ impl Limiter {
 fn key(by: &RateLimitKey, seed: u64, client: IpAddr, fields: &Fields) -> Option<u64> {
     match by {
         RateLimitKey::All => None,
-        RateLimitKey::ClientAddress => Some(match client.to_canonical() {
-            IpAddr::V4(address) => xxh3_64_with_seed(&address.octets(), seed),
-            // Whoever has one address of a network of this size has all of them (RFC 4291 section 2.5.4).
-            IpAddr::V6(address) => xxh3_64_with_seed(&address.octets()[..8], seed),
-        }),
+        RateLimitKey::ClientAddress => Some(hash_of_address(seed, client)),
         RateLimitKey::Header(name) => {
             let lines = fields.iter().filter(|field| field.spelling.eq_ignore_ascii_case(name.as_bytes()));
             // Each line is the seed of the next, so that they cannot be cut in another way to the same effect.
             lines.fold(None, |hash, line| Some(xxh3_64_with_seed(line.value, hash.unwrap_or(seed))))
         }
+    }
+}
+
+/// What tells clients apart.
+pub(super) fn hash_of_address(seed: u64, client: IpAddr) -> u64 {
+    match client.to_canonical() {
+        IpAddr::V4(address) => xxh3_64_with_seed(&address.octets(), seed),
+        // Whoever has one address of a network of this size has all of them (RFC 4291 section 2.5.4).
+        IpAddr::V6(address) => xxh3_64_with_seed(&address.octets()[..8], seed),
     }
 }
 

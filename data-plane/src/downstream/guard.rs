@@ -22,7 +22,10 @@ use self::{
     frames::{Frame, Frames},
 };
 use super::Client;
-use crate::{buffer::Buffer, stream::Stream};
+use crate::{buffer::Buffer, reason::Reason, stream::Stream};
+
+/// What an answer costs that was in the way of others, in requests that are refused: ten of them end the connection.
+const DISPLACED: u32 = 25;
 
 /// What is known of a connection from its bytes; shared by its byte stream, its driver and its requests.
 pub(super) struct Wire {
@@ -102,6 +105,17 @@ impl Wire {
     /// A request was refused after all.
     pub(super) fn refused(&self) {
         self.received.borrow_mut().spend(|budget| budget.refused(1));
+    }
+
+    /// An answer was not taken: not at all, or not before others wanted its place. A client for which that is no accident
+    /// would go on for ever.
+    pub(super) fn stalled(&self, reason: Reason) {
+        let mut received = self.received.borrow_mut();
+        if reason == Reason::ClientStalled {
+            received.overdrawn = true;
+        } else {
+            received.spend(|budget| budget.refused(DISPLACED));
+        }
     }
 
     /// Bytes of a response were sent.

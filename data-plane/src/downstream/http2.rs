@@ -29,11 +29,18 @@ use crate::{
     stream::{Io, Stream},
 };
 
-/// What a client may send of one request's body before it is taken: 5 MB/s where an answer takes 50 ms.
-const STREAM_WINDOW: u32 = 256 * 1024;
+/// What a client may send of one request's body before it is taken: 2.5 MB/s where an answer takes 50 ms.
+const STREAM_WINDOW: u32 = 128 * 1024;
 
-/// What a client may send of all bodies before they are taken, and so the most that they cost.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// A stream has no less, however many there may be: a frame of the usual size.
+const LEAST_STREAM_WINDOW: u32 = 16 * 1024;
+
+/// What a client may send of all bodies before they are taken, and so the most that they cost, as long as no more than a
+/// thousand streams may be open.
+const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+
+/// Small frames of data cost more than their bytes. So many bytes of theirs may wait to be taken.
+const SMALL_FRAMES: usize = 1024 * 1024;
 
 /// What is kept of one response for the socket to take.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -50,7 +57,7 @@ const MAX_FAULTS: usize = 1_000;
 /// Serves a connection to its end. `read` is what was read of it before it was known to be HTTP/2. Dropped, it is cut.
 pub(crate) async fn serve(client: &Rc<Client>, stream: Stream, read: Buffer) {
     let wire = Wire::new(client, stream, read);
-    let streams = Rc::new(Streams::new());
+    let streams = Rc::new(Streams::new(client));
     // What only the beginning needs is not kept.
     let connection = Box::pin(handshake(client, &wire)).await;
     let mut driver = connection.map(|connection| Driver::new(client, &wire, &streams, connection));
@@ -70,11 +77,13 @@ pub(crate) async fn serve(client: &Rc<Client>, stream: Stream, read: Buffer) {
 /// None if the client does not begin as it must, or not in time.
 async fn handshake(client: &Rc<Client>, wire: &Rc<Wire>) -> Option<Connection<Guard, Bytes>> {
     let limits = client.listener.limits();
+    let (stream_window, connection_window) = windows(limits.max_concurrent_streams);
     let handshake = Builder::new()
         .max_concurrent_streams(limits.max_concurrent_streams)
         .max_header_list_size(limits.max_header_bytes)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_window_size(stream_window)
+        .initial_connection_window_size(connection_window)
+        .data_frame_budget(SMALL_FRAMES)
         .max_send_buffer_size(SEND_BUFFER)
         .max_concurrent_reset_streams(MAX_RESET_STREAMS)
         .max_pending_accept_reset_streams(MAX_RESET_BEFORE_ACCEPT)
@@ -98,5 +107,28 @@ async fn handshake(client: &Rc<Client>, wire: &Rc<Wire>) -> Option<Connection<Gu
             None
         }
         () = closing => None,
+    }
+}
+
+/// Of each stream and of the connection. Streams whose bodies nobody takes must not use up what others need: the
+/// connection's window holds those of all streams that may be open.
+fn windows(streams: u32) -> (u32, u32) {
+    let stream = (CONNECTION_WINDOW / streams).clamp(LEAST_STREAM_WINDOW, STREAM_WINDOW);
+    // The least that HTTP/2 begins with: RFC 9113 section 6.9.2.
+    (stream, stream.saturating_mul(streams).clamp(65_535, i32::MAX.unsigned_abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_that_nobody_takes_leave_room_for_the_others() {
+        for streams in [1, 2, 99, 100, 128, 129, 1_000, 9_999, 10_000] {
+            let (stream, connection) = windows(streams);
+            assert!(u64::from(stream) * u64::from(streams) <= u64::from(connection), "{streams}");
+            assert!(stream >= LEAST_STREAM_WINDOW && connection <= 10_000 * LEAST_STREAM_WINDOW, "{streams}");
+        }
+        assert_eq!(windows(100), (128 * 1024, 12_800 * 1024));
     }
 }

@@ -9,16 +9,18 @@ use tokio::{sync::Notify, time::Instant};
 use weir_proto::CircuitBreakers;
 
 use super::Endpoint;
-use crate::{admission::Full, reason::Reason};
+use crate::{
+    admission::{Full, Stalls},
+    reason::Reason,
+};
 
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     /// Idle ones too.
     open: AtomicU32,
-    /// Requests that want one and may have none.
-    wanted: AtomicU32,
-    /// Calls them, one for each that was closed.
+    /// Calls the requests that want one and may have none, one for each that was closed.
     closed: Notify,
+    stalls: Arc<Stalls>,
 }
 
 /// A connection's place among them, while it is open.
@@ -32,7 +34,12 @@ impl Connections {
 
     /// Whether one that idles should rather be closed: workers cannot lend each other theirs.
     pub(crate) fn are_wanted(&self) -> bool {
-        self.wanted.load(SeqCst) > 0
+        self.stalls.has_line()
+    }
+
+    /// Requests that want a connection, and those that have one for a client that takes nothing.
+    pub(crate) fn stalls(&self) -> &Arc<Stalls> {
+        &self.stalls
     }
 }
 
@@ -47,7 +54,7 @@ impl Connected {
 
     async fn wait(endpoint: &Arc<Endpoint>, limits: &CircuitBreakers) -> Result<Self, Reason> {
         let connections = &*endpoint.connections;
-        let _wanted = Wanted::begin(connections);
+        let _wanted = connections.stalls.line_up();
         let deadline = Instant::now() + limits.queue_timeout;
         let claim = || Self::try_claim(endpoint, limits.max_connections_per_backend);
         let gate = endpoint.live.gate();
@@ -70,22 +77,6 @@ impl Drop for Connected {
         if connections.are_wanted() {
             connections.closed.notify_one();
         }
-    }
-}
-
-/// A request that wants a connection, while it does.
-struct Wanted<'a>(&'a Connections);
-
-impl<'a> Wanted<'a> {
-    fn begin(connections: &'a Connections) -> Self {
-        connections.wanted.fetch_add(1, SeqCst);
-        Self(connections)
-    }
-}
-
-impl Drop for Wanted<'_> {
-    fn drop(&mut self) {
-        self.0.wanted.fetch_sub(1, SeqCst);
     }
 }
 

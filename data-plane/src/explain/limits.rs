@@ -4,7 +4,7 @@ use weir_proto::{RateLimit, v1::LimitUse};
 
 use super::request::Asked;
 use crate::{
-    admission::{Circulation, Limits},
+    admission::{Circulation, Limits, Turn},
     moment::Moment,
     reason::Reason,
     router::CompiledRoute,
@@ -30,6 +30,10 @@ pub(super) fn used(route: Option<&CompiledRoute>, entry: &ServiceEntry, asked: &
         ),
         limit("retry_policy.budget_percent", retries, most_retries),
     ];
+    if let Some(shares) = &entry.shares {
+        let held = shares.held(asked.client);
+        all.push(limit("circuit_breakers.max_requests_per_client", held, breakers.max_requests_per_client));
+    }
     if let Some(adaptive) = &entry.adaptive {
         all.push(limit("adaptive_concurrency", gate.held(), adaptive.limit()));
     }
@@ -62,8 +66,12 @@ pub(super) fn check(
     if let Circulation::Open { .. } = entry.live.breaker().circulation(breakers, now) {
         return Err(Reason::CircuitOpen);
     }
-    let must_wait = gate.has_line() || gate.held() >= entry.max_requests();
-    if must_wait && gate.waiting() >= breakers.max_pending_requests {
+    let share = entry.shares.as_ref().map(|shares| shares.held(asked.client));
+    if share.is_some_and(|held| held >= breakers.max_requests_per_client) {
+        return Err(Reason::ClientShare);
+    }
+    let must_wait = gate.has_line(Turn::First) || gate.held() >= entry.max_requests();
+    if must_wait && gate.waiting_in(Turn::First) >= breakers.max_pending_requests {
         return Err(Reason::Overflow);
     }
     Ok(())

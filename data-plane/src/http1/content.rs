@@ -87,6 +87,16 @@ impl Content {
         }
     }
 
+    /// Whether the `n` bytes that are available are all that is left. Of chunks it is what they look like.
+    pub(crate) fn is_last(&self, buffer: &Buffer, n: usize) -> bool {
+        match &self.state {
+            State::Ended => true,
+            State::Sized(left) => *left == n as u64,
+            State::Chunked(..) => buffer.unread().ends_with(b"\r\n0\r\n\r\n"),
+            State::UntilClose => false,
+        }
+    }
+
     /// Bytes still to come, where that is known and nothing stands between them.
     pub(crate) fn left(&self) -> u64 {
         if let State::Sized(left) = self.state { left } else { 0 }

@@ -5,7 +5,7 @@ use std::{rc::Rc, sync::Arc};
 use tokio::time::Instant;
 
 use crate::{
-    admission::{Full, Gate},
+    admission::{Full, Gate, Turn},
     balance::{Among, Pick, Picked},
     endpoint::{Endpoint, EndpointId, InFlight, Marks},
     reason::Reason,
@@ -26,6 +26,8 @@ pub(super) struct Wanted<'a> {
     pub(super) key: u64,
     /// Whether it has waited its turn, and nobody who waits comes before it.
     pub(super) waited: bool,
+    /// The line that it waits in if it must wait.
+    pub(super) turn: Turn,
     /// The endpoint that its client has been with, if that may still have it: then no other is looked for.
     pub(super) pinned: Option<&'a Arc<Endpoint>>,
 }
@@ -54,7 +56,7 @@ pub(super) fn now(
     service: &ServiceEntry,
     wanted: Wanted<'_>,
 ) -> Admission {
-    if service.live.gate().has_line() && !wanted.waited {
+    if service.live.gate().has_line(wanted.turn) && !wanted.waited {
         return Admission::Full;
     }
     match enter(service, wanted) {
@@ -80,7 +82,8 @@ pub(super) async fn soon(
         Entry::Refused(reason) => Ok(Err(outdated(local, table).unwrap_or(Denied::Refused(reason)))),
         Entry::Full => outdated(local, table).map(Err).ok_or(Full),
     };
-    match service.live.gate().wait(breakers.max_pending_requests, deadline, wanted.waited, look).await {
+    let (most, gate) = (breakers.max_pending_requests, service.live.gate());
+    match gate.wait(wanted.turn, most, deadline, wanted.waited, look).await {
         Ok(entered) => entered,
         Err(reason) => Err(Denied::Refused(reason)),
     }
@@ -88,7 +91,7 @@ pub(super) async fn soon(
 
 /// An endpoint that has room now, for those that wait for nothing.
 pub(super) fn at_once(service: &ServiceEntry, wanted: &Wanted<'_>) -> Option<InFlight> {
-    if service.live.gate().has_line() {
+    if service.live.gate().has_line(Turn::Second) {
         return None;
     }
     match enter(service, *wanted) {

@@ -2,6 +2,8 @@
 
 use std::{rc::Rc, sync::Arc};
 
+use tokio::time::Duration;
+
 use super::{
     check::{self, Checked},
     target::{self, Found},
@@ -26,6 +28,9 @@ pub(super) struct Prepared {
     /// Whether the request asks for one that we relay.
     pub(super) upgrade: Upgrade,
 }
+
+/// When a client that has its share may come back: sooner or later one of its requests ends.
+const SHARE_RETRY: Duration = Duration::from_secs(1);
 
 pub(super) fn prepare(
     client: &Client,
@@ -53,6 +58,11 @@ pub(super) fn prepare(
         checked.map_err(|wait| exchange.refuse(Reason::RateLimited, wait))?;
     }
     let breakers = &service.service.circuit_breakers;
+    if let Some(shares) = &service.shares {
+        let share = shares.take(client.peer.ip(), breakers.max_requests_per_client);
+        let share = share.map_err(|_| exchange.refuse(Reason::ClientShare, SHARE_RETRY))?;
+        exchange.shared(share);
+    }
     if breakers.consecutive_failures > 0 {
         let permit = service.live.breaker().may(breakers, Moment::of(exchange.started()));
         let permit = permit.map_err(|wait| exchange.refuse(Reason::CircuitOpen, wait))?;

@@ -217,6 +217,7 @@ impl Course<'_> {
             may_decide: self.idempotent,
             key: self.place.key(),
             waited: self.waited,
+            turn: self.client.standing.turn(),
             pinned: self.place.pinned(&self.service),
         }
     }

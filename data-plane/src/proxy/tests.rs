@@ -17,6 +17,7 @@ mod relaying;
 mod replay;
 mod retries;
 mod scripts;
+mod stalls;
 mod tables;
 mod tiers;
 mod upgrades;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use weir_proto::{Backend, BackendId, LbPolicy, LeaseState, OperatorState, Service};
 
 use crate::{
-    admission::{Adaptive, Limits},
+    admission::{Adaptive, Limits, Shares},
     balance::{Affinity, GroupMember, Groups, HashKeys},
     counters::ServiceCounters,
     endpoint::{Endpoint, Marks},
@@ -39,6 +39,8 @@ pub(crate) struct ServiceEntry {
     pub(crate) adaptive: Option<Arc<Adaptive>>,
     /// What all of its requests must be within.
     pub(crate) limits: Limits,
+    /// What each client address has of it, where that is bounded.
+    pub(crate) shares: Option<Arc<Shares>>,
     /// What of a request its policy wants to know.
     pub(crate) hash_keys: HashKeys,
     /// How clients stay with their backend, where they do.
@@ -108,9 +110,12 @@ impl ServiceEntry {
         let adaptive = adaptive(&service, before);
         let none = Limits::default();
         let limits = Limits::new(&service.rate_limits, before.map_or(&none, |entry| &entry.limits));
+        let shares = before.and_then(|entry| entry.shares.as_ref());
+        let shares = Shares::new(&service.circuit_breakers, shares);
         Self {
             adaptive,
             limits,
+            shares,
             hash_keys,
             affinity,
             has_extras: service.fault_injection.is_some()

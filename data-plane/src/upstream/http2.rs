@@ -47,7 +47,9 @@ pub(super) async fn send<'a>(
     interim: &mut Interim<'_>,
 ) -> Result<Answer<'a>, Failure<'a>> {
     loop {
-        let place = unless_retired(attempt.endpoint, attempt.pinned, place(&attempt, clock));
+        // Fields are always taken, but bodies share what the backend allows.
+        let place = place(&attempt, !body.is_ended(), clock);
+        let place = unless_retired(attempt.endpoint, attempt.pinned, place);
         let place = match body.while_client_stays(place).await {
             Ok(Some(Ok(place))) => place,
             Ok(None) => return Err(Failure::Retired(Unsent::Body(body))),
@@ -66,7 +68,7 @@ pub(super) async fn send<'a>(
             }
             Err(Some(reason)) => return Err(failed(reason, Progress::Over, Some(body))),
         };
-        let mut upload = Upload::new(body, out);
+        let mut upload = Upload::new(body, out, place.gauge());
         return match exchange(&attempt, response, &mut upload, clock, interim).await {
             Ok((head, incoming)) => {
                 let body = match Body::new(&attempt.head.method, &head, incoming, place) {
@@ -85,31 +87,36 @@ fn failed(reason: Reason, progress: Progress, body: Option<RequestBody<'_>>) -> 
     Failure::Failed { reason, progress, request: body.map(Unsent::Body) }
 }
 
-/// A place on a connection that is there, on a new one, or on the first that has one again.
-async fn place(attempt: &Attempt<'_>, clock: &Clock<'_>) -> Result<Place, Reason> {
+/// A place on a connection that is there, on a new one, or on the first that has one again. `flows` is as of `Slot::place`,
+/// as long as there may be another connection.
+async fn place(attempt: &Attempt<'_>, flows: bool, clock: &Clock<'_>) -> Result<Place, Reason> {
     let Attempt { local, service, endpoint, .. } = attempt;
     let timeouts = &service.service.timeouts;
     let slot = local.http2().slot(endpoint, timeouts.connection_idle);
-    if let Some(place) = slot.place() {
+    let most = service.service.circuit_breakers.max_connections_per_backend;
+    let there = || slot.place(flows && slot.has_room(most));
+    if let Some(place) = there() {
         local.counters().upstream_reused.add(1);
         return Ok(place);
     }
     let timeout = clock.cap(timeouts.connect);
     let deadline = Instant::now() + timeout;
     loop {
-        if slot.may_connect(service.service.circuit_breakers.max_connections_per_backend) {
+        if slot.may_connect(most) {
             let connecting = Connecting::begin(&slot);
             let open = async {
                 let (stream, connected) = connect(service, endpoint, timeout).await?;
                 Connection::open(local, stream, connected).await
             };
-            let connection = time::timeout_at(deadline, open).await.unwrap_or(Err(Reason::ConnectTimeout))?;
-            connecting.done(connection);
+            match time::timeout_at(deadline, open).await.unwrap_or(Err(Reason::ConnectTimeout)) {
+                Ok(connection) => connecting.done(connection),
+                Err(reason) => return slot.place(false).ok_or(reason),
+            }
         } else {
             let waiting = Waiting::begin(&slot);
             time::timeout_at(deadline, waiting.ended()).await.map_err(|_| Reason::ConnectTimeout)?;
         }
-        if let Some(place) = slot.place() {
+        if let Some(place) = there() {
             return Ok(place);
         }
     }

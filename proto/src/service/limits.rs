@@ -31,6 +31,10 @@ pub struct CircuitBreakers {
     pub consecutive_failures: u32,
     /// How long it stays open before one request is let through.
     pub open_time: Duration,
+    /// How long a client may take nothing while others wait for what its request holds.
+    pub stall_grace: Duration,
+    /// Requests of one client address, in flight and waiting; 0 is any number.
+    pub max_requests_per_client: u32,
 }
 
 /// How the number of requests in flight is found.
@@ -89,6 +93,8 @@ impl Default for CircuitBreakers {
             max_connections_per_backend: 1024,
             consecutive_failures: 0,
             open_time: Duration::from_secs(5),
+            stall_grace: Duration::from_secs(1),
+            max_requests_per_client: 0,
         }
     }
 }
@@ -124,6 +130,8 @@ impl TryFrom<v1::CircuitBreakers> for CircuitBreakers {
             max_connections_per_backend: bounded!(wire.max_connections_per_backend, d, 1..=MILLION)?,
             consecutive_failures: bounded!(wire.consecutive_failures, d, 0..=MILLION)?,
             open_time: bounded!(wire.open_time, d, Duration::from_millis(100)..=Duration::from_hours(1))?,
+            stall_grace: bounded!(wire.stall_grace, d, Duration::from_millis(100)..=Duration::from_hours(1))?,
+            max_requests_per_client: bounded!(wire.max_requests_per_client, d, 0..=MILLION)?,
         })
     }
 }

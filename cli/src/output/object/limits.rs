@@ -14,6 +14,8 @@ pub(super) fn circuit_breakers(b: &v1::CircuitBreakers) -> Value {
         "max_connections_per_backend": b.max_connections_per_backend,
         "consecutive_failures": b.consecutive_failures,
         "open_time": duration(b.open_time.as_ref()),
+        "stall_grace": duration(b.stall_grace.as_ref()),
+        "max_requests_per_client": b.max_requests_per_client,
     }))
 }
 

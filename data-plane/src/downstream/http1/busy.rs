@@ -108,7 +108,8 @@ async fn request(
     let persistent = delivery.is_persistent();
     if let Err(reason) = delivered {
         reply.fail(reason);
-        let ending = if *reset || reason == Reason::ClientStalled { Ending::Reset } else { Ending::Plain };
+        let takes_nothing = matches!(reason, Reason::ClientStalled | Reason::ClientDisplaced);
+        let ending = if *reset || takes_nothing { Ending::Reset } else { Ending::Plain };
         return Some(Next::End(ending));
     }
     *reset = false;

@@ -3,9 +3,8 @@
 use std::task::{Context, Poll, ready};
 
 use http::{StatusCode, Version};
-use tokio::time::Instant;
 
-use super::super::Client;
+use super::super::{Blocked, Client};
 use crate::{
     alarm::Alarm, body::Length, http1::write, message::Name, reason::Reason, reply::Reply, splice::Pipe,
     stream::Io,
@@ -27,8 +26,7 @@ pub(super) struct Delivery<'d, 'a> {
     framing: Framing,
     persistent: bool,
     ended: bool,
-    /// Since when the client takes nothing.
-    blocked: Option<Instant>,
+    blocked: Blocked,
     /// Why the body will not come to its end.
     failed: Option<Reason>,
     /// What the kernel moves the body with.
@@ -118,7 +116,7 @@ impl<'d, 'a> Delivery<'d, 'a> {
             framing,
             persistent,
             ended,
-            blocked: None,
+            blocked: Blocked::default(),
             failed: None,
             pipe: None,
         }
@@ -194,7 +192,7 @@ impl<'d, 'a> Delivery<'d, 'a> {
                 };
                 let n = n.map_err(|_| Reason::ClientGone)?;
                 self.client.local.counters().bytes_sent.add(n as u64);
-                self.blocked = None;
+                self.blocked.moved();
                 let ours = n.min(waiting.len());
                 self.written += ours;
                 n - ours
@@ -241,7 +239,7 @@ impl<'d, 'a> Delivery<'d, 'a> {
                 Poll::Ready(n) => {
                     let n = n.map_err(|_| Reason::ClientGone)?;
                     self.client.local.counters().bytes_sent.add(n as u64);
-                    self.blocked = None;
+                    self.blocked.moved();
                 }
                 Poll::Pending => {
                     self.pipe = Some(pipe);
@@ -265,7 +263,7 @@ impl<'d, 'a> Delivery<'d, 'a> {
                 Poll::Ready(Ok(n)) if n > 0 => {
                     self.client.local.counters().bytes_sent.add(n as u64);
                     self.written += n;
-                    self.blocked = None;
+                    self.blocked.moved();
                 }
                 Poll::Ready(_) => return Poll::Ready(Err(Reason::ClientGone)),
                 Poll::Pending => return self.poll_blocked(cx, alarm),
@@ -286,8 +284,9 @@ impl<'d, 'a> Delivery<'d, 'a> {
 
     /// Never ready but with the end of patience.
     fn poll_blocked(&mut self, cx: &mut Context<'_>, alarm: &mut Alarm) -> Poll<Result<(), Reason>> {
-        let since = *self.blocked.get_or_insert_with(Instant::now);
-        let deadline = since + self.client.listener.limits().send_timeout;
-        alarm.poll(cx, deadline).map(|()| Err(Reason::ClientStalled))
+        let most = self.client.listener.limits().send_timeout;
+        // What is in the pipe comes first.
+        let reads_ahead = self.pipe.is_none();
+        self.reply.poll_blocked(cx, alarm, &mut self.blocked, most, reads_ahead).map(Err)
     }
 }

@@ -5,10 +5,9 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::{SendStream, server::SendResponse};
 use http::{HeaderValue, StatusCode, header};
-use tokio::time::Instant;
 
 use super::{
-    super::{Client, guard::Wire},
+    super::{Blocked, Client, guard::Wire},
     SEND_BUFFER, stream,
 };
 use crate::{alarm::Alarm, body::Length, http2::fields, reason::Reason, reply::Reply};
@@ -20,8 +19,7 @@ pub(super) struct Delivery<'d, 'a> {
     out: SendStream<Bytes>,
     /// The client was told of the end.
     ended: bool,
-    /// Since when the client allows nothing.
-    blocked: Option<Instant>,
+    blocked: Blocked,
 }
 
 impl<'d, 'a> Delivery<'d, 'a> {
@@ -45,7 +43,7 @@ impl<'d, 'a> Delivery<'d, 'a> {
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
             || reply.is_ended();
         match respond.send_response(response, ended) {
-            Ok(out) => Ok(Self { client, wire, reply, out, ended, blocked: None }),
+            Ok(out) => Ok(Self { client, wire, reply, out, ended, blocked: Blocked::default() }),
             // What cannot be said in HTTP/2 was taken out: the stream has ended.
             Err(_) => Err(Reason::ClientGone),
         }
@@ -71,7 +69,7 @@ impl<'d, 'a> Delivery<'d, 'a> {
             }
             let n = chunk.len().min(allowed);
             let data = Bytes::copy_from_slice(&chunk[..n]);
-            self.blocked = None;
+            self.blocked.moved();
             self.reply.consume(n);
             self.ended = self.reply.is_ended();
             self.wire.sent(n);
@@ -101,8 +99,7 @@ impl<'d, 'a> Delivery<'d, 'a> {
             Poll::Ready(_) => return Poll::Ready(Err(Reason::ClientGone)),
             Poll::Pending => {}
         }
-        let since = *self.blocked.get_or_insert_with(Instant::now);
-        let deadline = since + self.client.listener.limits().send_timeout;
-        alarm.poll(cx, deadline).map(|()| Err(Reason::ClientStalled))
+        let most = self.client.listener.limits().send_timeout;
+        self.reply.poll_blocked(cx, alarm, &mut self.blocked, most, true).map(Err)
     }
 }

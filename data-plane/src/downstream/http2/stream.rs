@@ -33,6 +33,7 @@ use crate::{
 /// The requests of a connection that have not ended.
 #[derive(Debug)]
 pub(super) struct Streams {
+    client: Rc<Client>,
     active: Cell<usize>,
     idle_since: Cell<Instant>,
     /// Of the task that wants to know when there is none.
@@ -44,18 +45,30 @@ pub(super) struct Streams {
 pub(super) struct Active(Rc<Streams>);
 
 impl Streams {
-    pub(super) fn new() -> Self {
-        Self { active: Cell::new(0), idle_since: Cell::new(Instant::now()), driver: RefCell::default() }
+    pub(super) fn new(client: &Rc<Client>) -> Self {
+        Self {
+            client: Rc::clone(client),
+            active: Cell::new(0),
+            idle_since: Cell::new(Instant::now()),
+            driver: RefCell::default(),
+        }
     }
 
-    /// Wakes this task whenever the last request has ended.
+    /// Wakes this task whenever the last request has ended, or the connection is to end.
     pub(super) fn watched_by(&self, driver: &Waker) {
         self.driver.replace(Some(driver.clone()));
     }
 
     pub(super) fn begin(self: &Rc<Self>) -> Active {
         self.active.set(self.active.get() + 1);
+        self.client.standing.begin();
         Active(Rc::clone(self))
+    }
+
+    fn wake_driver(&self) {
+        if let Some(driver) = &*self.driver.borrow() {
+            driver.wake_by_ref();
+        }
     }
 
     /// Since when there is none.
@@ -66,13 +79,12 @@ impl Streams {
 
 impl Drop for Active {
     fn drop(&mut self) {
-        let Streams { active, idle_since, driver } = &*self.0;
+        let Streams { client, active, idle_since, .. } = &*self.0;
+        client.standing.end();
         active.set(active.get() - 1);
         if active.get() == 0 {
             idle_since.set(Instant::now());
-            if let Some(driver) = &*driver.borrow() {
-                driver.wake_by_ref();
-            }
+            self.0.wake_driver();
         }
     }
 }
@@ -135,6 +147,7 @@ async fn deliver(
     match delivered {
         Ok(()) => {
             wire.answered();
+            client.standing.take();
             if let Some(mut upload) = reply.complete_before_upload() {
                 drop(active);
                 // Many clients say the end of a body in a frame of its own, and a response may well be faster.
@@ -146,9 +159,16 @@ async fn deliver(
         Err(Reason::ClientGone) => drop(reply),
         Err(reason) => {
             // Cut short, it must not look complete.
-            let code =
-                if reason == Reason::ClientStalled { h2::Reason::CANCEL } else { h2::Reason::INTERNAL_ERROR };
-            respond.send_reset(code);
+            respond.send_reset(match reason {
+                Reason::ClientStalled => h2::Reason::CANCEL,
+                Reason::ClientDisplaced => h2::Reason::ENHANCE_YOUR_CALM,
+                _ => h2::Reason::INTERNAL_ERROR,
+            });
+            if matches!(reason, Reason::ClientStalled | Reason::ClientDisplaced) {
+                client.standing.stall();
+                wire.stalled(reason);
+                active.0.wake_driver();
+            }
             reply.fail(reason);
         }
     }

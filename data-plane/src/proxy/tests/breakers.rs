@@ -22,6 +22,8 @@ const PATIENT: CircuitBreakers = CircuitBreakers {
     max_connections_per_backend: 1024,
     consecutive_failures: 0,
     open_time: Duration::from_secs(5),
+    stall_grace: Duration::from_mins(1),
+    max_requests_per_client: 0,
 };
 
 fn bounded(backends: &[&Backend], breakers: CircuitBreakers) -> Arc<ServiceEntry> {

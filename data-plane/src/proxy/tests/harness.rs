@@ -22,10 +22,12 @@ use weir_proto::{
 
 use crate::{
     access_log::AccessLog,
+    counters::ServiceCounters,
     endpoint::Endpoint,
     headers::Pseudonym,
     listener,
     objects::Position,
+    reason::Reason,
     router::Router,
     table::{ServiceEntry, SharedTable, Table},
     worker::{Terms, Workers},
@@ -160,6 +162,11 @@ pub(super) fn web(backends: &[SocketAddr]) -> Arc<ServiceEntry> {
 pub(super) fn endpoint(service: &ServiceEntry, address: SocketAddr) -> Arc<Endpoint> {
     let member = service.members.values().find(|member| member.endpoint.address() == address);
     Arc::clone(&member.unwrap().endpoint)
+}
+
+/// How many requests of a service have ended for this reason.
+pub(super) fn ended(counters: &ServiceCounters, reason: Reason) -> u64 {
+    counters.sum().reasons[reason as usize]
 }
 
 pub(super) struct Client(pub(super) BufReader<TcpStream>);

@@ -13,3 +13,5 @@ mod replay;
 mod retries;
 mod rules;
 mod server;
+mod stalls;
+mod starving;

@@ -42,6 +42,11 @@ impl Body {
         Poll::Ready(Ok(&self.connection.buffer.unread()[..n]))
     }
 
+    /// As [`ResponseBody::is_last`](crate::body::ResponseBody::is_last).
+    pub(crate) fn is_last(&self, n: usize) -> bool {
+        self.content.is_last(&self.connection.buffer, n)
+    }
+
     pub(crate) fn consume(&mut self, n: usize) {
         self.content.consume(&mut self.connection.buffer, n);
     }

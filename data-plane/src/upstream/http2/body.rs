@@ -1,6 +1,9 @@
 //! A response's body, as it comes from an HTTP/2 backend.
 
-use std::task::{Context, Poll, ready};
+use std::{
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use bytes::{Buf, Bytes};
 use h2::RecvStream;
@@ -8,6 +11,7 @@ use http::Method;
 
 use super::{is_bodyless, pool::Place};
 use crate::{
+    admission::Stalls,
     body::Length,
     headers,
     http2::fields,
@@ -25,7 +29,7 @@ pub(crate) struct Body {
     current: Bytes,
     trailers: Option<Fields>,
     ended: bool,
-    _place: Place,
+    place: Place,
 }
 
 impl Body {
@@ -43,7 +47,12 @@ impl Body {
         };
         let ended = length == Length::Empty;
         let incoming = (!ended).then_some(incoming);
-        Ok(Self { incoming, length, current: Bytes::new(), trailers: None, ended, _place: place })
+        Ok(Self { incoming, length, current: Bytes::new(), trailers: None, ended, place })
+    }
+
+    /// Requests that wait for a place like that of this body, and those that have one for a client that takes nothing.
+    pub(crate) fn stalls(&self) -> &Arc<Stalls> {
+        self.place.stalls()
     }
 
     pub(crate) fn length(&self) -> Length {
@@ -62,6 +71,11 @@ impl Body {
             // It fails only where more is released than came.
             let _ = incoming.flow_control().release_capacity(n);
         }
+    }
+
+    /// As [`ResponseBody::is_last`](crate::body::ResponseBody::is_last).
+    pub(crate) fn is_last(&self) -> bool {
+        self.ended || self.incoming.as_ref().is_none_or(RecvStream::is_end_stream)
     }
 
     pub(crate) fn take_trailers(&mut self) -> Option<Fields> {

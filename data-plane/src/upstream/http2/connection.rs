@@ -24,11 +24,12 @@ use super::pool::MAX_STREAMS;
 use crate::{endpoint::Connected, reason::Reason, stream::Stream, worker::Local};
 
 /// What a backend may send of one response before the client takes it.
-const STREAM_WINDOW: u32 = 256 * 1024;
+const STREAM_WINDOW: u32 = 128 * 1024;
 
-/// What a backend may send of all responses before they are taken: a client that takes nothing must not hold up others
-/// for long.
-const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
+/// What a backend may send of all responses before they are taken: as much as all streams together may hold, so that a
+/// client that takes nothing holds up nobody else.
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * 100;
+const _: () = assert!(CONNECTION_WINDOW as usize == STREAM_WINDOW as usize * MAX_STREAMS);
 
 /// What is kept of one request for the socket to take.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -55,10 +56,33 @@ pub(super) struct Connection {
 #[derive(Debug, Default)]
 struct State {
     in_flight: Cell<usize>,
+    /// Requests of which the backend takes nothing more.
+    clogged: Cell<usize>,
     /// No request can be begun any more.
     over: Cell<bool>,
     /// Something has come since the task looked last.
     heard: Cell<bool>,
+}
+
+/// A request that has used up what the backend allows, while that is so.
+#[derive(Debug)]
+pub(super) struct Clogged(Rc<State>);
+
+impl Drop for Clogged {
+    fn drop(&mut self) {
+        self.0.clogged.set(self.0.clogged.get() - 1);
+    }
+}
+
+/// Tells a connection which of its requests are not taken.
+#[derive(Debug, Clone)]
+pub(super) struct Gauge(Rc<State>);
+
+impl Gauge {
+    pub(super) fn clog(&self) -> Clogged {
+        self.0.clogged.set(self.0.clogged.get() + 1);
+        Clogged(Rc::clone(&self.0))
+    }
 }
 
 /// Counts the connection while it is open.
@@ -107,6 +131,15 @@ impl Connection {
 
     pub(super) fn in_flight(&self) -> usize {
         self.state.in_flight.get()
+    }
+
+    /// Whether the backend takes all that it is sent, so that the window that requests share is not used up by some.
+    pub(super) fn flows(&self) -> bool {
+        self.state.clogged.get() == 0
+    }
+
+    pub(super) fn gauge(&self) -> Gauge {
+        Gauge(Rc::clone(&self.state))
     }
 
     /// How many requests there may be at a time.

@@ -16,8 +16,9 @@ use tokio::{
     time::{Duration, Instant},
 };
 
-use super::connection::Connection;
+use super::connection::{Connection, Gauge};
 use crate::{
+    admission::{InLine, Stalls},
     endpoint::{Endpoint, EndpointId},
     upstream::pool::MAX_AGE,
 };
@@ -43,6 +44,7 @@ pub(super) struct Slot {
     /// Requests that wait.
     waiting: Cell<usize>,
     freed: Notify,
+    stalls: Arc<Stalls>,
 }
 
 /// A request's place on a connection, until it is dropped.
@@ -55,7 +57,10 @@ pub(super) struct Place {
 pub(super) struct Connecting<'a>(&'a Slot);
 
 /// A request that waits for a place.
-pub(super) struct Waiting<'a>(&'a Slot);
+pub(super) struct Waiting<'a> {
+    slot: &'a Slot,
+    _told: InLine<'a>,
+}
 
 impl Pool {
     /// Its connections are kept for `idle_timeout` without a request.
@@ -93,14 +98,16 @@ impl Slot {
             connecting: Cell::new(0),
             waiting: Cell::new(0),
             freed: Notify::new(),
+            stalls: Arc::default(),
         }
     }
 
-    /// On the connection that has the fewest requests.
-    pub(super) fn place(self: &Rc<Self>) -> Option<Place> {
+    /// On the connection that has the fewest requests. With `flows`, on one of which the backend takes all that it is sent.
+    pub(super) fn place(self: &Rc<Self>, flows: bool) -> Option<Place> {
         let connections = self.connections.borrow();
         let open = connections.iter().filter(|connection| !connection.is_over());
-        let connection = open.min_by_key(|connection| connection.in_flight())?;
+        let fit = open.filter(|connection| !flows || connection.flows());
+        let connection = fit.min_by_key(|connection| connection.in_flight())?;
         if connection.in_flight() >= connection.limit() {
             return None;
         }
@@ -111,10 +118,14 @@ impl Slot {
     /// Whether to make another connection: not when those that are being made do for all that wait, nor beside others when
     /// the endpoint may have no more than `most`, for a place on those will be free sooner.
     pub(super) fn may_connect(&self, most: u32) -> bool {
-        let connecting = self.connecting.get();
+        self.has_room(most) && self.waiting.get() >= self.connecting.get() * MAX_STREAMS
+    }
+
+    /// Whether there may be another connection.
+    pub(super) fn has_room(&self, most: u32) -> bool {
         let open = self.connections.borrow().iter().filter(|connection| !connection.is_over()).count();
-        let room = open + connecting == 0 || self.endpoint.connections().open() < most;
-        room && open + connecting < MAX_CONNECTIONS && self.waiting.get() >= connecting * MAX_STREAMS
+        let all = open + self.connecting.get();
+        all == 0 || all < MAX_CONNECTIONS && self.endpoint.connections().open() < most
     }
 
     fn is_used(&self) -> bool {
@@ -125,6 +136,15 @@ impl Slot {
 impl Place {
     pub(super) fn sender(&self) -> SendRequest<Bytes> {
         self.connection.sender()
+    }
+
+    pub(super) fn gauge(&self) -> Gauge {
+        self.connection.gauge()
+    }
+
+    /// Requests that wait for such a place, and those that have one for a client that takes nothing.
+    pub(super) fn stalls(&self) -> &Arc<Stalls> {
+        &self.slot.stalls
     }
 
     /// The connection takes no more requests.
@@ -164,18 +184,18 @@ impl Drop for Connecting<'_> {
 impl<'a> Waiting<'a> {
     pub(super) fn begin(slot: &'a Slot) -> Self {
         slot.waiting.set(slot.waiting.get() + 1);
-        Self(slot)
+        Self { slot, _told: slot.stalls.line_up() }
     }
 
     /// Returns when it is worth to look again.
     pub(super) async fn ended(self) {
-        self.0.freed.notified().await;
+        self.slot.freed.notified().await;
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.set(self.0.waiting.get() - 1);
+        self.slot.waiting.set(self.slot.waiting.get() - 1);
     }
 }
 

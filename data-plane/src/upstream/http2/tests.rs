@@ -76,21 +76,21 @@ async fn a_backend_that_owes_nothing_is_left_alone() {
 #[tokio::test(start_paused = true)]
 async fn places_are_on_the_connection_with_the_fewest_requests() {
     with_slot(async |_pool, slot, local| {
-        assert!(slot.place().is_none());
+        assert!(slot.place(false).is_none());
         let (first, _backend) = connection(&local).await;
         Connecting::begin(&slot).done(Rc::clone(&first));
-        let places: Vec<_> = std::iter::from_fn(|| slot.place()).collect();
+        let places: Vec<_> = std::iter::from_fn(|| slot.place(false)).collect();
         assert_eq!((places.len(), first.in_flight()), (first.limit(), first.limit()));
         assert!(slot.may_connect(u32::MAX));
         let (second, _backend) = connection(&local).await;
         Connecting::begin(&slot).done(Rc::clone(&second));
-        let _place = slot.place().unwrap();
+        let _place = slot.place(false).unwrap();
         assert_eq!((first.in_flight(), second.in_flight()), (first.limit(), 1));
         drop(places);
-        let _place = slot.place().unwrap();
+        let _place = slot.place(false).unwrap();
         assert_eq!((first.in_flight(), second.in_flight()), (1, 1));
         first.retire();
-        let _place = slot.place().unwrap();
+        let _place = slot.place(false).unwrap();
         assert_eq!((first.in_flight(), second.in_flight()), (1, 2));
     })
     .await;
@@ -127,17 +127,17 @@ async fn connections_without_requests_are_let_go() {
     with_slot(async |pool, slot, local| {
         let (connection, _backend) = connection(&local).await;
         Connecting::begin(&slot).done(Rc::clone(&connection));
-        let place = slot.place().unwrap();
+        let place = slot.place(false).unwrap();
         time::advance(2 * IDLE).await;
         pool.sweep();
-        assert!(slot.place().is_some(), "it has a request");
+        assert!(slot.place(false).is_some(), "it has a request");
         drop(place);
         time::advance(IDLE / 2).await;
         pool.sweep();
-        assert!(slot.place().is_some(), "it has not waited for long");
+        assert!(slot.place(false).is_some(), "it has not waited for long");
         time::advance(IDLE).await;
         pool.sweep();
-        assert!(slot.place().is_none());
+        assert!(slot.place(false).is_none());
     })
     .await;
 }

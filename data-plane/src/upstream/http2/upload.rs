@@ -6,6 +6,7 @@ use bytes::Bytes;
 use h2::SendStream;
 use tokio::time::Instant;
 
+use super::connection::{Clogged, Gauge};
 use crate::{
     body::{MOST_KEPT, Replay, RequestBody},
     http2::fields,
@@ -20,6 +21,9 @@ const CHUNK: usize = 64 * 1024;
 pub(crate) struct Upload<'a> {
     body: RequestBody<'a>,
     out: SendStream<Bytes>,
+    gauge: Gauge,
+    /// While the backend takes nothing.
+    clogged: Option<Clogged>,
     /// What was sent, in case that it must be sent once more. None once it is too much.
     kept: Option<Vec<Bytes>>,
     /// The backend takes nothing any more: what it says counts.
@@ -29,9 +33,9 @@ pub(crate) struct Upload<'a> {
 
 impl<'a> Upload<'a> {
     /// The head was sent; with the end, if the body has ended.
-    pub(super) fn new(body: RequestBody<'a>, out: SendStream<Bytes>) -> Self {
+    pub(super) fn new(body: RequestBody<'a>, out: SendStream<Bytes>, gauge: Gauge) -> Self {
         let flow = if body.is_ended() { Flow::Done(Instant::now()) } else { Flow::Client };
-        Self { body, out, kept: Some(Vec::new()), broken: false, flow }
+        Self { body, out, gauge, clogged: None, kept: Some(Vec::new()), broken: false, flow }
     }
 
     /// Ready when all is with the backend, or it takes no more. An error is the client's.
@@ -120,6 +124,7 @@ impl<'a> Upload<'a> {
     }
 
     fn send(&mut self, data: Bytes) {
+        self.clogged = None;
         let last = self.body.is_ended();
         if self.out.send_data(data, last).is_err() {
             self.give_up();
@@ -145,6 +150,7 @@ impl<'a> Upload<'a> {
     /// Only its response is waited for, which has its time.
     fn give_up(&mut self) {
         self.broken = true;
+        self.clogged = None;
         self.flow = Flow::Backend(Instant::now());
     }
 
@@ -156,6 +162,7 @@ impl<'a> Upload<'a> {
             Poll::Pending => {
                 if !matches!(self.flow, Flow::Backend(_)) {
                     self.flow = Flow::Backend(Instant::now());
+                    self.clogged = Some(self.gauge.clog());
                 }
                 return Poll::Pending;
             }

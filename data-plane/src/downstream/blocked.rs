@@ -1,0 +1,137 @@
+//! A client that takes nothing of what is to be sent to it: how long it may, and what ends that sooner.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tokio::time::{Duration, Instant};
+
+use crate::{
+    admission::{Stalled, Stalls},
+    alarm::Alarm,
+    reason::Reason,
+};
+
+/// Belongs to one answer while it is sent. Costs nothing while the client takes what it is sent.
+#[derive(Debug, Default)]
+pub(crate) struct Blocked {
+    since: Option<Instant>,
+    /// What others may wait for, once they are heard.
+    stalled: Option<[Stalled; 2]>,
+}
+
+/// What a request holds that others may wait for.
+#[derive(Debug)]
+pub(crate) struct Holds<'a> {
+    /// How long its client may take nothing before they are heard.
+    pub(crate) grace: Duration,
+    pub(crate) stalls: [&'a Arc<Stalls>; 2],
+}
+
+impl Blocked {
+    /// The client has taken something.
+    pub(crate) fn moved(&mut self) {
+        if self.since.is_some() {
+            *self = Self::default();
+        }
+    }
+
+    /// The client takes nothing. Whether that has been so for as long as its `grace`.
+    pub(crate) fn has_stalled(&mut self, cx: &mut Context<'_>, alarm: &mut Alarm, grace: Duration) -> bool {
+        self.stalled.is_some() || alarm.poll(cx, self.since() + grace).is_ready()
+    }
+
+    /// Ready when the client must go, because it has taken nothing for as long as `most`, or because others wait for what
+    /// its request `holds`.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        alarm: &mut Alarm,
+        most: Duration,
+        holds: Option<Holds<'_>>,
+    ) -> Poll<Reason> {
+        match holds {
+            None => self.stalled = None,
+            Some(Holds { grace, stalls }) => {
+                if self.has_stalled(cx, alarm, grace.min(most)) {
+                    let stalled = self.stalled.get_or_insert_with(|| stalls.map(Stalled::new));
+                    if stalled.iter_mut().any(|stalled| stalled.poll(cx).is_ready()) {
+                        return Poll::Ready(Reason::ClientDisplaced);
+                    }
+                }
+            }
+        }
+        alarm.poll(cx, self.since() + most).map(|()| Reason::ClientStalled)
+    }
+
+    fn since(&mut self) -> Instant {
+        *self.since.get_or_insert_with(Instant::now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    /// How and when a client goes that takes nothing.
+    async fn end(stalls: &Arc<Stalls>, holds: bool) -> (Reason, Duration) {
+        let (start, mut blocked, mut alarm) = (Instant::now(), Blocked::default(), Alarm::default());
+        let reason = poll_fn(|cx| {
+            let holds = holds.then_some(Holds { grace: SECOND, stalls: [stalls, stalls] });
+            blocked.poll(cx, &mut alarm, MINUTE, holds)
+        })
+        .await;
+        (reason, start.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_may_take_nothing_for_long_while_nobody_waits() {
+        let stalls = Arc::default();
+        assert_eq!(end(&stalls, true).await, (Reason::ClientStalled, MINUTE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_goes_for_one_that_waits_after_its_grace() {
+        let stalls = Arc::new(Stalls::default());
+        let waits = stalls.line_up();
+        assert_eq!(end(&stalls, true).await, (Reason::ClientDisplaced, SECOND));
+        drop(waits);
+        let later = async {
+            tokio::time::sleep(9 * SECOND).await;
+            stalls.line_up()
+        };
+        let (end, _) = tokio::join!(end(&stalls, true), later);
+        assert_eq!(end, (Reason::ClientDisplaced, 9 * SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_holds_nothing_is_left_alone() {
+        let stalls = Arc::new(Stalls::default());
+        let _waits = stalls.line_up();
+        assert_eq!(end(&stalls, false).await, (Reason::ClientStalled, MINUTE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_something_begins_anew() {
+        let stalls = Arc::new(Stalls::default());
+        let _waits = stalls.line_up();
+        let (start, mut blocked, mut alarm) = (Instant::now(), Blocked::default(), Alarm::default());
+        let mut end = async |blocked: &mut Blocked| {
+            poll_fn(|cx| {
+                let holds = Some(Holds { grace: SECOND, stalls: [&stalls, &stalls] });
+                blocked.poll(cx, &mut alarm, MINUTE, holds)
+            })
+            .await
+        };
+        assert!(tokio::time::timeout(SECOND * 9 / 10, end(&mut blocked)).await.is_err());
+        blocked.moved();
+        assert_eq!(end(&mut blocked).await, Reason::ClientDisplaced);
+        assert_eq!(start.elapsed(), SECOND * 19 / 10);
+    }
+}
