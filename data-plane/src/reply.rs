@@ -199,6 +199,9 @@ impl<'a> Reply<'a> {
             let stalled = blocked.has_stalled(cx, alarm, held.stall_grace);
             self.read_ahead(cx, stalled);
         }
+        // Of no more use, and this may last.
+        self.head.fields = Fields::default();
+        self.upload.iter_mut().for_each(Upload::forget);
         blocked.poll(cx, alarm, most, self.holds())
     }
 

@@ -191,6 +191,14 @@ impl<'a> Upload<'a> {
         }
     }
 
+    /// Keeps nothing of what was sent: it has been answered.
+    pub(crate) fn forget(&mut self) {
+        match self {
+            Self::Http1(upload) => upload.forget(),
+            Self::Http2(upload) => upload.forget(),
+        }
+    }
+
     /// The request from its start, if it is whole.
     pub(crate) fn rewind(self) -> Option<Unsent<'a>> {
         match self {

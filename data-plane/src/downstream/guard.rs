@@ -45,6 +45,8 @@ struct Received {
     /// When the budget was filled by time last.
     refilled: Instant,
     overdrawn: bool,
+    /// Bytes that have come.
+    bytes: u64,
     /// Whether the client has said how it wants to talk.
     began: bool,
     /// Within a header of several frames.
@@ -91,6 +93,11 @@ impl Wire {
     /// Since when the rest of a header is awaited.
     pub(super) fn unfinished(&self) -> Option<Instant> {
         self.received.borrow().unfinished
+    }
+
+    /// Bytes that the client has sent.
+    pub(super) fn received(&self) -> u64 {
+        self.received.borrow().bytes
     }
 
     /// Of all streams that the client began, so many became requests. The others were refused on the way, which is
@@ -181,6 +188,7 @@ impl Received {
             budget: Budget::new(),
             refilled: now,
             overdrawn: false,
+            bytes: 0,
             began: false,
             in_header: false,
             unfinished: Some(now),
@@ -190,6 +198,7 @@ impl Received {
     }
 
     fn read(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
         let Self { frames, budget, in_header, opened, began, .. } = self;
         let mut fresh = false;
         frames.read(bytes, |frame| {

@@ -3,6 +3,7 @@
 mod body;
 mod delivery;
 mod driver;
+mod heads;
 mod inbound;
 mod interim;
 mod stream;

@@ -1,6 +1,11 @@
 //! What all requests of one worker share. Never leaves its thread, so nothing in it is locked.
 
-use std::{cell::RefCell, ops::Deref, rc::Rc, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    ops::Deref,
+    rc::Rc,
+    sync::Arc,
+};
 
 use arc_swap::Cache;
 
@@ -31,6 +36,7 @@ pub(crate) struct Local {
     counters: Arc<WorkerCounters>,
     connections: Rc<Connections>,
     waiters: Waiters,
+    heads: Cell<usize>,
     log: Option<RefCell<LogBuffer>>,
     buffers: Buffers,
     texts: Spares<Vec<u8>>,
@@ -89,6 +95,7 @@ impl Local {
             counters,
             connections: Rc::default(),
             waiters: Waiters::default(),
+            heads: Cell::default(),
             log: log.map(RefCell::new),
             buffers: Buffers::default(),
             texts: Spares::default(),
@@ -187,6 +194,11 @@ impl Local {
     /// Who is woken when a backend must be left.
     pub(super) fn waiters(&self) -> &Waiters {
         &self.waiters
+    }
+
+    /// Bytes of heads that are held for requests of HTTP/2.
+    pub(crate) fn heads(&self) -> &Cell<usize> {
+        &self.heads
     }
 
     pub(super) fn connections(&self) -> &Rc<Connections> {

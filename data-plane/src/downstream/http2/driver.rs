@@ -142,10 +142,7 @@ impl<'a> Driver<'a> {
                     self.requests += 1;
                     let active = self.streams.begin();
                     let (client, wire) = (Rc::clone(self.client), Rc::clone(self.wire));
-                    // Boxed in its own task: the future is large, and spawning moves what it is given.
-                    task::spawn_local(async move {
-                        Box::pin(stream::serve(client, wire, active, request, respond)).await;
-                    });
+                    task::spawn_local(stream::serve(client, wire, active, request, respond));
                 }
                 Some(Err(e)) => {
                     tracing::debug!("{}: {e}", self.client.peer);

@@ -15,6 +15,8 @@ use crate::{
 pub(super) enum Refusal {
     /// It is none: the stream is reset.
     Reset,
+    /// The client has too much under way: it may try again.
+    Later,
     Answer(Reason),
 }
 

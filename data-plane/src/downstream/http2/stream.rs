@@ -17,6 +17,7 @@ use super::{
     super::{self as downstream, Client, guard::Wire},
     Body, Interim,
     delivery::Delivery,
+    heads::Heads,
     inbound::{self, Refusal},
 };
 use crate::{
@@ -27,6 +28,7 @@ use crate::{
     proxy,
     reason::Reason,
     reply::Reply,
+    upstream::Upload,
     worker::Waiter,
 };
 
@@ -34,6 +36,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Streams {
     client: Rc<Client>,
+    heads: Rc<Heads>,
     active: Cell<usize>,
     idle_since: Cell<Instant>,
     /// Of the task that wants to know when there is none.
@@ -48,6 +51,7 @@ impl Streams {
     pub(super) fn new(client: &Rc<Client>) -> Self {
         Self {
             client: Rc::clone(client),
+            heads: Rc::default(),
             active: Cell::new(0),
             idle_since: Cell::new(Instant::now()),
             driver: RefCell::default(),
@@ -98,24 +102,54 @@ pub(super) async fn serve(
     respond: SendResponse<Bytes>,
 ) {
     let _waiter = Waiter::enter(&client.local).await;
-    let (parts, incoming) = request.into_parts();
     let respond = RefCell::new(respond);
+    let to_head = *request.method() == Method::HEAD;
+    // Large, and gone with the request's head before the client is waited for.
+    let mut answered = Box::pin(answer(&client, &wire, &active.0.heads, request, &respond)).await;
+    // Where it is: each move would be kept for as long as the client takes.
+    if let Some(reply) = &mut answered {
+        let delivered = deliver(&client, &wire, &mut respond.borrow_mut(), reply, to_head).await;
+        if let Some(upload) = end(&client, &wire, &active, &respond, answered, delivered) {
+            drop(active);
+            // Many clients say the end of a body in a frame of its own, and a response may well be faster. Resetting such a
+            // stream is allowed (RFC 9113 section 8.1), and takes clients by surprise.
+            let patience = client.listener.limits().body_idle_timeout;
+            Box::pin(ended(upload, patience)).await;
+        }
+    }
+}
+
+/// None if there is nobody left to be answered, or all has been said.
+async fn answer(
+    client: &Rc<Client>,
+    wire: &Rc<Wire>,
+    heads: &Rc<Heads>,
+    request: Request<RecvStream>,
+    respond: &RefCell<SendResponse<Bytes>>,
+) -> Option<Reply<'static>> {
+    let (parts, incoming) = request.into_parts();
     let limits = client.listener.limits();
     let mut head = RequestHead::default();
     let length = match inbound::convert(&parts, incoming.is_end_stream(), &limits, &mut head) {
         Ok(length) => length,
-        Err(refusal) => return refuse(&client, &wire, &respond, refusal),
+        Err(refusal) => {
+            refuse(client, wire, respond, refusal);
+            return None;
+        }
     };
     drop(parts);
-    let to_head = head.method == Method::HEAD;
+    let Some(_held) = heads.hold(&client.local, &limits, head.fields.room(), wire.received()) else {
+        refuse(client, wire, respond, Refusal::Later);
+        return None;
+    };
     let mut alarm = client.local.alarms().take();
     let body =
         RequestBody::Http2(Box::new(Body::new(incoming, length, &limits, Patience::with(&head.fields))));
     let reply = {
-        let interim = downstream::Interim::Http2(Interim::new(&respond));
-        let mut reply = pin!(proxy::serve(&client, &mut head, body, interim, &mut alarm));
+        let interim = downstream::Interim::Http2(Interim::new(respond));
+        let mut reply = pin!(proxy::serve(client, &mut head, body, interim, &mut alarm));
         poll_fn(|cx| {
-            if poll_reset(&respond, cx).is_ready() {
+            if poll_reset(respond, cx).is_ready() {
                 return Poll::Ready(None);
             }
             reply.as_mut().poll(cx).map(Some)
@@ -123,55 +157,62 @@ pub(super) async fn serve(
         .await
     };
     client.local.alarms().give(alarm);
-    if let Some(reply) = reply {
-        deliver(&client, &wire, active, respond.into_inner(), reply, to_head).await;
-    }
+    reply
 }
 
 async fn deliver(
     client: &Client,
     wire: &Wire,
-    active: Active,
-    mut respond: SendResponse<Bytes>,
-    mut reply: Reply<'_>,
+    respond: &mut SendResponse<Bytes>,
+    reply: &mut Reply<'_>,
     to_head: bool,
-) {
+) -> Result<(), Reason> {
     if to_head {
         reply.forget_text();
     }
     let mut alarm = Alarm::default();
-    let delivered = match Delivery::begin(client, wire, &mut respond, &mut reply, to_head) {
-        Ok(mut delivery) => poll_fn(|cx| delivery.poll(cx, &mut alarm)).await,
-        Err(reason) => Err(reason),
-    };
-    match delivered {
+    let mut delivery = Delivery::begin(client, wire, respond, reply, to_head)?;
+    poll_fn(|cx| delivery.poll(cx, &mut alarm)).await
+}
+
+/// The answer was sent, or could not be. The rest of the request, if that has not ended.
+fn end<'a>(
+    client: &Client,
+    wire: &Wire,
+    active: &Active,
+    respond: &RefCell<SendResponse<Bytes>>,
+    reply: Option<Reply<'a>>,
+    delivered: Result<(), Reason>,
+) -> Option<Upload<'a>> {
+    let (reply, reason) = match delivered {
         Ok(()) => {
             wire.answered();
             client.standing.take();
-            if let Some(mut upload) = reply.complete_before_upload() {
-                drop(active);
-                // Many clients say the end of a body in a frame of its own, and a response may well be faster.
-                // Resetting such a stream is allowed (RFC 9113 section 8.1), and takes clients by surprise.
-                let patience = client.listener.limits().body_idle_timeout;
-                let _ = timeout(patience, poll_fn(|cx| upload.poll_ended(cx))).await;
-            }
+            let mut upload = reply?.complete_before_upload()?;
+            let mut cx = Context::from_waker(Waker::noop());
+            return upload.poll_ended(&mut cx).is_pending().then_some(upload);
         }
-        Err(Reason::ClientGone) => drop(reply),
-        Err(reason) => {
-            // Cut short, it must not look complete.
-            respond.send_reset(match reason {
-                Reason::ClientStalled => h2::Reason::CANCEL,
-                Reason::ClientDisplaced => h2::Reason::ENHANCE_YOUR_CALM,
-                _ => h2::Reason::INTERNAL_ERROR,
-            });
-            if matches!(reason, Reason::ClientStalled | Reason::ClientDisplaced) {
-                client.standing.stall();
-                wire.stalled(reason);
-                active.0.wake_driver();
-            }
-            reply.fail(reason);
-        }
+        Err(Reason::ClientGone) => return None,
+        Err(reason) => (reply?, reason),
+    };
+    // Cut short, it must not look complete.
+    respond.borrow_mut().send_reset(match reason {
+        Reason::ClientStalled => h2::Reason::CANCEL,
+        Reason::ClientDisplaced => h2::Reason::ENHANCE_YOUR_CALM,
+        _ => h2::Reason::INTERNAL_ERROR,
+    });
+    if matches!(reason, Reason::ClientStalled | Reason::ClientDisplaced) {
+        client.standing.stall();
+        wire.stalled(reason);
+        active.0.wake_driver();
     }
+    reply.fail(reason);
+    None
+}
+
+/// Waits for the end of a request that is no longer needed.
+async fn ended(mut upload: Upload<'_>, patience: Duration) {
+    let _ = timeout(patience, poll_fn(|cx| upload.poll_ended(cx))).await;
 }
 
 /// What is not handed on to anybody.
@@ -182,6 +223,10 @@ fn refuse(client: &Client, wire: &Wire, respond: &RefCell<SendResponse<Bytes>>, 
         Refusal::Reset => {
             client.refused(Reason::RequestMalformed, Duration::ZERO);
             respond.send_reset(h2::Reason::PROTOCOL_ERROR);
+        }
+        Refusal::Later => {
+            client.refused(Reason::HeaderTooLarge, Duration::ZERO);
+            respond.send_reset(h2::Reason::REFUSED_STREAM);
         }
         Refusal::Answer(reason) => {
             client.refused(reason, Duration::ZERO);
@@ -205,4 +250,22 @@ pub(super) fn response(head: &ResponseHead) -> http::Response<()> {
 /// Ready when the client has reset the stream, or the connection has ended. For the time before the response.
 fn poll_reset(respond: &RefCell<SendResponse<Bytes>>, cx: &mut Context<'_>) -> Poll<()> {
     respond.borrow_mut().poll_reset(cx).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of the future that such a function makes.
+    fn size<A, B, C, D, E, F: Future>(_: fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Clients may leave a hundred of them lying on each connection.
+    #[test]
+    fn a_stream_that_waits_for_its_client_is_small() {
+        let serve = size(serve);
+        println!("a stream {serve}, its reply {}", size_of::<Reply<'static>>());
+        assert!(serve <= 2 * 1024, "{serve}");
+    }
 }

@@ -134,6 +134,14 @@ impl<'a> Upload<'a> {
         matches!(self.flow, Flow::Done(_))
     }
 
+    /// Keeps nothing of what was sent.
+    pub(crate) fn forget(&mut self) {
+        if self.is_done() {
+            self.kept = Kept::Lost;
+            self.out.give_back();
+        }
+    }
+
     pub(super) fn flow(&self) -> Flow {
         self.flow
     }
@@ -376,8 +384,14 @@ impl DerefMut for Out {
     }
 }
 
+impl Out {
+    fn give_back(&mut self) {
+        self.0.texts().give(std::mem::take(&mut self.1));
+    }
+}
+
 impl Drop for Out {
     fn drop(&mut self) {
-        self.0.texts().give(std::mem::take(&mut self.1));
+        self.give_back();
     }
 }

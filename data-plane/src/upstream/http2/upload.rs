@@ -86,6 +86,11 @@ impl<'a> Upload<'a> {
         self.kept.is_some()
     }
 
+    /// Keeps nothing of what was sent.
+    pub(crate) fn forget(&mut self) {
+        self.kept = None;
+    }
+
     /// The same from its start, if that can be had.
     pub(crate) fn rewind(self) -> Option<RequestBody<'a>> {
         let kept = match &*self.kept? {
