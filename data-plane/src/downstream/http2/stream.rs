@@ -97,8 +97,13 @@ pub(super) async fn serve(
     drop(parts);
     let to_head = head.method == Method::HEAD;
     let mut alarm = client.local.alarms().take();
-    let body =
-        RequestBody::Http2(Box::new(Body::new(incoming, length, &limits, Patience::with(&head.fields))));
+    let body = RequestBody::Http2(Box::new(Body::new(
+        &wire,
+        incoming,
+        length,
+        &limits,
+        Patience::with(&head.fields),
+    )));
     let reply = {
         let interim = downstream::Interim::Http2(Interim::new(&respond));
         let mut reply = pin!(proxy::serve(&client, &mut head, body, interim, &mut alarm));
@@ -127,6 +132,12 @@ async fn deliver(
     if to_head {
         reply.forget_text();
     }
+    if reply.reason() == Reason::RequestBodyMalformed {
+        // The codec has reset it already where it was the one to notice.
+        respond.send_reset(h2::Reason::PROTOCOL_ERROR);
+        reply.fail(Reason::RequestBodyMalformed);
+        return;
+    }
     let mut alarm = Alarm::default();
     let delivered = match Delivery::begin(client, wire, &mut respond, &mut reply, to_head) {
         Ok(mut delivery) => poll_fn(|cx| delivery.poll(cx, &mut alarm)).await,
@@ -146,9 +157,11 @@ async fn deliver(
         Err(Reason::ClientGone) => drop(reply),
         Err(reason) => {
             // Cut short, it must not look complete.
-            let code =
-                if reason == Reason::ClientStalled { h2::Reason::CANCEL } else { h2::Reason::INTERNAL_ERROR };
-            respond.send_reset(code);
+            respond.send_reset(match reason {
+                Reason::ClientStalled => h2::Reason::CANCEL,
+                Reason::RequestBodyMalformed => h2::Reason::PROTOCOL_ERROR,
+                _ => h2::Reason::INTERNAL_ERROR,
+            });
             reply.fail(reason);
         }
     }

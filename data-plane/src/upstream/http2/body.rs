@@ -1,12 +1,15 @@
 //! A response's body, as it comes from an HTTP/2 backend.
 
-use std::task::{Context, Poll, ready};
+use std::{
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
 
 use bytes::{Buf, Bytes};
 use h2::RecvStream;
 use http::Method;
 
-use super::{is_bodyless, pool::Place};
+use super::{is_bodyless, pool::Place, watch::Stream};
 use crate::{
     body::Length,
     headers,
@@ -20,6 +23,7 @@ use crate::{
 pub(crate) struct Body {
     /// None where there is no body: what comes nevertheless is refused.
     incoming: Option<RecvStream>,
+    stream: Rc<Stream>,
     length: Length,
     /// What came and was not consumed.
     current: Bytes,
@@ -33,6 +37,7 @@ impl Body {
         method: &Method,
         head: &ResponseHead,
         incoming: RecvStream,
+        stream: Rc<Stream>,
         place: Place,
     ) -> Result<Self, Reason> {
         let declared = fields::content_length(&head.fields).map_err(|_| Reason::BackendMalformed)?;
@@ -43,7 +48,7 @@ impl Body {
         };
         let ended = length == Length::Empty;
         let incoming = (!ended).then_some(incoming);
-        Ok(Self { incoming, length, current: Bytes::new(), trailers: None, ended, _place: place })
+        Ok(Self { incoming, stream, length, current: Bytes::new(), trailers: None, ended, _place: place })
     }
 
     pub(crate) fn length(&self) -> Length {
@@ -81,6 +86,9 @@ impl Body {
                 Some(Err(_)) => return Poll::Ready(Err(Reason::BodyTruncated)),
                 None => {
                     let trailers = ready!(incoming.poll_trailers(cx)).map_err(|_| Reason::BodyTruncated)?;
+                    if trailers.is_some() && self.stream.has_malformed_trailers() {
+                        return Poll::Ready(Err(Reason::BackendMalformed));
+                    }
                     self.trailers = trailers.map(|map| checked(&map)).transpose()?;
                     self.ended = true;
                 }

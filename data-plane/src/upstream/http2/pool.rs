@@ -16,7 +16,7 @@ use tokio::{
     time::{Duration, Instant},
 };
 
-use super::connection::Connection;
+use super::{connection::Connection, watch::Watch};
 use crate::{
     endpoint::{Endpoint, EndpointId},
     upstream::pool::MAX_AGE,
@@ -125,6 +125,10 @@ impl Slot {
 impl Place {
     pub(super) fn sender(&self) -> SendRequest<Bytes> {
         self.connection.sender()
+    }
+
+    pub(super) fn watch(&self) -> &Rc<Watch> {
+        self.connection.watch()
     }
 
     /// The connection takes no more requests.

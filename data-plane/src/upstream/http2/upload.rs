@@ -1,11 +1,15 @@
 //! Sends a request's body to an HTTP/2 backend, as its windows allow.
 
-use std::task::{Context, Poll, ready};
+use std::{
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
 
 use bytes::Bytes;
 use h2::SendStream;
 use tokio::time::Instant;
 
+use super::watch::Stream;
 use crate::{
     body::{MOST_KEPT, Replay, RequestBody},
     http2::fields,
@@ -20,6 +24,7 @@ const CHUNK: usize = 64 * 1024;
 pub(crate) struct Upload<'a> {
     body: RequestBody<'a>,
     out: SendStream<Bytes>,
+    stream: Rc<Stream>,
     /// What was sent, in case that it must be sent once more. None once it is too much.
     kept: Option<Vec<Bytes>>,
     /// The backend takes nothing any more: what it says counts.
@@ -29,9 +34,9 @@ pub(crate) struct Upload<'a> {
 
 impl<'a> Upload<'a> {
     /// The head was sent; with the end, if the body has ended.
-    pub(super) fn new(body: RequestBody<'a>, out: SendStream<Bytes>) -> Self {
+    pub(super) fn new(body: RequestBody<'a>, out: SendStream<Bytes>, stream: Rc<Stream>) -> Self {
         let flow = if body.is_ended() { Flow::Done(Instant::now()) } else { Flow::Client };
-        Self { body, out, kept: Some(Vec::new()), broken: false, flow }
+        Self { body, out, stream, kept: Some(Vec::new()), broken: false, flow }
     }
 
     /// Ready when all is with the backend, or it takes no more. An error is the client's.
@@ -121,6 +126,7 @@ impl<'a> Upload<'a> {
 
     fn send(&mut self, data: Bytes) {
         let last = self.body.is_ended();
+        self.stream.sent(data.len());
         if self.out.send_data(data, last).is_err() {
             self.give_up();
         } else {
