@@ -57,6 +57,9 @@ pub(crate) struct WorkerCounters {
     /// Connections to backends that stood; those that have ended.
     pub(crate) upstream_opened: Count,
     pub(crate) upstream_closed: Count,
+    /// Connections that were ended because their backend, or their client, made work without asking or answering.
+    pub(crate) upstream_floods: Count,
+    pub(crate) floods: Count,
     /// Requests that went out on a connection that had served one before.
     pub(crate) upstream_reused: Count,
     /// Requests whose head was received; those that have ended. Tunnels are requests that have not ended.
@@ -87,6 +90,8 @@ pub(crate) struct WorkerSums {
     pub(crate) connections_refused: u64,
     pub(crate) upstream_opened: u64,
     pub(crate) upstream_open: u64,
+    pub(crate) upstream_floods: u64,
+    pub(crate) floods: u64,
     pub(crate) upstream_reused: u64,
     pub(crate) in_flight: u64,
     pub(crate) retries: u64,
@@ -142,6 +147,8 @@ impl WorkerCounters {
             sum.connections_refused += one.connections_refused.get();
             sum.upstream_opened += one.upstream_opened.get();
             sum.upstream_open += one.upstream_opened.get() - upstream_closed;
+            sum.upstream_floods += one.upstream_floods.get();
+            sum.floods += one.floods.get();
             sum.upstream_reused += one.upstream_reused.get();
             sum.in_flight += one.requests_started.get().saturating_sub(ended);
             sum.retries += one.retries.get();

@@ -170,6 +170,11 @@ impl Exchange {
         (self.reason, self.status) = (reason, status.as_u16());
     }
 
+    /// Why the response is as it is.
+    pub(crate) fn reason(&self) -> Reason {
+        self.reason
+    }
+
     /// When the response began.
     pub(crate) fn answered_at(&self) -> Instant {
         self.answered.unwrap_or(self.started)

@@ -120,6 +120,11 @@ impl<'a> Reply<'a> {
         reply
     }
 
+    /// Why it is as it is.
+    pub(crate) fn reason(&self) -> Reason {
+        self.exchange.reason()
+    }
+
     pub(crate) fn length(&self) -> Length {
         self.body.length()
     }

@@ -3,7 +3,7 @@
 use std::process::Output;
 
 use tokio::process::Command;
-use weir_tests::{Backend, Behaviour, Cluster, Scripted, until};
+use weir_tests::{Backend, Behaviour, Client, Cluster, Daemons, Scripted, Wire, get, until};
 
 /// What comes before and after a response, and what a request becomes on its way to HTTP/1.
 #[tokio::test(flavor = "multi_thread")]
@@ -47,6 +47,92 @@ async fn interim_responses_and_trailers_arrive_and_cookies_are_joined() {
     assert_eq!(head.all("host"), ["web"], "{head:?}");
     assert_eq!(head.all("cookie"), ["a=1; b=2"], "{head:?}");
     assert!(!head.raw.contains("\r\n:"), "{head:?}");
+}
+
+/// A frame's bytes: RFC 9113 section 4.1.
+fn frame(kind: u8, flags: u8, stream: u32, rest: &[u8]) -> Vec<u8> {
+    let mut bytes = u32::try_from(rest.len()).unwrap().to_be_bytes()[1..].to_vec();
+    bytes.extend([kind, flags]);
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend(rest);
+    bytes
+}
+
+/// The next frame of a kind: its stream, and what is in it.
+async fn next(wire: &mut Wire, wanted: u8) -> (u32, Vec<u8>) {
+    loop {
+        let head = wire.exactly(9).await.unwrap();
+        let number = |bytes: &[u8]| bytes.iter().fold(0, |n, byte| n << 8 | u32::from(*byte));
+        let rest = wire.exactly(number(&head[..3]) as usize).await.unwrap();
+        if head[3] == wanted {
+            return (number(&head[5..]), rest);
+        }
+    }
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// By numbers of the codec's own table: POST or GET, http, `/`, and `:authority: web`.
+const POST: &[u8] = b"\x83\x86\x84\x01\x03web";
+
+/// RFC 9113 section 8.1: trailers have none. The other request on the connection is served.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pseudo_field_in_trailers_resets_the_stream_and_no_other() {
+    let backend = Backend::start("a").await;
+    backend.record();
+    let cluster = Cluster::start().await;
+    cluster.serve("web", &[&backend]).await;
+    let mut client = Wire::open(cluster.traffic()).await.unwrap();
+    let good = [frame(HEADERS, END_HEADERS, 3, POST), frame(DATA, END_STREAM, 3, b"ab")];
+    let bad = [
+        frame(HEADERS, END_HEADERS, 1, POST),
+        frame(DATA, 0, 1, b"ab"),
+        frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x82"),
+    ];
+    client
+        .send([PREFACE, &frame(SETTINGS, 0, 0, b""), &bad.concat(), &good.concat()].concat())
+        .await
+        .unwrap();
+    let (stream, code) = next(&mut client, RST_STREAM).await;
+    assert_eq!((stream, &code[..]), (1, &[0, 0, 0, 1][..]));
+    assert_eq!(next(&mut client, HEADERS).await.0, 3);
+    assert_eq!(backend.recorded().len(), 1);
+}
+
+/// Each ping asks for an answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_pings_without_end_is_left() {
+    let (scripted, good) = (Scripted::start().await, Backend::start("good").await);
+    let daemons = Daemons::start(1).await;
+    daemons
+        .serve("web", &["protocol: http2", "retry_policy: { num_retries: 0 }"], &[scripted.address()])
+        .await;
+    daemons.api.register("other", good.address()).await.unwrap();
+    let flood = async {
+        let mut wire = scripted.accept().await.unwrap();
+        wire.exactly(PREFACE.len()).await.unwrap();
+        let (stream, _) = next(&mut wire, HEADERS).await;
+        let answer = frame(HEADERS, END_HEADERS | END_STREAM, stream, b"\x88");
+        let pings = frame(PING, 0, 0, &[7; 8]).repeat(200_000);
+        // It is cut off in the middle.
+        let _ = wire.send([frame(SETTINGS, 0, 0, b""), pings, answer].concat()).await;
+    };
+    let (answer, ()) = tokio::join!(get(daemons.traffic[0], "/"), flood);
+    let answer = answer.unwrap();
+    assert!(answer.status() == 502 && answer.text().contains("backend_reset"), "{}", answer.text());
+    until("the other service to be there", async || {
+        let mut client = Client::open(daemons.traffic[0]).await.ok()?;
+        let answer = client.send("GET", "GET / HTTP/1.1\r\nHost: other\r\n\r\n").await.ok()?;
+        (answer.status() == 200).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

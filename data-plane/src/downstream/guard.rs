@@ -1,8 +1,6 @@
 //! An HTTP/2 client's byte stream, watched: frames are counted as they pass, so that a client that only makes work is
-//! noticed before its frames cost much, and so is one that stops in the middle of a header or takes nothing.
-
-mod budget;
-mod frames;
+//! noticed before its frames cost much, and so is one that stops in the middle of a header or takes nothing. Trailers
+//! that are malformed in a way that the codec does not mind are found, too.
 
 use std::{
     cell::{Cell, RefCell},
@@ -17,15 +15,23 @@ use tokio::{
     time::Instant,
 };
 
-use self::{
-    budget::Budget,
-    frames::{Frame, Frames},
-};
 use super::Client;
-use crate::{buffer::Buffer, reason::Reason, stream::Stream};
+use crate::{
+    buffer::Buffer,
+    http2::{
+        budget::Budget,
+        frames::{Frame, Frames, Seen},
+        hpack::Walker,
+    },
+    reason::Reason,
+    stream::Stream,
+};
 
 /// What an answer costs that was in the way of others, in requests that are refused: ten of them end the connection.
 const DISPLACED: u32 = 25;
+
+/// Streams with malformed trailers that nobody has asked for. A client that has more is no client.
+const MAX_MALFORMED: usize = 1_000;
 
 /// What is known of a connection from its bytes; shared by its byte stream, its driver and its requests.
 pub(super) struct Wire {
@@ -57,6 +63,9 @@ struct Received {
     opened: u32,
     /// Of them, those that did not become requests, as far as they were charged for.
     refused: u32,
+    walker: Walker,
+    /// Streams whose trailers are none.
+    malformed: Vec<u32>,
 }
 
 /// The byte stream that HTTP/2 reads and writes.
@@ -125,6 +134,13 @@ impl Wire {
         }
     }
 
+    /// Whether the trailers of this stream, which have come, are malformed. To be asked once.
+    pub(super) fn has_malformed_trailers(&self, stream: h2::StreamId) -> bool {
+        let malformed = &mut self.received.borrow_mut().malformed;
+        let found = malformed.iter().position(|other| *other == stream.as_u32());
+        found.map(|place| malformed.swap_remove(place)).is_some()
+    }
+
     /// Bytes of a response were sent.
     pub(super) fn sent(&self, bytes: usize) {
         self.received.borrow_mut().budget.sent(bytes);
@@ -184,7 +200,7 @@ impl Wire {
 impl Received {
     fn new(now: Instant) -> Self {
         Self {
-            frames: Frames::new(),
+            frames: Frames::of_client(),
             budget: Budget::new(),
             refilled: now,
             overdrawn: false,
@@ -194,26 +210,38 @@ impl Received {
             unfinished: Some(now),
             opened: 0,
             refused: 0,
+            walker: Walker::default(),
+            malformed: Vec::new(),
         }
     }
 
     fn read(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
-        let Self { frames, budget, in_header, opened, began, .. } = self;
+        let Self { frames, budget, in_header, opened, began, walker, malformed, .. } = self;
         let mut fresh = false;
-        frames.read(bytes, |frame| {
-            budget.received(frame);
-            fresh |= !*in_header;
-            *began = true;
-            match frame {
-                Frame::Open { ends } => {
-                    *opened += 1;
-                    *in_header = !ends;
+        frames.read(bytes, |seen| match seen {
+            Seen::Frame(frame) => {
+                budget.received(frame);
+                fresh |= !*in_header;
+                *began = true;
+                match frame {
+                    Frame::Open { ends } => {
+                        *opened += 1;
+                        *in_header = !ends;
+                    }
+                    Frame::Trailers { ends } | Frame::Continuation { ends } => *in_header = !ends,
+                    _ => {}
                 }
-                Frame::Trailers { ends } | Frame::Continuation { ends } => *in_header = !ends,
-                _ => {}
+            }
+            Seen::Fragment(bytes) => walker.read(bytes),
+            Seen::Block(block) => {
+                // Of a request's head the codec minds what is wrong: RFC 9113 section 8.1.
+                if !walker.end().pseudo.is_empty() && !block.opens {
+                    malformed.push(block.stream);
+                }
             }
         });
+        self.overdrawn |= self.malformed.len() > MAX_MALFORMED;
         if !self.in_header && self.began && !self.frames.is_within_header() {
             self.unfinished = None;
         } else if fresh || self.unfinished.is_none() {
@@ -234,12 +262,10 @@ impl Received {
     /// Looks at the clock only when it must.
     fn spend(&mut self, spend: impl FnOnce(&mut Budget)) {
         spend(&mut self.budget);
-        if self.budget.is_overdrawn() {
+        self.overdrawn |= self.budget.is_overdrawn(|| {
             let now = Instant::now();
-            self.budget.refill(now - self.refilled);
-            self.refilled = now;
-            self.overdrawn |= self.budget.is_overdrawn();
-        }
+            now - std::mem::replace(&mut self.refilled, now)
+        });
     }
 }
 

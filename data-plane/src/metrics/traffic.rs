@@ -39,6 +39,12 @@ impl Collector for Traffic {
             ("connections", "Connections accepted from clients", sums.connections_opened),
             ("connections_refused", "Connections over a listener's limit", sums.connections_refused),
             ("upstream_connections", "Connections made to backends", sums.upstream_opened),
+            ("floods", "Connections of clients that made work without asking for any", sums.floods),
+            (
+                "upstream_floods",
+                "Connections to backends that made work without answering",
+                sums.upstream_floods,
+            ),
             ("upstream_reused", "Requests on a connection that had served before", sums.upstream_reused),
             ("retries", "Attempts after the first", sums.retries),
             ("mirrored", "Copies of requests that were sent to other services", sums.mirrored),

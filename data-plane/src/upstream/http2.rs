@@ -7,8 +7,9 @@ mod pool;
 #[cfg(test)]
 mod tests;
 mod upload;
+mod watch;
 
-use std::{future::poll_fn, task::Poll};
+use std::{future::poll_fn, rc::Rc, task::Poll};
 
 use bytes::Bytes;
 use h2::{
@@ -22,6 +23,7 @@ pub(crate) use self::{body::Body, pool::Pool, upload::Upload};
 use self::{
     connection::Connection,
     pool::{Connecting, Place, Waiting},
+    watch::Stream,
 };
 use super::{Answer, Attempt, Clock, Failure, Unsent, Upload as AnyUpload, connect};
 use crate::{
@@ -68,10 +70,11 @@ pub(super) async fn send<'a>(
             }
             Err(Some(reason)) => return Err(failed(reason, Progress::Over, Some(body))),
         };
-        let mut upload = Upload::new(body, out, place.gauge());
-        return match exchange(&attempt, response, &mut upload, clock, interim).await {
+        let stream = Rc::new(place.watch().begin(response.stream_id()));
+        let mut upload = Upload::new(body, out, Rc::clone(&stream), place.gauge());
+        return match exchange(&attempt, response, &stream, &mut upload, clock, interim).await {
             Ok((head, incoming)) => {
-                let body = match Body::new(&attempt.head.method, &head, incoming, place) {
+                let body = match Body::new(&attempt.head.method, &head, incoming, stream, place) {
                     Ok(body) => body,
                     Err(reason) => return Err(failed(reason, Progress::Answered, None)),
                 };
@@ -139,6 +142,7 @@ fn begin(
 async fn exchange(
     attempt: &Attempt<'_>,
     mut response: ResponseFuture,
+    stream: &Stream,
     upload: &mut Upload<'_>,
     clock: &mut Clock<'_>,
     interim: &mut Interim<'_>,
@@ -153,14 +157,15 @@ async fn exchange(
                 Poll::Pending => break,
                 Poll::Ready(None) => match std::pin::Pin::new(&mut response).poll(cx) {
                     Poll::Pending => break,
-                    Poll::Ready(Ok(response)) => return Poll::Ready(read(response)),
+                    Poll::Ready(Ok(response)) => return Poll::Ready(read(response, stream)),
                     Poll::Ready(Err(e)) => return Poll::Ready(Err(classify(&e))),
                 },
                 Poll::Ready(Some(Err(e))) => return Poll::Ready(Err(classify(&e))),
                 Poll::Ready(Some(Ok(response))) => {
                     before += 1;
                     let mut head = outbound::response(&response).map_err(answered)?;
-                    if head.status == StatusCode::SWITCHING_PROTOCOLS || before > MAX_INTERIM {
+                    let unexpected = head.status == StatusCode::SWITCHING_PROTOCOLS || stream.is_malformed();
+                    if unexpected || before > MAX_INTERIM {
                         return Poll::Ready(Err((Reason::BackendMalformed, Progress::Answered)));
                     }
                     headers::response(&mut head, Upgrade::Strip, attempt.local.pseudonym());
@@ -180,7 +185,10 @@ async fn exchange(
     .await
 }
 
-fn read(response: Response<RecvStream>) -> Result<(ResponseHead, RecvStream), Failed> {
+fn read(response: Response<RecvStream>, stream: &Stream) -> Result<(ResponseHead, RecvStream), Failed> {
+    if stream.is_malformed() {
+        return Err(answered(Reason::BackendMalformed));
+    }
     let (parts, incoming) = response.into_parts();
     let head = outbound::response(&Response::from_parts(parts, ())).map_err(answered)?;
     Ok((head, incoming))

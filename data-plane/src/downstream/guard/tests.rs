@@ -2,7 +2,8 @@
 
 use tokio::time::{self, Duration};
 
-use super::{frames::tests::frame, *};
+use super::*;
+use crate::http2::frames::tests::frame;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 

@@ -1,11 +1,15 @@
 //! A request's body, as it comes from an HTTP/2 client.
 
-use std::task::{Context, Poll, ready};
+use std::{
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
 
 use bytes::{Buf, Bytes};
 use h2::RecvStream;
 use weir_proto::Limits;
 
+use super::super::guard::Wire;
 use crate::{
     body::{Length, Pace, Patience},
     headers,
@@ -17,6 +21,7 @@ use crate::{
 /// The client may send more only when what came was consumed.
 #[derive(Debug)]
 pub(crate) struct Body {
+    wire: Rc<Wire>,
     incoming: RecvStream,
     length: Length,
     /// What came and was not consumed.
@@ -31,8 +36,15 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    pub(super) fn new(incoming: RecvStream, length: Length, limits: &Limits, patience: Patience) -> Self {
+    pub(super) fn new(
+        wire: &Rc<Wire>,
+        incoming: RecvStream,
+        length: Length,
+        limits: &Limits,
+        patience: Patience,
+    ) -> Self {
         Self {
+            wire: Rc::clone(wire),
             ended: length == Length::Empty,
             incoming,
             length,
@@ -121,7 +133,8 @@ impl Body {
             Poll::Ready(Ok(None)) => self.ended = true,
             Poll::Ready(Ok(Some(map))) => {
                 let mut trailers = Fields::default();
-                if fields::from_map(&map, &mut trailers).is_err() {
+                let malformed = self.wire.has_malformed_trailers(self.incoming.stream_id());
+                if malformed || fields::from_map(&map, &mut trailers).is_err() {
                     return Poll::Ready(Err(Reason::RequestBodyMalformed));
                 }
                 headers::clean_trailers(&mut trailers);

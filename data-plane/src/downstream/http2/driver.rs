@@ -111,6 +111,7 @@ impl<'a> Driver<'a> {
             }
             self.wire.accepted(self.requests);
             if self.wire.is_overdrawn() && !matches!(self.phase, Phase::Ending(_)) {
+                self.client.local.counters().floods.add(1);
                 tracing::debug!("{}: ended for making work without asking for any", self.client.peer);
                 self.end(h2::Reason::ENHANCE_YOUR_CALM);
                 continue;

@@ -143,8 +143,13 @@ async fn answer(
         return None;
     };
     let mut alarm = client.local.alarms().take();
-    let body =
-        RequestBody::Http2(Box::new(Body::new(incoming, length, &limits, Patience::with(&head.fields))));
+    let body = RequestBody::Http2(Box::new(Body::new(
+        wire,
+        incoming,
+        length,
+        &limits,
+        Patience::with(&head.fields),
+    )));
     let reply = {
         let interim = downstream::Interim::Http2(Interim::new(respond));
         let mut reply = pin!(proxy::serve(client, &mut head, body, interim, &mut alarm));
@@ -169,6 +174,9 @@ async fn deliver(
 ) -> Result<(), Reason> {
     if to_head {
         reply.forget_text();
+    }
+    if reply.reason() == Reason::RequestBodyMalformed {
+        return Err(Reason::RequestBodyMalformed);
     }
     let mut alarm = Alarm::default();
     let mut delivery = Delivery::begin(client, wire, respond, reply, to_head)?;
@@ -199,6 +207,8 @@ fn end<'a>(
     respond.borrow_mut().send_reset(match reason {
         Reason::ClientStalled => h2::Reason::CANCEL,
         Reason::ClientDisplaced => h2::Reason::ENHANCE_YOUR_CALM,
+        // The codec has reset it already where it was the one to notice.
+        Reason::RequestBodyMalformed => h2::Reason::PROTOCOL_ERROR,
         _ => h2::Reason::INTERNAL_ERROR,
     });
     if matches!(reason, Reason::ClientStalled | Reason::ClientDisplaced) {

@@ -1,6 +1,7 @@
 //! A response's body, as it comes from an HTTP/2 backend.
 
 use std::{
+    rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -9,7 +10,7 @@ use bytes::{Buf, Bytes};
 use h2::RecvStream;
 use http::Method;
 
-use super::{is_bodyless, pool::Place};
+use super::{is_bodyless, pool::Place, watch::Stream};
 use crate::{
     admission::Stalls,
     body::Length,
@@ -24,6 +25,7 @@ use crate::{
 pub(crate) struct Body {
     /// None where there is no body: what comes nevertheless is refused.
     incoming: Option<RecvStream>,
+    stream: Rc<Stream>,
     length: Length,
     /// What came and was not consumed.
     current: Bytes,
@@ -37,6 +39,7 @@ impl Body {
         method: &Method,
         head: &ResponseHead,
         incoming: RecvStream,
+        stream: Rc<Stream>,
         place: Place,
     ) -> Result<Self, Reason> {
         let declared = fields::content_length(&head.fields).map_err(|_| Reason::BackendMalformed)?;
@@ -47,7 +50,7 @@ impl Body {
         };
         let ended = length == Length::Empty;
         let incoming = (!ended).then_some(incoming);
-        Ok(Self { incoming, length, current: Bytes::new(), trailers: None, ended, place })
+        Ok(Self { incoming, stream, length, current: Bytes::new(), trailers: None, ended, place })
     }
 
     /// Requests that wait for a place like that of this body, and those that have one for a client that takes nothing.
@@ -95,6 +98,9 @@ impl Body {
                 Some(Err(_)) => return Poll::Ready(Err(Reason::BodyTruncated)),
                 None => {
                     let trailers = ready!(incoming.poll_trailers(cx)).map_err(|_| Reason::BodyTruncated)?;
+                    if trailers.is_some() && self.stream.has_malformed_trailers() {
+                        return Poll::Ready(Err(Reason::BackendMalformed));
+                    }
                     self.trailers = trailers.map(|map| checked(&map)).transpose()?;
                     self.ended = true;
                 }

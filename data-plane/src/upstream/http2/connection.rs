@@ -6,7 +6,7 @@ use std::{
     io,
     pin::{Pin, pin},
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use tokio::{
     time::{self, Duration, Instant},
 };
 
-use super::pool::MAX_STREAMS;
+use super::{pool::MAX_STREAMS, watch::Watch};
 use crate::{endpoint::Connected, reason::Reason, stream::Stream, worker::Local};
 
 /// What a backend may send of one response before the client takes it.
@@ -62,6 +62,7 @@ struct State {
     over: Cell<bool>,
     /// Something has come since the task looked last.
     heard: Cell<bool>,
+    watch: Rc<Watch>,
 }
 
 /// A request that has used up what the backend allows, while that is so.
@@ -112,6 +113,10 @@ impl Connection {
 
     pub(super) fn sender(&self) -> SendRequest<Bytes> {
         self.sender.clone()
+    }
+
+    pub(super) fn watch(&self) -> &Rc<Watch> {
+        &self.state.watch
     }
 
     pub(super) fn born(&self) -> Instant {
@@ -171,6 +176,7 @@ async fn drive(mut connection: client::Connection<Heard, Bytes>, open: Open) {
             if let Err(e) = end {
                 tracing::debug!("a connection to a backend ended: {e}");
             }
+            open.0.counters().upstream_floods.add(u64::from(open.1.watch.is_overdrawn()));
             return Poll::Ready(());
         }
         while check.as_mut().poll(cx).is_ready() {
@@ -205,7 +211,7 @@ impl Drop for Open {
     }
 }
 
-/// A stream that notes whether anything comes.
+/// A stream that notes what comes.
 #[derive(Debug)]
 struct Heard {
     stream: Stream,
@@ -218,11 +224,14 @@ impl AsyncRead for Heard {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let outcome = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if outcome.is_ready() {
-            self.state.heard.set(true);
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        self.state.heard.set(true);
+        if self.state.watch.read(&buf.filled()[before..]) {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Ready(Err(io::Error::other("it makes work without answering")))
         }
-        outcome
     }
 }
 

@@ -16,7 +16,10 @@ use tokio::{
     time::{Duration, Instant},
 };
 
-use super::connection::{Connection, Gauge};
+use super::{
+    connection::{Connection, Gauge},
+    watch::Watch,
+};
 use crate::{
     admission::{InLine, Stalls},
     endpoint::{Endpoint, EndpointId},
@@ -145,6 +148,10 @@ impl Place {
     /// Requests that wait for such a place, and those that have one for a client that takes nothing.
     pub(super) fn stalls(&self) -> &Arc<Stalls> {
         &self.slot.stalls
+    }
+
+    pub(super) fn watch(&self) -> &Rc<Watch> {
+        self.connection.watch()
     }
 
     /// The connection takes no more requests.

@@ -1,12 +1,18 @@
 //! Sends a request's body to an HTTP/2 backend, as its windows allow.
 
-use std::task::{Context, Poll, ready};
+use std::{
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
 
 use bytes::Bytes;
 use h2::SendStream;
 use tokio::time::Instant;
 
-use super::connection::{Clogged, Gauge};
+use super::{
+    connection::{Clogged, Gauge},
+    watch::Stream,
+};
 use crate::{
     body::{MOST_KEPT, Replay, RequestBody},
     http2::fields,
@@ -21,6 +27,7 @@ const CHUNK: usize = 64 * 1024;
 pub(crate) struct Upload<'a> {
     body: RequestBody<'a>,
     out: SendStream<Bytes>,
+    stream: Rc<Stream>,
     gauge: Gauge,
     /// While the backend takes nothing.
     clogged: Option<Clogged>,
@@ -33,9 +40,14 @@ pub(crate) struct Upload<'a> {
 
 impl<'a> Upload<'a> {
     /// The head was sent; with the end, if the body has ended.
-    pub(super) fn new(body: RequestBody<'a>, out: SendStream<Bytes>, gauge: Gauge) -> Self {
+    pub(super) fn new(
+        body: RequestBody<'a>,
+        out: SendStream<Bytes>,
+        stream: Rc<Stream>,
+        gauge: Gauge,
+    ) -> Self {
         let flow = if body.is_ended() { Flow::Done(Instant::now()) } else { Flow::Client };
-        Self { body, out, gauge, clogged: None, kept: Some(Vec::new()), broken: false, flow }
+        Self { body, out, stream, gauge, clogged: None, kept: Some(Vec::new()), broken: false, flow }
     }
 
     /// Ready when all is with the backend, or it takes no more. An error is the client's.
@@ -131,6 +143,7 @@ impl<'a> Upload<'a> {
     fn send(&mut self, data: Bytes) {
         self.clogged = None;
         let last = self.body.is_ended();
+        self.stream.sent(data.len());
         if self.out.send_data(data, last).is_err() {
             self.give_up();
         } else {

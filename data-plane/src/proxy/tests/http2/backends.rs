@@ -119,7 +119,7 @@ async fn a_retired_backend_loses_its_connections() {
 type Said = fn(u32) -> Vec<u8>;
 
 /// A backend that says hello in HTTP/2, and whenever a request has come, what is made of the number of its stream.
-async fn saying(bytes: impl Fn(u32) -> Vec<u8> + Clone + Send + 'static) -> Backend {
+pub(super) async fn saying(bytes: impl Fn(u32) -> Vec<u8> + Clone + Send + 'static) -> Backend {
     Backend::scripted(move |mut served| {
         let bytes = bytes.clone();
         async move {

@@ -1,4 +1,4 @@
-//! What a client may cost without asking for anything. Counts only; knows neither time nor network.
+//! What a peer may cost without asking for anything, or answering. Counts only; knows neither time nor network.
 
 use std::time::Duration;
 
@@ -20,6 +20,10 @@ const REFUSED: i32 = 2;
 /// What a client that cancels costs: more than its request earned.
 const RESET: i32 = 2;
 
+/// What a backend may say to a request besides the answer's data: an informational response or some, the head, trailers,
+/// a reset.
+const ANSWER: i32 = 12;
+
 /// A frame of data that was sent allows updates for its stream and for the connection; long data is sent in frames of
 /// this size at least.
 const FRAME: usize = 16 * 1024;
@@ -27,18 +31,18 @@ const FRAME: usize = 16 * 1024;
 /// Two accounts: one for what follows data that was sent, which may be much, and one for the rest. Both begin full, are
 /// filled by useful work and by time, and end the connection when they are overdrawn.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     general: i32,
     updates: i32,
 }
 
 impl Budget {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { general: BURST, updates: BURST }
     }
 
     /// A frame has come.
-    pub(super) fn received(&mut self, frame: Frame) {
+    pub(crate) fn received(&mut self, frame: Frame) {
         match frame {
             Frame::Data | Frame::Trailers { ends: true } => {}
             Frame::Open { .. } => self.earn(1),
@@ -53,30 +57,53 @@ impl Budget {
         }
     }
 
+    /// A frame has come from a backend.
+    pub(crate) fn answered_with(&mut self, frame: Frame) {
+        match frame {
+            Frame::Open { .. } | Frame::Trailers { .. } => self.general = self.general.saturating_sub(1),
+            frame => self.received(frame),
+        }
+    }
+
+    /// A backend was sent a request.
+    pub(crate) fn asked(&mut self) {
+        self.sent(0);
+        self.earn(ANSWER);
+    }
+
     /// Requests came that could not be served.
-    pub(super) fn refused(&mut self, requests: u32) {
+    pub(crate) fn refused(&mut self, requests: u32) {
         let cost = i32::try_from(requests).unwrap_or(i32::MAX).saturating_mul(REFUSED);
         self.general = self.general.saturating_sub(cost);
     }
 
     /// Data was sent.
-    pub(super) fn sent(&mut self, bytes: usize) {
+    pub(crate) fn sent(&mut self, bytes: usize) {
         let frames = i32::try_from(bytes / FRAME).unwrap_or(i32::MAX).saturating_add(1);
         self.updates = self.updates.saturating_add(frames.saturating_mul(2)).min(MOST_UPDATES);
         self.earn(1);
     }
 
     /// A response was sent to its end.
-    pub(super) fn answered(&mut self) {
+    pub(crate) fn answered(&mut self) {
         self.earn(1);
     }
 
-    pub(super) fn is_overdrawn(&self) -> bool {
+    /// Whether nothing is left, even with what time has earned. Looks at the clock only when it must: `passed` tells the
+    /// time since the last look.
+    pub(crate) fn is_overdrawn(&mut self, passed: impl FnOnce() -> Duration) -> bool {
+        if self.is_empty() {
+            self.refill(passed());
+        }
+        self.is_empty()
+    }
+
+    fn is_empty(&self) -> bool {
         self.general < 0 || self.updates < 0
     }
 
     /// Time has passed.
-    pub(super) fn refill(&mut self, passed: Duration) {
+    fn refill(&mut self, passed: Duration) {
         let earned = passed.as_millis().saturating_mul(u128::from(RATE)) / 1000;
         let earned = i32::try_from(earned).unwrap_or(BURST).min(2 * BURST);
         self.earn(earned);
@@ -103,7 +130,7 @@ mod tests {
         for frame in frames.iter().cycle().take(10_000) {
             budget.received(*frame);
             n += 1;
-            if budget.is_overdrawn() {
+            if budget.is_empty() {
                 return n;
             }
         }
@@ -150,7 +177,49 @@ mod tests {
         for _ in 0..8192 {
             budget.received(Frame::WindowUpdate);
         }
-        assert!(!budget.is_overdrawn());
+        assert!(!budget.is_empty());
+    }
+
+    #[test]
+    fn floods_of_backends_end_within_a_thousand_frames() {
+        for flood in [
+            Frame::Control,
+            Frame::EmptyData,
+            Frame::WindowUpdate,
+            Frame::Reset,
+            Frame::Open { ends: true },
+            Frame::Trailers { ends: true },
+            Frame::Continuation { ends: false },
+        ] {
+            let mut budget = Budget::new();
+            budget.asked();
+            let lasts = (1..2000).find(|_| {
+                budget.answered_with(flood);
+                budget.is_empty()
+            });
+            assert!(lasts.is_some_and(|n| n <= 1000), "{flood:?} lasts {lasts:?}");
+        }
+    }
+
+    #[test]
+    fn backends_that_answer_go_on_for_ever() {
+        let head = Frame::Trailers { ends: true };
+        let large = Frame::Trailers { ends: false };
+        for answer in [
+            &[head, Frame::Data][..],
+            &[head, Frame::Data, Frame::EmptyData, head],
+            &[head, head, head, large, Frame::Continuation { ends: true }, Frame::Reset],
+            &[Frame::WindowUpdate, Frame::WindowUpdate, Frame::Control, head],
+        ] {
+            let mut budget = Budget::new();
+            for _ in 0..10_000 {
+                budget.asked();
+                for frame in answer {
+                    budget.answered_with(*frame);
+                }
+            }
+            assert!(!budget.is_empty(), "{answer:?}");
+        }
     }
 
     #[test]
@@ -162,14 +231,14 @@ mod tests {
             budget.received(OPEN);
             budget.received(Frame::Reset);
         }
-        assert!(!budget.is_overdrawn());
+        assert!(!budget.is_empty());
     }
 
     #[test]
     fn requests_that_cannot_be_served_end_the_connection_when_they_are_repeated() {
         let mut budget = Budget::new();
         let mut n = 0;
-        while !budget.is_overdrawn() {
+        while !budget.is_empty() {
             budget.received(OPEN);
             budget.refused(1);
             n += 1;
@@ -185,14 +254,14 @@ mod tests {
                 budget.received(Frame::Control);
             }
             budget.refill(Duration::from_secs(1));
-            assert!(!budget.is_overdrawn(), "after {second} s");
+            assert!(!budget.is_empty(), "after {second} s");
         }
         // No client saves up for a flood.
         budget.refill(Duration::from_hours(1));
         for _ in 0..=BURST {
             budget.received(Frame::Control);
         }
-        assert!(budget.is_overdrawn());
+        assert!(budget.is_empty());
     }
 
     proptest! {
@@ -212,7 +281,7 @@ mod tests {
             for _ in 0..=BURST {
                 budget.received(Frame::Control);
             }
-            prop_assert!(budget.is_overdrawn());
+            prop_assert!(budget.is_empty());
             let mut updates = 0;
             while budget.updates >= 0 {
                 budget.received(Frame::WindowUpdate);
