@@ -63,6 +63,7 @@ mod restart;
 mod rotation;
 mod routes;
 mod stopped_proxy;
+mod stalls;
 mod sudden_death;
 mod tls;
 mod upgrade;
