@@ -53,9 +53,10 @@ async fn main() -> ExitCode {
 
 async fn run(config: Config) -> anyhow::Result<()> {
     log::start(&config)?;
+    let shutdown = signals::shutdown()?;
     let listeners = Listeners::bind(&config)?;
     writeln!(std::io::stdout(), "{listeners}")?;
-    Ok(serve(config, listeners, signals::shutdown()?).await?)
+    Ok(serve(config, listeners, shutdown).await?)
 }
 
 fn make_anew(wanted: &Restore) -> anyhow::Result<()> {

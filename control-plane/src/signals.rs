@@ -5,7 +5,8 @@ use std::{io, process};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// A token that the first signal cancels. The second signal exits with 128 + its number, as shells expect.
+/// A token that the first signal cancels. The second signal exits with 128 + its number, as shells expect. Called before
+/// anybody is told where the program listens: whoever knows that may tell it to stop.
 pub(crate) fn shutdown() -> io::Result<CancellationToken> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

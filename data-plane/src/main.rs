@@ -34,7 +34,8 @@ async fn main() -> ExitCode {
 async fn run(Command { config, logging }: Command) -> anyhow::Result<()> {
     weir_data_plane::in_small_pages();
     logging.start()?;
+    let shutdown = signals::shutdown()?;
     let listeners = Listeners::bind(&config)?;
     listeners.announce(&config)?;
-    Ok(serve(config, listeners, signals::shutdown()?).await?)
+    Ok(serve(config, listeners, shutdown).await?)
 }

@@ -2,12 +2,27 @@
 
 pub(crate) mod control_plane;
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use prost::Message;
+use socket2::{Domain, Socket, Type};
 use weir_proto::{ObjectKey, ObjectKind, v1};
 
 use crate::objects::{Objects, Received, ReceivedKey};
 
 pub(crate) type Object = (ReceivedKey, Received);
+
+/// A port of the loopback that the system gives to nobody else until this test's process ends: whoever the test has listen
+/// on it may, and whenever nobody does, connections are refused.
+pub(crate) fn port() -> SocketAddr {
+    // Bound and never listening, which leaves the address to others that allow reuse as well: every listener does.
+    let bound = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    bound.set_reuse_address(true).unwrap();
+    bound.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    let address = bound.local_addr().unwrap().as_socket().unwrap();
+    std::mem::forget(bound);
+    address
+}
 
 pub(crate) fn insert(objects: &mut Objects, (key, received): Object) {
     objects.insert(key, received);

@@ -1,9 +1,9 @@
 //! `weir run`: a program that knows nothing of Weir is registered, stays registered and leaves in good order.
 
-use std::{net::TcpListener, time::Duration};
+use std::time::Duration;
 
 use weir_proto::v1::{self, OperatorState};
-use weir_tests::{Daemons, Load, Process, Signal, get, until};
+use weir_tests::{Daemons, Load, Port, Process, Signal, get, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_registers_survives_a_restart_drains_and_passes_the_exit_code_on() {
@@ -11,7 +11,7 @@ async fn it_registers_survives_a_restart_drains_and_passes_the_exit_code_on() {
     let mut steady = weir_tests::Backend::start("steady").await;
     daemons.api.register("web", steady.address()).await.unwrap();
     let (mut agent, port) = run(&daemons, "2s");
-    let id = format!("127.0.0.1:{port}");
+    let id = port.address().to_string();
     registered(&daemons, &id).await;
     daemons.api.settled(1).await;
     let load = Load::start(daemons.traffic[0], 4, Duration::from_millis(1));
@@ -42,8 +42,8 @@ async fn it_registers_survives_a_restart_drains_and_passes_the_exit_code_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_registration_is_made_again() {
     let daemons = Daemons::start(1).await;
-    let (_agent, port) = run(&daemons, "1s");
-    let id = format!("127.0.0.1:{port}");
+    let (_agent, port) = run(&daemons, "3s");
+    let id = port.address().to_string();
     registered(&daemons, &id).await;
 
     assert!(daemons.api.deregister(&format!("web/{id}")).await.unwrap().existed);
@@ -53,8 +53,8 @@ async fn a_lost_registration_is_made_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_has_the_last_word() {
     let daemons = Daemons::start(1).await;
-    let (_agent, port) = run(&daemons, "1s");
-    let id = format!("127.0.0.1:{port}");
+    let (_agent, port) = run(&daemons, "10s");
+    let id = port.address().to_string();
     registered(&daemons, &id).await;
     let revision = daemons.api.operator_state(&format!("web/{id}"), OperatorState::Disabled).await.unwrap();
     daemons.api.acknowledged(revision, 1).await;
@@ -70,7 +70,7 @@ async fn an_operator_has_the_last_word() {
 async fn a_program_that_ends_by_itself_is_deregistered() {
     let daemons = Daemons::start(1).await;
     let (mut agent, port) = run(&daemons, "10s");
-    let id = format!("127.0.0.1:{port}");
+    let id = port.address().to_string();
     registered(&daemons, &id).await;
     daemons.api.settled(1).await;
 
@@ -80,14 +80,15 @@ async fn a_program_that_ends_by_itself_is_deregistered() {
 }
 
 /// Starts the test program under `weir run`, on a free port.
-pub(crate) fn run(daemons: &Daemons, ttl: &str) -> (Process, u16) {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+pub(crate) fn run(daemons: &Daemons, ttl: &str) -> (Process, Port) {
+    let free = Port::free();
+    let port = free.address().port();
     let mut command = Process::command("weir");
     command.env("WEIR_CONTROL_PLANE", format!("http://{}", daemons.grpc()));
     command.args(["run", "--service", "web", "--address", "127.0.0.1", "--port", &port.to_string()]);
     command.args(["--ttl", ttl, "--drain", "10s", "--"]).arg(env!("CARGO_BIN_EXE_weir-test-app"));
     command.args([&port.to_string(), "7"]);
-    (Process::spawn(command), port)
+    (Process::spawn(command), free)
 }
 
 pub(crate) async fn registered(daemons: &Daemons, id: &str) -> v1::Backend {

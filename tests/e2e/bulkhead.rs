@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use weir_tests::{Backend, Behaviour, Client, Daemons, Load, until};
+use weir_tests::{Backend, Behaviour, Client, Daemons, Load};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_service_hangs_and_the_other_does_not_notice() {
@@ -41,7 +41,7 @@ routes:
         assert_eq!(answer.status(), 503);
         assert!(answer.text().contains("(overflow)"), "{}", answer.text());
     }
-    until("five to hang", async || (hangs.requests() == 5).then_some(())).await;
+    hangs.has(5).await;
     load.progress(1_000).await;
     assert_eq!(daemons.found(0, "hangs", hangs.address()).await["in_flight"], 5);
 

@@ -1,29 +1,26 @@
 //! `weir apply --wait` tells what became of a change on each proxy: on those that serve it, those that cannot, and those
 //! that do not answer.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    process::Output,
-};
+use std::process::Output;
 
 use serde_json::Value;
-use weir_tests::{Daemons, Process, Signal, until};
+use weir_tests::{Daemons, Port, Process, Signal, until};
 
 /// For proxies that are there to acknowledge; one that is stopped uses it up.
-const TIME: &str = "8s";
+const TIME: &str = "4s";
 
 /// Proxies on one host: only the first one of them gets an address that a listener names.
 struct Fleet {
     daemons: Daemons,
     proxies: Vec<Process>,
-    address: SocketAddr,
+    port: Port,
     folder: tempfile::TempDir,
 }
 
 impl Fleet {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { daemons: Daemons::start(0).await, proxies: Vec::new(), address: free(), folder }
+        Self { daemons: Daemons::start(0).await, proxies: Vec::new(), port: Port::free(), folder }
     }
 
     /// Starts one more, and waits until it follows.
@@ -38,7 +35,7 @@ impl Fleet {
 
     /// Applies a listener at the address, in another form than before.
     async fn listener(&self, max_headers: u32) -> (Output, String) {
-        let address = self.address;
+        let address = self.port.address();
         let limits = format!("{{ max_headers: {max_headers} }}");
         self.apply(&format!("listeners: [ {{ name: web, address: \"{address}\", limits: {limits} }} ]\n"))
             .await
@@ -65,11 +62,6 @@ impl Fleet {
     async fn revision(&self) -> u64 {
         self.daemons.api.status().await.unwrap().revision
     }
-}
-
-/// An address that was free a moment ago.
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn pairs(outcomes: &[(String, String)]) -> Vec<(&str, &str)> {

@@ -23,8 +23,9 @@ async fn many_that_leave_eject_nobody_and_nothing_is_tried_again() {
     let counted = async |reason| daemons.counted(0, "weir_proxy_requests_total", &[("reason", reason)]).await;
     until("all to be counted", async || (counted("client_gone").await >= 30.0).then_some(())).await;
     for backend in [&a, &b] {
-        let found = daemons.found(0, "web", backend.address()).await;
-        assert!(found["ejection"].is_null() && found["in_flight"] == 0, "{found}");
+        let idle =
+            daemons.finds(0, "web", backend.address(), "without requests", |found| found["in_flight"] == 0);
+        assert!(idle.await["ejection"].is_null());
         backend.set(Behaviour::Name);
     }
     for _ in 0..4 {

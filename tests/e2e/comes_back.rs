@@ -20,12 +20,15 @@ async fn one_request_decides_and_then_its_share_grows() {
     b.set(Behaviour::Status(500));
     let mut client = Client::open(daemons.traffic[0]).await.unwrap();
     let ejected = async || !daemons.found(0, "web", b.address()).await["ejection"].is_null();
+    // It is out from the answer to the last of them on, which this is before.
+    let mut was_out = Instant::now();
     until("the ejection", async || {
+        was_out = Instant::now();
         client.get("/").await.unwrap();
         ejected().await.then_some(())
     })
     .await;
-    let (met, was_out) = (b.requests(), Instant::now());
+    let met = b.requests();
     assert_eq!(met, 3, "in a row");
     events.tell(&name, "ejected ").await;
 
@@ -36,22 +39,26 @@ async fn one_request_decides_and_then_its_share_grows() {
     let found =
         daemons.finds(0, "web", b.address(), "on probation", |f| f["ejection"]["state"] == "probation");
     assert_eq!(found.await["ejection"]["reason"], "consecutive_5xx");
-    until("the one request", async || (b.requests() == met + 1).then_some(())).await;
+    b.has(met + 1).await;
     assert!(was_out.elapsed() > Duration::from_secs(5), "it was out for its time");
     load.progress(300).await;
     assert_eq!(b.requests(), met + 1, "the others went elsewhere meanwhile");
 
     b.set(Behaviour::Name);
+    let begin = Instant::now();
     b.release(1);
     until("its return", async || (!ejected().await).then_some(())).await;
     let back = Instant::now();
     let early = share(&a, &b, back + WINDOW / 5).await;
+    let in_time = begin.elapsed() < WINDOW / 3;
     until("the end of its slow start", async || (back.elapsed() > WINDOW).then_some(())).await;
     let late = share(&a, &b, Instant::now() + WINDOW / 5).await;
     println!("share in the first fifth of the window {early:.2}, after it {late:.2}");
-    assert!(early < 0.3 && late > 0.4, "{early:.2}, {late:.2}");
+    // A machine that took longer than that has seen something else.
+    assert!((early < 0.3 || !in_time) && late > 0.4, "{early:.2}, {late:.2}");
 
     events.tell(&name, "took").await;
+    daemons.proxies[0].line(&format!("backend {name} is back")).await;
     assert_eq!(load.stop().await.failures, Vec::<String>::new());
     assert_eq!(events.of(&name).len(), 2, "{:?}", events.of(&name));
     let log = daemons.proxies[0].output();

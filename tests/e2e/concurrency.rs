@@ -1,7 +1,7 @@
 //! No backend has more requests at one time than it may.
 
 use tokio::task::JoinSet;
-use weir_tests::{Backend, Behaviour, Daemons, get, until};
+use weir_tests::{Backend, Behaviour, Daemons, get};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_backend_has_as_many_requests_as_it_may_and_never_one_more() {
@@ -17,10 +17,9 @@ async fn each_backend_has_as_many_requests_as_it_may_and_never_one_more() {
     }
     for released in 0..27 {
         // Whenever one has room, one of those that wait has it at once.
-        until("both to have three", async || {
-            (a.requests() == 3 + released && b.requests() == 3 + released).then_some(())
-        })
-        .await;
+        for backend in [&a, &b] {
+            backend.has(3 + released).await;
+        }
         for backend in [&a, &b] {
             assert_eq!(daemons.found(0, "web", backend.address()).await["in_flight"], 3);
             backend.release(1);

@@ -6,13 +6,13 @@ use tokio::time::Instant;
 use weir_proto::v1;
 use weir_tests::{Backend, Daemons, Heartbeats, Load, get, until};
 
-const TTL: Duration = Duration::from_secs(5);
+const TTL: Duration = Duration::from_secs(3);
 /// What a control plane has handed to the proxies since its start.
 const SENT: &str = "weir_control_plane_sent_bytes_total";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn traffic_does_not_notice() {
-    let away = Duration::from_secs(if crate::soak() { 60 } else { 6 });
+    let away = Duration::from_secs(if crate::soak() { 60 } else { 4 });
     let (a, b, leased) =
         (Backend::start("a").await, Backend::start("b").await, Backend::start("leased").await);
     let mut daemons = Daemons::start(2).await;

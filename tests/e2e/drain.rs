@@ -23,9 +23,9 @@ async fn a_drained_backend_gets_nothing_new_once_the_proxies_acknowledged() {
     for _ in 0..5 {
         let revision = cluster.api.operator_state(&drained, OperatorState::Draining).await.unwrap();
         cluster.api.acknowledged(revision, 2).await;
-        // What was sent before the acknowledgement may still arrive: each client has one request under way.
-        for load in &loads {
-            load.progress(8).await;
+        // What was sent before the acknowledgement may still arrive.
+        for proxy in &cluster.proxies {
+            proxy.is_done_with("web", b.address()).await;
         }
         let seen = b.requests();
         for load in &loads {
@@ -52,7 +52,7 @@ async fn deregistering_with_drain_waits_for_what_is_in_flight() {
     for _ in 0..4 {
         requests.spawn(async move { get(traffic, "/").await.unwrap() });
     }
-    until("two requests in flight", async || (a.requests() == 2).then_some(())).await;
+    a.has(2).await;
 
     let mut registry = cluster.api.registry.clone();
     let target = v1::deregister_request::Target::Backend(format!("web/{}", a.address()));
@@ -93,7 +93,7 @@ async fn a_drain_that_takes_too_long_ends_what_is_left() {
         let mut client = Client::open(traffic).await.unwrap();
         client.send("POST", post).await.unwrap()
     });
-    until("a request in flight", async || (a.requests() == 1).then_some(())).await;
+    a.has(1).await;
 
     let target = v1::deregister_request::Target::Backend(format!("web/{}", a.address()));
     let drain = Some(weir_proto::duration_to_wire(Duration::from_secs(1)));
@@ -120,7 +120,7 @@ async fn a_proxy_that_is_told_to_end_finishes_its_requests() {
     for _ in 0..10 {
         requests.spawn(async move { get(traffic, "/").await });
     }
-    until("ten requests in flight", async || (backend.requests() == 11).then_some(())).await;
+    backend.has(11).await;
     daemons.proxies[0].signal(Signal::TERM);
     assert!(idle.ends().await, "idle connections are closed");
     until("the port to be closed", async || Client::open(traffic).await.is_err().then_some(())).await;
@@ -135,7 +135,7 @@ async fn a_proxy_that_is_told_to_end_finishes_its_requests() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lame_duck_still_serves() {
     let backend = Backend::start("a").await;
-    let mut cluster = Cluster::builder().lame_duck(Duration::from_secs(1)).start().await;
+    let mut cluster = Cluster::builder().lame_duck(Duration::from_secs(5)).start().await;
     cluster.serve("web", &[&backend]).await;
     let load = Load::start(cluster.traffic(), 4, Duration::ZERO);
     load.progress(100).await;
@@ -161,7 +161,7 @@ async fn a_second_signal_ends_at_once() {
     daemons.api.settled(1).await;
     let traffic = daemons.traffic[0];
     let request = tokio::spawn(async move { get(traffic, "/").await });
-    until("a request in flight", async || (backend.requests() == 1).then_some(())).await;
+    backend.has(1).await;
 
     daemons.proxies[0].signal(Signal::TERM);
     until("the port to be closed", async || Client::open(traffic).await.is_err().then_some(())).await;

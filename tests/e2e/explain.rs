@@ -69,7 +69,7 @@ async fn a_dead_backend_is_named_with_the_reason() {
     );
     assert!(out["health_reason"].as_str().is_some_and(|why| why.contains("refused")), "{out}");
     assert_eq!(sick["pick"], format!("web/{}", lives.address()), "there is no other");
-    let text = daemons.weir_ok(&["explain", "get", "http://shop.example/cart"]).await;
+    let text = daemons.weir_ok(&["explain", "get", "http://shop.example/cart", "--proxy", "proxy-1"]).await;
     assert!(text.contains(&format!("would be answered by web/{}", lives.address())), "{text}");
 
     // The fleet's view comes with the reports of the proxies.

@@ -131,23 +131,7 @@ async fn frames_that_are_no_http_2_end_their_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_say_nothing_are_let_go() {
-    let (daemons, _backend) = stage().await;
-    let silent = TcpStream::connect(daemons.grpc()).await.unwrap();
-    // It opens a stream for a proxy and never says who it is.
-    let (_up, messages) = mpsc::channel(1);
-    let mut discovery = daemons.api.discovery.clone();
-    let nobody = discovery.stream(ReceiverStream::new(messages));
-    let (_, nobody) = tokio::join!(closed(silent), async {
-        let mut down = nobody.await.unwrap().into_inner();
-        timeout(BOUND, down.message()).await.expect("it is ended").unwrap_err()
-    });
-    assert_eq!(nobody.code(), Code::DeadlineExceeded);
-    all_is_well(&daemons).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn proxies_that_never_read_cost_little_and_are_let_go() {
+async fn proxies_that_never_read_cost_little() {
     let (daemons, _backend) = stage().await;
     // Much to send: 16 MiB.
     for n in 0..16 {
@@ -189,10 +173,8 @@ async fn proxies_that_never_read_cost_little_and_are_let_go() {
     let growth = daemons.control_plane.resident().saturating_sub(before);
     println!("20 proxies that read nothing: {growth} KiB");
     assert!(growth < 2 * MOST_GROWTH, "{growth} KiB");
-    // Two pings without an answer.
-    let end =
-        timeout(BOUND, async { while deaf[0].1.message().await.is_ok_and(|message| message.is_some()) {} });
-    assert!(end.await.is_ok(), "it is let go");
+    // That each is let go after two pings without an answer, tests with a stopped clock show.
+    drop(deaf);
 }
 
 #[tokio::test(flavor = "multi_thread")]

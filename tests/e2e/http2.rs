@@ -141,7 +141,7 @@ async fn a_cancelled_request_is_given_up_at_the_backend() {
     let cluster = Cluster::start().await;
     cluster.serve("web", &[&backend]).await;
     let mut curl = Command::new("curl");
-    curl.args(["-sS", "--http2-prior-knowledge", "--max-time", "0.5"])
+    curl.args(["-sS", "--http2-prior-knowledge", "--max-time", "2"])
         .arg(format!("http://{}/", cluster.traffic()));
     let output = ran(curl).await;
     assert_eq!(output.status.code(), Some(28), "{}", told(&output));

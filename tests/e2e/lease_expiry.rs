@@ -40,11 +40,15 @@ async fn silence_ends_the_traffic_within_a_ttl_and_a_second() {
 
     println!("a backend with a ttl of {TTL:?} got its last request {after:?} after its heartbeats stopped");
     // That it is exactly within a second of the ttl, tests with a stopped clock show; here a busy machine may be late.
-    assert!(after <= TTL + Duration::from_secs(3), "{after:?}");
+    assert!(after <= TTL + Duration::from_secs(10), "{after:?}");
     assert_eq!(outcome.failures, Vec::<String>::new());
-    let state = cluster.api.backends("web").await.unwrap();
-    let silent = state.iter().find(|b| b.address == silent.address().to_string()).unwrap();
-    assert_eq!(silent.lease_state(), v1::LeaseState::Expired, "it stays listed");
+    until("it to be listed as expired", async || {
+        let listed = cluster.api.backends("web").await.ok()?;
+        let silent =
+            listed.iter().find(|b| b.address == silent.address().to_string()).expect("it stays listed");
+        (silent.lease_state() == v1::LeaseState::Expired).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

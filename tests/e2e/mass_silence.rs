@@ -1,9 +1,13 @@
 //! Many agents fall silent at once, as when a network breaks: few backends are taken out, and all is well again when they
 //! are heard.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
-use tokio::time::Instant;
+use tokio::{task::JoinSet, time::Instant};
 use weir_proto::v1;
 use weir_tests::{Api, Backend, Cluster, Heartbeats, Load, until};
 
@@ -14,7 +18,7 @@ const SILENT: usize = 80;
 const MOST: usize = 30;
 /// They share real backends, each agent's registration being one of its own.
 const BACKENDS: usize = 20;
-const TTL: Duration = Duration::from_secs(3);
+const TTL: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn few_expire_and_all_come_back_by_themselves() {
@@ -23,14 +27,18 @@ async fn few_expire_and_all_come_back_by_themselves() {
         backends.push(Backend::start(&name(n)).await);
     }
     let cluster = Cluster::start().await;
-    let mut leases = Vec::new();
+    // All at the same time, so that the first is renewed in time, however long the last takes.
+    let mut registered = JoinSet::new();
     for agent in 0..AGENTS {
-        leases.push(register(&cluster.api, agent, &backends).await);
+        let (api, address) = (cluster.api.clone(), backends[backend_of(agent)].address());
+        registered.spawn(async move { (agent, register(&api, agent, address).await) });
     }
-    cluster.settled().await;
+    let leases: Vec<_> =
+        registered.join_all().await.into_iter().collect::<BTreeMap<_, _>>().into_values().collect();
     let (silent, steady) = leases.split_at(SILENT);
     let _steady = Heartbeats::start(&cluster.api, steady.to_vec(), TTL / 3);
     let others = Heartbeats::start(&cluster.api, silent.to_vec(), TTL / 3);
+    cluster.settled().await;
     let load = Load::start(cluster.traffic(), 2, Duration::from_millis(1));
     load.progress(100).await;
 
@@ -72,7 +80,7 @@ async fn few_expire_and_all_come_back_by_themselves() {
     let _all = Heartbeats::start(&cluster.api, leases.clone(), TTL / 3);
     let mut again = Vec::new();
     for agent in gone_now {
-        again.push(register(&cluster.api, agent, &backends).await);
+        again.push(register(&cluster.api, agent, backends[backend_of(agent)].address()).await);
     }
     let _again = Heartbeats::start(&cluster.api, again, TTL / 3);
     until("everything to be well again", async || {
@@ -99,11 +107,11 @@ fn id(agent: usize) -> String {
     format!("agent-{agent}")
 }
 
-async fn register(api: &Api, agent: usize, backends: &[Backend]) -> u64 {
+async fn register(api: &Api, agent: usize, address: SocketAddr) -> u64 {
     let backend = v1::Backend {
         service: "web".to_owned(),
         id: id(agent),
-        address: backends[backend_of(agent)].address().to_string(),
+        address: address.to_string(),
         ..v1::Backend::default()
     };
     let ttl = Some(weir_proto::duration_to_wire(TTL));

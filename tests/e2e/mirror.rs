@@ -34,5 +34,5 @@ async fn copies_have_everything_and_what_they_meet_changes_nothing() {
         let answer = client.send("GET", "GET / HTTP/1.1\r\nHost: live\r\n\r\n").await.unwrap();
         assert_eq!(answer.text(), "live");
     }
-    until("the copies to be there", async || (shadow.requests() == 40).then_some(())).await;
+    shadow.has(40).await;
 }

@@ -10,7 +10,7 @@ async fn it_is_skipped_and_used_again_with_one_event_down_and_one_up() {
     b.record();
     let daemons = Daemons::start(1).await;
     let check =
-        "health_check: { http: { path: /health }, interval: 100ms, timeout: 1s, healthy_threshold: 3 }";
+        "health_check: { http: { path: /health }, interval: 100ms, timeout: 10s, healthy_threshold: 3 }";
     // Requests meet it before the third probe does, and what they meet is not held against it for long.
     let settings = [check, "outlier_detection: { base_ejection_time: 300ms }"];
     daemons.serve("web", &settings, &[a.address(), b.address(), c.address()]).await;
@@ -37,6 +37,7 @@ async fn it_is_skipped_and_used_again_with_one_event_down_and_one_up() {
     assert_eq!(load.stop().await.failures, Vec::<String>::new());
     let told: Vec<_> = events.of(&name).into_iter().filter(|message| message.contains("healthy")).collect();
     assert_eq!(told.len(), 2, "{told:#?}");
+    daemons.proxies[0].line(&format!("{name} is healthy again")).await;
     let log = daemons.proxies[0].output();
     let is_told = |line: &&str| line.contains(&format!("{name} is ")) && line.contains("healthy");
     let lines: Vec<_> = log.lines().filter(is_told).collect();

@@ -53,6 +53,23 @@ async fn a_port_in_use_ends_the_program_with_a_clear_error() {
     }
 }
 
+/// Whoever reads where it listens may tell it to stop at once, and that must be no sudden death.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_where_it_listens_can_be_told_to_stop() {
+    for (program, listens) in programs() {
+        let inner = command(program, &["127.0.0.1:0", "127.0.0.1:0"]);
+        // Slow where it begins to listen to signals; the process is still the program's.
+        let mut command = Command::new("strace");
+        command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=rt_sigaction"]);
+        command.args(["-e", "inject=rt_sigaction:delay_enter=50000"]).env("WEIR_DNS", "127.0.0.1:0");
+        command.arg(inner.as_std().get_program()).args(inner.as_std().get_args());
+        let mut process = Process::spawn(command);
+        process.address(listens).await;
+        process.signal(Signal::TERM);
+        assert_eq!(process.exit().await.code(), Some(0), "{program}: {}", process.output());
+    }
+}
+
 /// Two proxies must not share a port by accident: the kernel would let them, and each would get half of the traffic.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_proxy_on_the_same_port_is_an_error_too() {

@@ -22,7 +22,8 @@ async fn overflow() {
     daemons.serve("web", &[breakers], &[backend.address()]).await;
     let mut held = Client::open(daemons.traffic[0]).await.unwrap();
     held.wire.send(REQUEST).await.unwrap();
-    until("the only one that may be under way", async || (backend.requests() == 1).then_some(())).await;
+    // The only one that may be under way.
+    backend.has(1).await;
     same_everywhere(&daemons, 503, "overflow").await;
 }
 

@@ -18,6 +18,9 @@ struct Stage {
     _backends: [Backend; 2],
 }
 
+/// Longer than the chooser may take to learn that a proxy is about to end, on a busy machine too.
+const LAME_DUCK: Duration = Duration::from_secs(1);
+
 /// How often proxies are replaced, and how many requests there are at least.
 fn goal() -> (usize, usize) {
     if soak() { (10, 500_000) } else { (4, 2_000) }
@@ -26,7 +29,7 @@ fn goal() -> (usize, usize) {
 impl Stage {
     async fn start() -> Self {
         let backends = [Backend::start("a").await, Backend::start("b").await];
-        let daemons = Daemons::with_lame_duck(2, Duration::from_millis(200)).await;
+        let daemons = Daemons::with_lame_duck(2, LAME_DUCK).await;
         for backend in &backends {
             daemons.api.register("web", backend.address()).await.unwrap();
         }

@@ -139,7 +139,10 @@ impl Api {
     pub async fn acknowledged(&self, revision: u64, count: usize) {
         until(&format!("{count} proxies to acknowledge revision {revision}"), async || {
             let fleet = self.proxies().await.ok()?;
-            let done = |proxy: &&v1::ProxyInfo| proxy.connected && proxy.revision >= revision;
+            // A revision of a lineage that is over says nothing.
+            let done = |proxy: &&v1::ProxyInfo| {
+                proxy.connected && proxy.epoch == fleet.epoch && proxy.revision >= revision
+            };
             (fleet.proxies.iter().filter(done).count() >= count).then_some(())
         })
         .await;

@@ -16,7 +16,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use crate::{Head, Wire, until};
+use crate::{Head, Port, Wire, until};
 
 mod answer;
 
@@ -67,10 +67,10 @@ pub struct Request {
     pub trailers: Vec<(String, String)>,
 }
 
-/// A server on a loopback port. It ends when it is dropped.
+/// A server on a loopback port, which stays its own while it is stopped. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Backend {
-    address: SocketAddr,
+    port: Port,
     shared: Arc<Shared>,
     task: Option<JoinHandle<()>>,
 }
@@ -81,6 +81,7 @@ struct Shared {
     behaviour: Mutex<Behaviour>,
     held: Semaphore,
     requests: AtomicUsize,
+    answered: AtomicUsize,
     under_way: AtomicUsize,
     peak: AtomicUsize,
     connections: AtomicUsize,
@@ -107,6 +108,7 @@ impl Backend {
             behaviour: Mutex::new(behaviour),
             held: Semaphore::new(0),
             requests: AtomicUsize::new(0),
+            answered: AtomicUsize::new(0),
             under_way: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
@@ -114,7 +116,7 @@ impl Backend {
             record: AtomicBool::new(false),
             recorded: Mutex::new(Vec::new()),
         });
-        let mut backend = Self { address, shared, task: None };
+        let mut backend = Self { port: Port::at(address), shared, task: None };
         backend.restart().await;
         backend
     }
@@ -128,7 +130,7 @@ impl Backend {
     /// Where it listens, or would.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.port.address()
     }
 
     /// Changes what it does from the next request on.
@@ -141,13 +143,32 @@ impl Backend {
         self.shared.held.add_permits(count);
     }
 
-    /// How many requests have arrived: counted when the head is there.
+    /// How many requests have arrived: counted when the head is there. What a proxy has taken may be on its way, whatever
+    /// others have been answered meanwhile: a test that expects it here waits by [`Backend::has`].
     #[must_use]
     pub fn requests(&self) -> usize {
         self.shared.requests.load(Relaxed)
     }
 
-    /// The most requests that it had at one time of which it had not begun to answer any.
+    /// Waits until so many requests have arrived; more of them are too many.
+    pub async fn has(&self, requests: usize) {
+        let name = self.name();
+        until(&format!("{requests} requests at {name}"), async || {
+            let now = self.requests();
+            assert!(now <= requests, "{now} requests at {name}, which should have {requests}");
+            (now == requests).then_some(())
+        })
+        .await;
+    }
+
+    /// How many requests have been answered to the end.
+    #[must_use]
+    pub fn answered(&self) -> usize {
+        self.shared.answered.load(Relaxed)
+    }
+
+    /// The most requests that it had at one time of which it had not begun to answer any. Whoever is told of a request by
+    /// [`Backend::requests`] finds it here.
     #[must_use]
     pub fn peak(&self) -> usize {
         self.shared.peak.load(Relaxed)
@@ -187,9 +208,7 @@ impl Backend {
     /// Opens its port again.
     pub async fn restart(&mut self) {
         self.stop().await;
-        let address = self.address;
-        let listener = until("the backend's port", async || bind(address).ok()).await;
-        self.address = listener.local_addr().expect("a bound socket has an address");
+        let listener = bind(self.address()).expect("a port of its own");
         self.task = Some(tokio::spawn(accept(listener, self.shared.clone())));
     }
 }

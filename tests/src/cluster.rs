@@ -1,7 +1,8 @@
 //! A whole system in one process: a control plane and any number of proxies, on free ports.
 
-use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, sync::Mutex, time::Duration};
 
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -9,7 +10,7 @@ use weir_control_plane as control_plane;
 use weir_data_plane as data_plane;
 use weir_proto::v1;
 
-use crate::{Api, Backend, until};
+use crate::{Api, Backend, Port, daemons, get, until};
 
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
@@ -21,8 +22,10 @@ pub struct Cluster {
     /// The proxies, in the order of their start.
     pub proxies: Vec<Proxy>,
     control_plane: Option<Running>,
-    grpc: SocketAddr,
-    admin: SocketAddr,
+    grpc: Port,
+    admin: Port,
+    /// Of listeners.
+    ports: Mutex<Vec<Port>>,
     dir: TempDir,
 }
 
@@ -72,7 +75,7 @@ impl Cluster {
     /// Where the control plane answers.
     #[must_use]
     pub fn grpc(&self) -> SocketAddr {
-        self.grpc
+        self.grpc.address()
     }
 
     /// Registers these backends and waits until every proxy serves them.
@@ -91,9 +94,10 @@ impl Cluster {
 
     /// Opens this listener on every proxy, at a free port of the loopback. Its address.
     pub async fn listen(&self, listener: v1::Listener) -> SocketAddr {
-        // A port that was free a moment ago; a listener must name its own.
-        let address = std::net::TcpListener::bind(ANY_PORT).and_then(|socket| socket.local_addr());
-        let address = address.expect("a free port");
+        // A listener must name its own.
+        let port = Port::free();
+        let address = port.address();
+        self.ports.lock().expect("not poisoned").push(port);
         let name = format!("port-{}", address.port());
         let listener = v1::Listener { name, address: address.to_string(), ..listener };
         self.apply(v1::Document { listeners: vec![listener], ..v1::Document::default() }).await;
@@ -125,21 +129,19 @@ impl Cluster {
 
     async fn run_control_plane(&mut self) {
         let config = control_plane::Config {
-            listen: self.grpc,
-            admin: self.admin,
+            listen: self.grpc(),
+            admin: self.admin.address(),
             dns: ANY_PORT.into(),
             data_dir: Some(self.dir.path().join("control-plane")),
             ..control_plane::Config::default()
         };
         let listeners =
             until("the control plane's ports", async || control_plane::Listeners::bind(&config).ok()).await;
-        self.grpc = listeners.grpc_addr();
-        self.admin = listeners.admin_addr();
         let shutdown = CancellationToken::new();
         let serve = control_plane::serve(config, listeners, shutdown.clone());
         let task = tokio::spawn(async { serve.await.map_err(|e| e.to_string()) });
         self.control_plane = Some(Running { shutdown, task });
-        self.api = Api::at(self.grpc);
+        self.api = Api::at(self.grpc());
         self.api.answers().await;
     }
 }
@@ -172,14 +174,15 @@ impl Builder {
             api: Api::at(ANY_PORT),
             proxies: Vec::new(),
             control_plane: None,
-            grpc: ANY_PORT,
-            admin: ANY_PORT,
+            grpc: Port::free(),
+            admin: Port::free(),
+            ports: Mutex::default(),
             dir: tempfile::tempdir().expect("a temporary directory"),
         };
         cluster.run_control_plane().await;
         for index in 0..self.proxies {
             let config = data_plane::Config {
-                control_plane: vec![format!("http://{}", cluster.grpc).parse().expect("a URL")],
+                control_plane: vec![format!("http://{}", cluster.grpc()).parse().expect("a URL")],
                 listen: ANY_PORT.into(),
                 admin: ANY_PORT,
                 data_dir: Some(cluster.dir.path().join(format!("proxy-{index}"))),
@@ -205,6 +208,20 @@ impl Proxy {
         let serve = data_plane::serve(config, listeners, shutdown.clone());
         let task = tokio::spawn(async { serve.await.map_err(|e| e.to_string()) });
         Self { traffic, admin, running: Running { shutdown, task } }
+    }
+
+    /// What it finds of a backend: its entry in the table in force.
+    pub async fn found(&self, service: &str, backend: SocketAddr) -> Value {
+        let page = get(self.admin, "/config").await.expect("the admin page").text();
+        daemons::entry(&page, service, backend)
+    }
+
+    /// Waits until no request to the backend is under way here.
+    pub async fn is_done_with(&self, service: &str, backend: SocketAddr) {
+        until(&format!("the last request to {backend}"), async || {
+            (self.found(service, backend).await["in_flight"] == 0).then_some(())
+        })
+        .await;
     }
 
     /// Tells it to stop, as SIGTERM does.

@@ -4,9 +4,11 @@ use std::{net::SocketAddr, path::PathBuf, process::Output, time::Duration};
 
 use tempfile::TempDir;
 
-use crate::{Api, Process, get, until};
+use crate::{Api, Port, Process, get, until};
 
 mod shown;
+
+pub(crate) use shown::entry;
 
 /// A control plane, its proxies, and the CLI to speak to it. They are killed when this is dropped.
 #[derive(Debug)]
@@ -19,8 +21,10 @@ pub struct Daemons {
     pub proxies: Vec<Process>,
     /// Where each proxy takes traffic.
     pub traffic: Vec<SocketAddr>,
-    grpc: SocketAddr,
-    admin: SocketAddr,
+    grpc: Port,
+    admin: Port,
+    /// Of the proxies' traffic.
+    ports: Vec<Port>,
     lame_duck: Duration,
     logged: bool,
     dir: TempDir,
@@ -44,11 +48,10 @@ impl Daemons {
 
     async fn with(proxies: usize, lame_duck: Duration, logged: bool) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let control_plane = spawn_control_plane(&dir, any, any);
-        let grpc = control_plane.address("grpc").await;
-        let admin = control_plane.address("admin").await;
-        let api = Api::at(grpc);
+        let (grpc, admin) = (Port::free(), Port::free());
+        let control_plane = spawn_control_plane(&dir, &grpc, &admin);
+        control_plane.address("grpc").await;
+        let api = Api::at(grpc.address());
         api.answers().await;
         let mut daemons = Self {
             api,
@@ -57,14 +60,16 @@ impl Daemons {
             traffic: Vec::new(),
             grpc,
             admin,
+            ports: Vec::new(),
             lame_duck,
             logged,
             dir,
         };
         for index in 0..proxies {
-            let (proxy, traffic) = daemons.spawn_proxy(index, any).await;
-            daemons.proxies.push(proxy);
-            daemons.traffic.push(traffic);
+            let port = Port::free();
+            daemons.proxies.push(daemons.spawn_proxy(index, port.address()).await);
+            daemons.traffic.push(port.address());
+            daemons.ports.push(port);
         }
         daemons.api.settled(proxies).await;
         daemons
@@ -73,12 +78,12 @@ impl Daemons {
     /// Where the control plane answers.
     #[must_use]
     pub fn grpc(&self) -> SocketAddr {
-        self.grpc
+        self.grpc.address()
     }
 
     /// The control plane's metric of this name, summed over its labels.
     pub async fn metric(&self, name: &str) -> f64 {
-        let page = get(self.admin, "/metrics").await.expect("the admin page").text();
+        let page = get(self.admin.address(), "/metrics").await.expect("the admin page").text();
         let values = page.lines().filter(|line| line.split([' ', '{']).next() == Some(name));
         let values: Vec<f64> = values.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
         assert!(!values.is_empty(), "no metric {name} in:\n{page}");
@@ -103,21 +108,20 @@ impl Daemons {
 
     /// Starts the control plane again where it was, after its death, and waits until it answers.
     pub async fn restart_control_plane(&mut self) {
-        self.control_plane = spawn_control_plane(&self.dir, self.grpc, self.admin);
+        self.control_plane = spawn_control_plane(&self.dir, &self.grpc, &self.admin);
         self.control_plane.address("grpc").await;
         self.api.answers().await;
     }
 
     /// Starts a proxy again where it was, after its death, and waits until its sockets stand.
     pub async fn restart_proxy(&mut self, index: usize) {
-        let (proxy, _) = self.spawn_proxy(index, self.traffic[index]).await;
-        self.proxies[index] = proxy;
+        self.proxies[index] = self.spawn_proxy(index, self.traffic[index]).await;
     }
 
     /// Runs `weir` with these arguments.
     pub async fn weir(&self, args: &[&str]) -> Output {
         let mut command = Process::command("weir");
-        command.env("WEIR_CONTROL_PLANE", format!("http://{}", self.grpc)).args(args);
+        command.env("WEIR_CONTROL_PLANE", format!("http://{}", self.grpc())).args(args);
         command.output().await.expect("weir starts")
     }
 
@@ -145,9 +149,9 @@ impl Daemons {
         self.apply(&yaml).await;
     }
 
-    async fn spawn_proxy(&self, index: usize, traffic: SocketAddr) -> (Process, SocketAddr) {
+    async fn spawn_proxy(&self, index: usize, traffic: SocketAddr) -> Process {
         let mut command = Process::command("weir-data-plane");
-        command.arg("--control-plane").arg(format!("http://{}", self.grpc));
+        command.arg("--control-plane").arg(format!("http://{}", self.grpc()));
         command.arg("--data-dir").arg(self.proxy_dir(index));
         command.args(["--listen", &traffic.to_string(), "--admin", "127.0.0.1:0", "--workers", "2"]);
         command.args(["--lame-duck", &format!("{}ms", self.lame_duck.as_millis())]);
@@ -156,14 +160,14 @@ impl Daemons {
             command.arg("--access-log").arg(self.access_log_file(index));
         }
         let proxy = Process::spawn(command);
-        let traffic = proxy.address("traffic").await;
-        (proxy, traffic)
+        proxy.address("traffic").await;
+        proxy
     }
 }
 
-fn spawn_control_plane(dir: &TempDir, grpc: SocketAddr, admin: SocketAddr) -> Process {
+fn spawn_control_plane(dir: &TempDir, grpc: &Port, admin: &Port) -> Process {
     let mut command = Process::command("weir-control-plane");
     command.arg("--data-dir").arg(dir.path().join("control-plane"));
-    command.args(["--listen", &grpc.to_string(), "--admin", &admin.to_string()]);
+    command.args(["--listen", &grpc.address().to_string(), "--admin", &admin.address().to_string()]);
     Process::spawn(command)
 }

@@ -22,6 +22,9 @@ use crate::PATIENCE;
 
 const POLL: Duration = Duration::from_millis(2);
 
+/// How long what a program that has ended printed may be on its way.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// A running program. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -117,7 +120,7 @@ impl Process {
                 sleep(POLL).await;
             }
         };
-        let _ = timeout(Duration::from_secs(1), read()).await;
+        let _ = timeout(LAST_WORDS, read()).await;
         ended.expect("an end").expect("a child to wait for")
     }
 

@@ -18,18 +18,17 @@ pub(crate) async fn accepts(address: SocketAddr) {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::net::TcpSocket;
 
     use super::*;
 
     #[tokio::test]
     async fn it_waits_for_the_listener() {
-        let address = {
-            let free = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-            free.local_addr().expect("an address")
-        };
-        assert!(timeout(4 * INTERVAL, accepts(address)).await.is_err());
-        let _listener = TcpListener::bind(address).await.expect("still free");
-        timeout(Duration::from_secs(5), accepts(address)).await.expect("it accepts");
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+        let address = socket.local_addr().expect("an address");
+        assert!(timeout(4 * INTERVAL, accepts(address)).await.is_err(), "it is bound and does not listen");
+        let _listener = socket.listen(1).expect("a port of its own");
+        timeout(Duration::from_secs(20), accepts(address)).await.expect("it accepts");
     }
 }

@@ -10,4 +10,5 @@ mod http;
 mod lifecycle;
 mod outcomes;
 mod registry;
+mod silence;
 mod storm;

@@ -191,8 +191,13 @@ async fn an_older_revision_is_ignored_and_counted() {
 
 #[tokio::test]
 async fn a_control_plane_may_die_and_come_back() {
-    let (plane, peer, proxy, first) = started(&web(4)).await;
-    let address = plane.address;
+    let address = crate::testing::port();
+    let mut plane = ControlPlane::start_at(address).await;
+    let proxy = Proxy::start(vec![plane.uri()]);
+    let (mut peer, _) = plane.accept().await;
+    let first = state(1, 1, &web(4));
+    peer.snapshot(&first, 2, false).await;
+    peer.ack().await;
     drop((plane, peer));
     let mut link = proxy.link.clone();
     link.wait_for(|link| link.connected_to.is_none()).await.unwrap();
@@ -208,7 +213,7 @@ async fn a_control_plane_may_die_and_come_back() {
 #[tokio::test]
 async fn several_control_planes_are_tried_in_turn() {
     let mut plane = ControlPlane::start().await;
-    let gone = ControlPlane::start().await.uri();
+    let gone: Uri = format!("http://{}", crate::testing::port()).parse().unwrap();
     let _proxy = Proxy::start(vec![gone.clone(), gone, plane.uri()]);
     plane.accept().await;
 }

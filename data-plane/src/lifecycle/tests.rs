@@ -98,9 +98,9 @@ fn web() -> Vec<Object> {
     vec![service("web"), backend("web", "127.0.0.1:1"), route("shop.example", "/", "web")]
 }
 
-/// An address that was free a moment ago.
+/// An address on which nobody listens yet.
 fn free() -> String {
-    std::net::TcpListener::bind(ANY).unwrap().local_addr().unwrap().to_string()
+    crate::testing::port().to_string()
 }
 
 #[tokio::test]

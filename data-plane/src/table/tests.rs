@@ -1,6 +1,6 @@
 //! What comes into force of objects that speak TLS, and what of those whose files cannot be used.
 
-use std::{fs, net::TcpListener, sync::Arc};
+use std::{fs, sync::Arc};
 
 use prost::Message;
 use weir_proto::{ObjectKind, ProxyId, v1};
@@ -58,7 +58,7 @@ impl Fixture {
 
 /// An address that nobody listens on.
 fn free() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    crate::testing::port().to_string()
 }
 
 fn listener(address: &str, change: impl FnOnce(&mut v1::Listener)) -> Object {

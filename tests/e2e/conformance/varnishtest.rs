@@ -1,8 +1,9 @@
 //! Scripts for varnishtest, a judge of HTTP/1 by others: `tests/conformance/varnishtest`.
 
-use std::{net::TcpListener, path::Path};
+use std::path::Path;
 
 use tokio::process::Command;
+use weir_tests::Port;
 
 use super::stage::Stage;
 
@@ -15,8 +16,9 @@ async fn scripts_for_varnishtest() {
     assert!(scripts.len() >= 5, "only {scripts:?}");
     for script in scripts {
         let name = script.file_stem().unwrap().to_string_lossy().replace('_', "-");
-        // Free a moment ago, and the script's from then on: its server must be registered before it listens.
-        let backend = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // The script's server must be registered before it listens.
+        let port = Port::free();
+        let backend = port.address();
         stage.cluster.api.register(&name, backend).await.unwrap();
         stage.cluster.settled().await;
         let mut command = Command::new("varnishtest");

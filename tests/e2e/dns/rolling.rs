@@ -14,13 +14,13 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
 };
-use weir_tests::{Api, Backend, Process, Signal, get, until};
+use weir_tests::{Api, Backend, Port, Process, Signal, get, until};
 
 use super::stub::{Stub, proxies};
 
 /// How long answers hold, and how much longer than that a proxy goes on accepting. 5 s and 10 s by default.
 const TTL: Duration = Duration::from_secs(1);
-const LAME_DUCK: Duration = Duration::from_secs(4);
+const LAME_DUCK: Duration = Duration::from_secs(3);
 const CLIENTS: usize = 4;
 /// Between two requests of a client.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -34,7 +34,9 @@ async fn a_rolling_restart_fails_no_request_of_clients_that_honour_the_ttl() {
     for backend in &backends {
         api.register("web", backend.address()).await.unwrap();
     }
-    let traffic = [(); 3].map(|()| free_port());
+    // A proxy must advertise its own.
+    let ports = [(); 3].map(|()| Port::free());
+    let traffic = ports.each_ref().map(Port::address);
     let mut running = Vec::new();
     for (index, address) in traffic.iter().enumerate() {
         running.push(proxy(grpc, index, *address));
@@ -107,10 +109,4 @@ fn proxy(control_plane: SocketAddr, index: usize, traffic: SocketAddr) -> Proces
     command.args(["--listen", &traffic.to_string(), "--advertise", &traffic.to_string()]);
     command.args(["--lame-duck", &format!("{}s", LAME_DUCK.as_secs())]);
     Process::spawn(command)
-}
-
-/// A port that was free a moment ago; a proxy must advertise its own.
-fn free_port() -> SocketAddr {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap()
 }

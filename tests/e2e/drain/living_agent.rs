@@ -81,8 +81,8 @@ async fn what_an_agent_drains_itself_is_unknown_afterwards() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_under_weir_run_runs_on_without_traffic_and_comes_back_when_it_is_started_again() {
     let daemons = Daemons::start(1).await;
-    let (mut process, port) = agent::run(&daemons, "1s");
-    let id = format!("127.0.0.1:{port}");
+    let (mut process, port) = agent::run(&daemons, "3s");
+    let id = port.address().to_string();
     agent::registered(&daemons, &id).await;
     drain(&daemons.api, &format!("web/{id}")).await;
     process.line("an operator drained the backend").await;
@@ -93,7 +93,7 @@ async fn a_program_under_weir_run_runs_on_without_traffic_and_comes_back_when_it
     assert_eq!(process.exit().await.code(), Some(7), "{}", process.output());
     assert_eq!(daemons.api.status().await.unwrap().revision, removed, "it was not registered again");
 
-    let (_again, port) = agent::run(&daemons, "1s");
-    let back = agent::registered(&daemons, &format!("127.0.0.1:{port}")).await;
+    let (_again, port) = agent::run(&daemons, "3s");
+    let back = agent::registered(&daemons, &port.address().to_string()).await;
     assert_eq!(back.operator_state(), OperatorState::Enabled);
 }

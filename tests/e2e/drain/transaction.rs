@@ -181,7 +181,7 @@ async fn what_takes_longer_than_the_time_is_closed_within_it() {
     let mut chat = Client::open(traffic).await.unwrap();
     assert_eq!(chat.send("GET", UPGRADE).await.unwrap().status(), 101);
     let held = tokio::spawn(async move { get(traffic, "/held").await.unwrap() });
-    until("three requests in flight", async || (old.requests() == 3).then_some(())).await;
+    old.has(3).await;
     cluster.serve("web", &[&new]).await;
 
     let (begin, within) = (Instant::now(), Duration::from_secs(3));
@@ -204,7 +204,7 @@ async fn a_drain_is_taken_back_by_enabling() {
     cluster.serve("web", &[&backend]).await;
     let traffic = cluster.traffic();
     let request = tokio::spawn(async move { get(traffic, "/").await.unwrap() });
-    until("a request in flight", async || (backend.requests() == 1).then_some(())).await;
+    backend.has(1).await;
 
     let (api, drained) = (cluster.api.clone(), name(&backend));
     let drain = tokio::spawn(async move { api.drain(&drained, TIMEOUT).await });

@@ -1,6 +1,6 @@
 //! Files that cannot be used: the object that names them is refused by its name, and all others stand.
 
-use super::stage::{Stage, free, told};
+use super::stage::{Stage, told};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_files_are_refused_by_their_object_and_the_rest_goes_on() {
@@ -9,7 +9,7 @@ async fn bad_files_are_refused_by_their_object_and_the_rest_goes_on() {
     let other = stage.files("other", &["one.example"]);
     let mixed = crate::authority::Files { certificate: good.certificate.clone(), key: other.key.clone() };
     let missing = stage.path().join("missing.pem");
-    let (here, web) = (free(), stage.backend.address());
+    let (here, web) = (stage.free(), stage.backend.address());
     let output = stage
         .apply(&format!(
             "listeners:\n  \
@@ -21,10 +21,10 @@ async fn bad_files_are_refused_by_their_object_and_the_rest_goes_on() {
              - {{ name: strict, backends: [ \"{web}\" ], tls: {{ ca: {} }} }}\n\
              routes:\n  - {{ match: {{}}, services: [ {{ name: web }} ] }}\n",
             good.yaml(),
-            free(),
+            stage.free(),
             missing.display(),
             good.key.display(),
-            free(),
+            stage.free(),
             mixed.yaml(),
             missing.display(),
         ))

@@ -2,10 +2,10 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Output,
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use rustls::ClientConfig;
@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
-use weir_tests::{Backend, Behaviour, Daemons, PATIENCE};
+use weir_tests::{Backend, Behaviour, Daemons, PATIENCE, Port};
 
 use crate::authority::{Authority, Files};
 
@@ -30,6 +30,7 @@ pub(super) struct Stage {
     /// The authority's own certificate.
     pub(super) root: PathBuf,
     pub(super) folder: TempDir,
+    ports: Mutex<Vec<Port>>,
 }
 
 impl Stage {
@@ -38,7 +39,7 @@ impl Stage {
         let daemons = Daemons::start(1).await;
         let (authority, folder) = (Authority::new("Test Root"), tempfile::tempdir().unwrap());
         let root = authority.write(&folder.path().join("root.crt"));
-        Self { daemons, backend, authority, root, folder }
+        Self { daemons, backend, authority, root, folder, ports: Mutex::default() }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -52,7 +53,7 @@ impl Stage {
 
     /// Opens a listener with this entry `tls`, and a service `web` of the backend. Its address.
     pub(super) async fn listen(&self, tls: &str) -> SocketAddr {
-        let (address, web) = (free(), self.backend.address());
+        let (address, web) = (self.free(), self.backend.address());
         let output = self
             .apply(&format!(
                 "listeners: [ {{ name: web, address: \"{address}\", tls: {tls} }} ]\n\
@@ -60,6 +61,14 @@ impl Stage {
             ))
             .await;
         assert!(output.status.success(), "{}", told(&output));
+        address
+    }
+
+    /// An address on which nobody listens, for as long as the stage stands.
+    pub(super) fn free(&self) -> SocketAddr {
+        let port = Port::free();
+        let address = port.address();
+        self.ports.lock().unwrap().push(port);
         address
     }
 
@@ -78,11 +87,6 @@ impl Stage {
         command.args(options).arg(format!("https://{host}:{}/", address.port()));
         command.output().await.unwrap()
     }
-}
-
-/// An address that was free a moment ago.
-pub(super) fn free() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
 /// A handshake, in which the server shows a certificate for this name.

@@ -13,27 +13,35 @@ use crate::{Head, Wire};
 pub(super) async fn connection(mut wire: Wire, shared: Arc<Shared>) {
     // The other end may go at any time; that is its right.
     while let Ok(head) = wire.head().await {
+        let under_way = UnderWay::begin(&shared);
         shared.requests.fetch_add(1, Relaxed);
-        if !matches!(request(&mut wire, head, &shared).await, Ok(true)) {
+        if !matches!(request(&mut wire, head, &shared, under_way).await, Ok(true)) {
             return;
         }
+        shared.answered.fetch_add(1, Relaxed);
     }
 }
 
 /// Answers one request. Whether the connection goes on.
-async fn request(wire: &mut Wire, head: Head, shared: &Shared) -> io::Result<bool> {
+async fn request(wire: &mut Wire, head: Head, shared: &Shared, under_way: UnderWay<'_>) -> io::Result<bool> {
     let behaviour = shared.behaviour.lock().expect("not poisoned").clone().of(&head);
     let is_head = head.start().starts_with("HEAD ");
     match behaviour {
-        Behaviour::Mirror => return mirror(wire, &head).await.map(|()| true),
-        Behaviour::Upgrade => return upgrade(wire, &head).await.map(|()| false),
+        // They begin to answer at once.
+        Behaviour::Mirror => {
+            drop(under_way);
+            return mirror(wire, &head).await.map(|()| true);
+        }
+        Behaviour::Upgrade => {
+            drop(under_way);
+            return upgrade(wire, &head).await.map(|()| false);
+        }
         _ => {}
     }
     if head.get("expect").is_some_and(|v| v.eq_ignore_ascii_case("100-continue")) {
         wire.send("HTTP/1.1 100 Continue\r\n\r\n").await?;
     }
     let raw = head.raw.clone();
-    let under_way = UnderWay::begin(shared);
     read_body(wire, head, shared).await?;
     let waited = wait(wire, &behaviour, shared).await;
     // Before the answer: whoever has it may ask again at once.

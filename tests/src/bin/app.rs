@@ -20,7 +20,8 @@ async fn main() -> io::Result<ExitCode> {
     app.record();
     let asked = async || loop {
         let exit = |request: &weir_tests::Request| request.head.start().contains("/exit");
-        if app.recorded().iter().any(exit) {
+        // Not before it is answered.
+        if app.recorded().iter().any(exit) && app.answered() == app.requests() {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;

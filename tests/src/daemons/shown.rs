@@ -7,6 +7,12 @@ use serde_json::Value;
 use super::Daemons;
 use crate::{get, until};
 
+/// The entry of a backend in what the admin page `/config` of a proxy says.
+pub(crate) fn entry(page: &str, service: &str, backend: SocketAddr) -> Value {
+    let table: Value = serde_json::from_str(page).expect("JSON");
+    table["services"][service]["backends"][backend.to_string()].clone()
+}
+
 impl Daemons {
     /// This page of the proxy's admin address.
     pub async fn page(&self, index: usize, path: &str) -> String {
@@ -18,9 +24,7 @@ impl Daemons {
 
     /// What the proxy finds of a backend: its entry in the table in force.
     pub async fn found(&self, index: usize, service: &str, backend: SocketAddr) -> Value {
-        let page = self.page(index, "/config").await;
-        let table: Value = serde_json::from_str(&page).expect("JSON");
-        table["services"][service]["backends"][backend.to_string()].clone()
+        entry(&self.page(index, "/config").await, service, backend)
     }
 
     /// Waits until what the proxy finds of a backend is as it should be. Its entry.

@@ -117,15 +117,15 @@ pub(in crate::health) async fn head(stream: &mut TcpStream) -> String {
 }
 
 /// An address that refuses connections.
-async fn refusing() -> SocketAddr {
-    TcpListener::bind(ANY).await.unwrap().local_addr().unwrap()
+fn refusing() -> SocketAddr {
+    crate::testing::port()
 }
 
 #[tokio::test]
 async fn a_connection_is_enough_where_no_more_is_asked() {
     let backend = Backend::silent().await;
     assert_eq!(question(Probe::Tcp).ask(backend.address).await, Outcome::Passed);
-    assert_eq!(question(Probe::Tcp).ask(refusing().await).await, failed("connection refused"));
+    assert_eq!(question(Probe::Tcp).ask(refusing()).await, failed("connection refused"));
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn another_port_may_answer_for_the_backend() {
     let backend = Backend::answering("HTTP/1.1 200 OK\r\n\r\n").await;
     let mut question = http(|_| ());
     question.check.port = Some(backend.address.port());
-    let refusing = refusing().await;
+    let refusing = refusing();
     assert_eq!(question.ask(refusing).await, Outcome::Passed);
     let heads = backend.heads.lock().unwrap().join("");
     assert!(heads.contains(&format!("\r\nhost: {refusing}\r\n")), "it is asked as the backend: {heads}");

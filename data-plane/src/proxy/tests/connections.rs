@@ -57,7 +57,7 @@ async fn a_drain_waits_for_requests_and_takes_what_was_accepted() {
         clients.push(client);
     }
     let draining = Arc::clone(&proxy);
-    let drain = tokio::spawn(async move { draining.workers.drain(Duration::from_secs(5)).await });
+    let drain = tokio::spawn(async move { draining.workers.drain(Duration::from_mins(1)).await });
     until(|| backend.heads().len() == 20).await;
     assert!(!drain.is_finished());
     gate.add_permits(20);

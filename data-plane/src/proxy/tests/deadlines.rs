@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::{self, Duration};
 use weir_proto::RetryOn;
 
-use super::harness::{Backend, Proxy, eager, field, service};
+use super::harness::{Backend, Proxy, eager, field, service, until};
 use crate::table::ServiceEntry;
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -27,19 +27,19 @@ fn hurried(backends: &[&Backend], request: Duration, per_try: Option<Duration>) 
 #[tokio::test]
 async fn whoever_takes_too_long_for_one_try_is_not_waited_for() {
     let (slow, quick) = (Backend::silent().await, Backend::named("quick").await);
-    let entry = hurried(&[&slow, &quick], MINUTE, Some(Duration::from_millis(300)));
+    let entry = hurried(&[&slow, &quick], MINUTE, Some(Duration::from_secs(1)));
     let proxy = Proxy::of(vec![entry]).await;
     for _ in 0..2 {
         assert_eq!(proxy.ask(GET).await.body, "quick");
     }
     assert_eq!(quick.heads().len(), 2);
-    assert!(!slow.heads().is_empty());
+    until(|| !slow.heads().is_empty()).await;
 }
 
 #[tokio::test]
 async fn the_client_is_told_which_time_ran_out() {
     let long = MINUTE;
-    let short = Duration::from_millis(100);
+    let short = Duration::from_millis(300);
     for (request, per_try, asks, told, asked) in [
         (long, Some(short), GET, "try_timeout", 2),
         (long, Some(short), POST, "try_timeout", 1),
@@ -51,7 +51,8 @@ async fn the_client_is_told_which_time_ran_out() {
         let proxy = Proxy::of(vec![hurried(&[&one, &two], request, per_try)]).await;
         let response = proxy.ask(asks).await;
         assert_eq!(response.outcome(), (504, told));
-        assert_eq!(one.heads().len() + two.heads().len(), asked, "{told} {asks}");
+        // What was sent there may still be on its way.
+        until(|| one.heads().len() + two.heads().len() == asked).await;
     }
 }
 
@@ -59,10 +60,10 @@ async fn the_client_is_told_which_time_ran_out() {
 async fn a_retry_has_no_more_than_what_is_left_of_the_time_for_all() {
     // Each try may take more than the half of all.
     let (one, two) = (Backend::silent().await, Backend::silent().await);
-    let entry = hurried(&[&one, &two], Duration::from_millis(300), Some(Duration::from_millis(200)));
+    let entry = hurried(&[&one, &two], Duration::from_millis(1_500), Some(Duration::from_secs(1)));
     let proxy = Proxy::of(vec![entry]).await;
     assert_eq!(proxy.ask(GET).await.outcome(), (504, "response_timeout"));
-    assert_eq!((one.heads().len(), two.heads().len()), (1, 1));
+    until(|| (one.heads().len(), two.heads().len()) == (1, 1)).await;
 }
 
 /// Answers 503 after a while.

@@ -84,7 +84,7 @@ async fn a_fault_of_ours_between_two_attempts_gives_every_place_back() {
     let proxy = Proxy::of(vec![entry]).await;
     for n in 1..=3 {
         assert_eq!(proxy.ask(GET).await.outcome(), (500, "internal"));
-        assert_eq!((gate.gate().held(), live.in_flight()), (0, 0));
+        until(|| (gate.gate().held(), live.in_flight()) == (0, 0)).await;
         assert_eq!(proxy.workers.counters().panics, n);
     }
     until(|| live.connections().open() == 0).await;

@@ -367,6 +367,6 @@ impl Drop for Backend {
 }
 
 /// An address that refuses connections.
-pub(super) async fn refusing() -> SocketAddr {
-    TcpListener::bind(LOCALHOST).await.unwrap().local_addr().unwrap()
+pub(super) fn refusing() -> SocketAddr {
+    crate::testing::port()
 }

@@ -201,7 +201,7 @@ async fn one_that_fails_leaves_it_to_the_other() {
 #[tokio::test]
 async fn the_second_attempt_has_no_more_time_than_the_request() {
     // It would be in time, if its own began when it was sent.
-    const ALL: Duration = Duration::from_millis(600);
+    const ALL: Duration = Duration::from_secs(1);
     let asked = Arc::new(AtomicUsize::new(0));
     let backend = || {
         let asked = Arc::clone(&asked);
@@ -213,7 +213,7 @@ async fn the_second_attempt_has_no_more_time_than_the_request() {
                     served.rest().await;
                     return;
                 }
-                time::sleep(ALL * 3 / 4).await;
+                time::sleep(ALL * 9 / 10).await;
                 served.answer("late").await;
             }
         })
@@ -282,7 +282,7 @@ async fn a_client_that_leaves_while_both_are_asked_is_noticed() {
     until(|| one.heads().len() + two.heads().len() == 2).await;
     client.0.shutdown().await.unwrap();
     until(|| live.gate().held() == 0).await;
-    assert_eq!(counters.sum().reasons[Reason::ClientGone as usize], 1);
+    until(|| counters.sum().reasons[Reason::ClientGone as usize] == 1).await;
 }
 
 #[tokio::test]

@@ -79,7 +79,7 @@ async fn a_post_is_never_sent_twice() {
     const CLIENTS: usize = 20;
     let seen = Seen::default();
     let (one, two, three) = (moody(&seen).await, moody(&seen).await, moody(&seen).await);
-    let addresses = [one.address, two.address, three.address, refusing().await];
+    let addresses = [one.address, two.address, three.address, refusing()];
     let proxy = Arc::new(Proxy::of(vec![service("web", &addresses, keen)]).await);
     let bodies: Arc<[String]> = [1, 100, 5_000, 20_000, 70_000].map(text).into();
     let mut clients = Vec::new();

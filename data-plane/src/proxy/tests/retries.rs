@@ -123,7 +123,7 @@ async fn no_backend_is_asked_twice_and_no_more_than_the_policy_allows() {
 #[tokio::test]
 async fn a_post_that_met_no_connection_is_sent_elsewhere_with_all_of_its_body() {
     let good = Backend::echo().await;
-    let refuses = refusing().await;
+    let refuses = refusing();
     let service = service("web", &[refuses, good.address], eager);
     let proxy = Proxy::of(vec![service]).await;
     let body = "x".repeat(100_000);

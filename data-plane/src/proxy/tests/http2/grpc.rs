@@ -88,7 +88,7 @@ async fn our_own_errors_are_told_as_statuses() {
     });
     for (service, timeout, expected) in [
         (web(&[]), None, "14"),
-        (http2(&[refusing().await]), None, "14"),
+        (http2(&[refusing()]), None, "14"),
         (hurried.clone(), None, "14"),
         (hurried, Some("100m"), "4"),
     ] {
