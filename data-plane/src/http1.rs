@@ -2,6 +2,7 @@
 
 mod chunked;
 mod content;
+mod extension;
 mod facts;
 #[cfg(test)]
 mod fuzz;

@@ -2,10 +2,10 @@
 
 use memchr::memchr;
 
-use super::{section, text};
+use super::{extension, section, text};
 use crate::message::Fields;
 
-/// Bytes of all extensions of a body. Nothing reads them.
+/// Bytes of all extensions of a body.
 const MAX_EXTENSIONS: usize = 4 * 1024;
 
 /// Digits of a chunk's size.
@@ -100,7 +100,7 @@ impl Decoder {
         }
         match end.and_then(|end| extension.get(end + 1)) {
             None => return Ok(Step::More),
-            Some(b'\n') => {}
+            Some(b'\n') if len == 0 || extension::are_extensions(&extension[..len]) => {}
             Some(_) => return Err(Malformed),
         }
         self.extensions += len;

@@ -94,6 +94,8 @@ fn request_line(line: &[u8]) -> Result<RequestLine, Reason> {
     let version = match line {
         [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'] => Version::HTTP_11,
         [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'] => Version::HTTP_10,
+        // RFC 9110 section 2.5: as the highest one that we know.
+        [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => Version::HTTP_11,
         _ => return Err(other_version(line)),
     };
     let target = method.len() + 1..line.len() - " HTTP/1.1".len();

@@ -92,6 +92,7 @@ fn status_line(line: &[u8]) -> Result<(Version, StatusCode), Reason> {
     let (version, rest) = match line {
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1', b' ', rest @ ..] => (Version::HTTP_11, rest),
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0', b' ', rest @ ..] => (Version::HTTP_10, rest),
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9', b' ', rest @ ..] => (Version::HTTP_11, rest),
         _ => return Err(Reason::BackendMalformed),
     };
     let code = match rest {

@@ -54,7 +54,10 @@ fn check_expectation(head: &mut RequestHead) -> Result<(), Reason> {
 
 /// RFC 9110 section 7.6.2. What is no number is passed on as it is.
 fn count_forwards(fields: &mut Fields) -> Result<(), Reason> {
-    let number = |value: &[u8]| std::str::from_utf8(value).ok()?.parse::<u64>().ok();
+    let number = |value: &[u8]| {
+        let digits = value.iter().all(u8::is_ascii_digit);
+        digits.then(|| std::str::from_utf8(value).ok()?.parse::<u64>().ok()).flatten()
+    };
     match fields.get(Name::MaxForwards).and_then(number) {
         Some(0) => Err(Reason::AnsweredHere),
         Some(left) => {
@@ -115,6 +118,8 @@ mod tests {
             let head = checked("OPTIONS", "/", ("max-forwards", value)).unwrap();
             String::from_utf8(head.fields.get(Name::MaxForwards).unwrap().to_vec()).unwrap()
         };
-        assert_eq!((left("10").as_str(), left("1").as_str(), left("x").as_str()), ("9", "0", "x"));
+        for (value, expected) in [("10", "9"), ("1", "0"), ("007", "6"), ("x", "x"), ("+1", "+1")] {
+            assert_eq!(left(value), expected, "{value}");
+        }
     }
 }

@@ -60,6 +60,6 @@ pub(super) fn prepare(
     }
     let host = host.value.to_owned();
     let origin = Origin { peer: &client.peer_text, secure: client.secure, host: &host };
-    headers::request(head, upgrade, &origin, local.pseudonym());
+    local.counters().aliases_dropped.add(headers::request(head, upgrade, &origin, local.pseudonym()));
     Ok(Prepared { table, service, upgrade })
 }

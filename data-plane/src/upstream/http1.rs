@@ -119,7 +119,8 @@ async fn exchange(
             if before > MAX_INTERIM {
                 return Poll::Ready(Err((Reason::BackendMalformed, Progress::Answered)));
             }
-            headers::response(head, Upgrade::Strip, attempt.local.pseudonym());
+            let aliases = headers::response(head, Upgrade::Strip, attempt.local.pseudonym());
+            attempt.local.counters().aliases_dropped.add(aliases);
             interim.send(head);
         }
         interim.poll_write(cx);

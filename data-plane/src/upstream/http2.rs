@@ -68,8 +68,8 @@ pub(super) async fn send<'a>(
         };
         let mut upload = Upload::new(body, out);
         return match exchange(&attempt, response, &mut upload, clock, interim).await {
-            Ok((head, incoming)) => {
-                let body = match Body::new(&attempt.head.method, &head, incoming, place) {
+            Ok((mut head, incoming)) => {
+                let body = match Body::new(&attempt.head.method, &mut head, incoming, place) {
                     Ok(body) => body,
                     Err(reason) => return Err(failed(reason, Progress::Answered, None)),
                 };
@@ -156,7 +156,8 @@ async fn exchange(
                     if head.status == StatusCode::SWITCHING_PROTOCOLS || before > MAX_INTERIM {
                         return Poll::Ready(Err((Reason::BackendMalformed, Progress::Answered)));
                     }
-                    headers::response(&mut head, Upgrade::Strip, attempt.local.pseudonym());
+                    let aliases = headers::response(&mut head, Upgrade::Strip, attempt.local.pseudonym());
+                    attempt.local.counters().aliases_dropped.add(aliases);
                     interim.send(&head);
                 }
             }

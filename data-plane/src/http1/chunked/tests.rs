@@ -59,6 +59,7 @@ fn data_are_taken_out_of_their_chunks() {
         ("A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n", "01234567890123456789"),
         ("2\r\n\r\n\r\n0\r\n\r\n", "\r\n"),
         ("1;a\r\nx\r\n1;a=b;c=\"d e\"\r\ny\r\n0;z\r\n\r\n", "xy"),
+        ("1; a = b ; c = \"\" ;d\r\nx\r\n1;a=\"\\\"\\;\u{e9}\";b\r\ny\r\n0;z=1\r\n\r\n", "xy"),
         ("0000000000000001\r\nx\r\n0\r\n\r\n", "x"),
     ] {
         assert_eq!(data(text), expected, "{text:?}");
@@ -124,6 +125,40 @@ fn what_is_no_chunk_is_refused() {
         "1\r\na \r\n",
     ] {
         assert_eq!(whole(text), Err(Malformed), "{text:?}");
+    }
+}
+
+/// RFC 9112 section 7.1.1.
+#[test]
+fn what_is_no_extension_is_refused() {
+    for extension in [
+        ";",
+        "; ",
+        ";;a",
+        ";a;",
+        ";=b",
+        ";a=",
+        ";a= ",
+        ";a b",
+        ";a ",
+        ";bad[=x",
+        ";a=[",
+        ";a=b c",
+        ";a=\"x",
+        ";a=\"x\"y",
+        ";a=\"x\\\"",
+        ";a=x\"y\"",
+        ";a=b=c",
+        ";\"a\"",
+        ";\u{e9}",
+        ";a=\u{e9}",
+        ";a,b",
+        ";a=\"x\" ",
+    ] {
+        for size in ["5", "0"] {
+            let text = format!("{size}{extension}\r\n");
+            assert_eq!(whole(&text), Err(Malformed), "{text:?}");
+        }
     }
 }
 

@@ -12,6 +12,7 @@ const SEEDS: &[&[u8]] = &[
     b"5\r\nhello\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
     b"1\r\na\r\n10\r\n0123456789abcdef\r\n0\r\nX-Sum: 1\r\ny:\r\n\r\n",
     b"3;a=b;c=\"d\"\r\n\r\n0\r\n000;z\r\na: b\r\n\r\n",
+    b"1; a = b ;c=\"\\\"\"\r\nx\r\n0;z=\"\"\r\n\r\n",
 ];
 
 #[test]

@@ -101,9 +101,20 @@ fn what_is_no_request_is_refused_before_its_end() {
 
 #[test]
 fn other_versions_are_told_from_garbage() {
-    for version in ["HTTP/2.0", "HTTP/3.0", "HTTP/1.2", "HTTP/9.9"] {
+    for version in ["HTTP/2.0", "HTTP/3.0", "HTTP/2.1", "HTTP/9.9"] {
         let text = format!("GET / {version}\r\n");
         assert_eq!(read(text.as_bytes()).unwrap_err(), Reason::VersionUnsupported, "{version}");
+    }
+}
+
+/// RFC 9110 section 2.5: what is known of a version holds for all later ones of the same major number.
+#[test]
+fn a_later_minor_version_is_served_as_1_1() {
+    for version in ["1.2", "1.5", "1.9"] {
+        let text = format!("POST / HTTP/{version}\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let (parsed, head) = whole(&text).unwrap();
+        let expected = (Framing::Chunked, true, Version::HTTP_11);
+        assert_eq!((parsed.framing, parsed.persistent, head.version), expected, "{version}");
     }
 }
 
@@ -227,6 +238,18 @@ fn a_length_is_said_once_in_digits() {
     for fields in ["Content-Length: 5\r\ncontent-length: 5", "Content-Length: 5\r\nX: y\r\nContent-Length: 6"]
     {
         assert_eq!(framing_of(fields), Err(Reason::RequestMalformed), "{fields}");
+    }
+}
+
+/// A backend that takes a leading 0 for the mark of an octal number would read another length.
+#[test]
+fn a_length_goes_on_as_the_number_that_was_understood() {
+    for (value, expected) in [("0200", "200"), ("00", "0"), ("0", "0"), ("10", "10"), (" 007\t", "7")] {
+        let text = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {value}\r\nX: y\r\n\r\n");
+        let (_, head) = whole(&text).unwrap();
+        let lengths: Vec<_> = head.fields.all(Name::ContentLength).collect();
+        assert_eq!(lengths, [expected.as_bytes()], "{value}");
+        assert_eq!(head.fields.len(), 3, "{value}");
     }
 }
 

@@ -67,7 +67,8 @@ fn what_is_no_response_is_refused_before_its_end() {
         "HTTP/1.1 -20\r",
         "HTTP/1.1 200OK\r",
         "HTTP/1.1\t200 OK\r",
-        "HTTP/1.2 200 OK\r",
+        "HTTP/1.10 200 OK\r",
+        "HTTP/1.x 200 OK\r",
         "HTTP/1.1 200 OK\n",
         "HTTP/1.1 200 O\u{1}K",
         "HTTP/1.1 200 OK\r\nX: y\n",
@@ -143,6 +144,26 @@ fn a_length_stays_where_it_may_be_said() {
     for (status, expected) in [(100, false), (204, false), (304, true), (200, true)] {
         let (_, head) = whole(&format!("HTTP/1.1 {status}\r\nContent-Length: 7\r\n\r\n")).unwrap();
         assert_eq!(head.fields.has(Name::ContentLength), expected, "{status}");
+    }
+}
+
+#[test]
+fn a_length_goes_on_as_the_number_that_was_understood() {
+    for (status, method) in [(200, Method::GET), (200, Method::HEAD), (304, Method::GET)] {
+        let text = format!("HTTP/1.1 {status}\r\nContent-Length: 0200\r\n\r\n");
+        let (_, head) = read(&method, text.as_bytes()).unwrap().unwrap();
+        assert_eq!(head.fields.get(Name::ContentLength), Some(&b"200"[..]), "{status} to {method}");
+    }
+}
+
+/// RFC 9110 section 2.5.
+#[test]
+fn a_later_minor_version_is_read_as_1_1() {
+    for version in ["1.2", "1.9"] {
+        let (parsed, head) =
+            whole(&format!("HTTP/{version} 200\r\nTransfer-Encoding: chunked\r\n\r\n")).unwrap();
+        let expected = (Framing::Chunked, true, Version::HTTP_11);
+        assert_eq!((parsed.framing, parsed.persistent, head.version), expected, "{version}");
     }
 }
 

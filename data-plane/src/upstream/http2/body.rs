@@ -31,11 +31,11 @@ pub(crate) struct Body {
 impl Body {
     pub(super) fn new(
         method: &Method,
-        head: &ResponseHead,
+        head: &mut ResponseHead,
         incoming: RecvStream,
         place: Place,
     ) -> Result<Self, Reason> {
-        let declared = fields::content_length(&head.fields).map_err(|_| Reason::BackendMalformed)?;
+        let declared = fields::content_length(&mut head.fields).map_err(|_| Reason::BackendMalformed)?;
         let length = match declared {
             _ if is_bodyless(method, head.status) || incoming.is_end_stream() => Length::Empty,
             Some(n) => Length::Sized(n),

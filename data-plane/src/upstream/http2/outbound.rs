@@ -1,7 +1,7 @@
 //! Heads between our own form and HTTP/2's codec: a request on its way out, a response on its way back.
 
 use http::{
-    Request, Response, Uri, Version, header,
+    Request, Response, StatusCode, Uri, Version, header,
     uri::{Authority, Parts, PathAndQuery, Scheme},
 };
 
@@ -43,6 +43,10 @@ pub(super) fn response(response: &Response<()>) -> Result<ResponseHead, Reason> 
     let mut head = ResponseHead::new(response.status());
     head.version = Version::HTTP_2;
     fields::from_map(response.headers(), &mut head.fields).map_err(|_| Reason::BackendMalformed)?;
+    // RFC 9110 section 8.6: these have none.
+    if head.status.is_informational() || head.status == StatusCode::NO_CONTENT {
+        head.fields.remove(Name::ContentLength);
+    }
     Ok(head)
 }
 
@@ -91,6 +95,7 @@ mod tests {
         let field = head.fields.iter().next().unwrap();
         assert_eq!((field.spelling, field.value), (&b"x-a"[..], &b"1"[..]));
         assert_eq!(with("transfer-encoding", "chunked").err(), Some(Reason::BackendMalformed));
+        assert!(!with("content-length", "0").unwrap().fields.has(Name::ContentLength));
         assert_eq!(with("x-a", "1 ").err(), Some(Reason::BackendMalformed));
         let mut many = Response::new(());
         for _ in 0..=MAX_FIELDS {
