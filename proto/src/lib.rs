@@ -29,8 +29,8 @@ pub use route::{HostMatch, Route, WeightedService};
 pub use service::{
     AdaptiveConcurrency, CircuitBreakers, FaultInjection, HashKey, HealthCheck, HedgePolicy, HttpProbe,
     LbPolicy, LeastRequest, Maglev, Mirror, OutlierDetection, PeakEwma, Probe, RateLimit, RateLimitKey,
-    ReportedLoad, RetryOn, RetryPolicy, RingHash, Service, ServiceProtocol, SessionAffinity, SlowStart,
-    Timeouts, ZoneAware,
+    ReportedLoad, ResponseLimits, RetryOn, RetryPolicy, RingHash, Service, ServiceProtocol, SessionAffinity,
+    SlowStart, Timeouts, ZoneAware,
 };
 pub use tls::{
     CertificateFiles, ClientCertificate, ClientCertificateMode, ListenerTls, PeerName, ServiceTls, TlsVersion,

@@ -69,7 +69,7 @@ pub(super) async fn send<'a>(
         let mut upload = Upload::new(body, out);
         return match exchange(&attempt, response, &mut upload, clock, interim).await {
             Ok((mut head, incoming)) => {
-                let body = match Body::new(&attempt.head.method, &mut head, incoming, place) {
+                let body = match Body::new(&attempt, &mut head, incoming, place) {
                     Ok(body) => body,
                     Err(reason) => return Err(failed(reason, Progress::Answered, None)),
                 };
@@ -101,7 +101,7 @@ async fn place(attempt: &Attempt<'_>, clock: &Clock<'_>) -> Result<Place, Reason
             let connecting = Connecting::begin(&slot);
             let open = async {
                 let (stream, connected) = connect(service, endpoint, timeout).await?;
-                Connection::open(local, stream, connected).await
+                Connection::open(local, stream, connected, service.service.response_limits).await
             };
             let connection = time::timeout_at(deadline, open).await.unwrap_or(Err(Reason::ConnectTimeout))?;
             connecting.done(connection);
@@ -137,6 +137,7 @@ async fn exchange(
     interim: &mut Interim<'_>,
 ) -> Result<(ResponseHead, RecvStream), Failed> {
     let (mut before, mut leave) = (0, Leave::default());
+    let most_fields = attempt.service.service.response_limits.max_headers as usize;
     poll_fn(|cx| {
         if let Poll::Ready(Err(reason)) = upload.poll(cx) {
             return Poll::Ready(Err((reason, Progress::Over)));
@@ -146,13 +147,13 @@ async fn exchange(
                 Poll::Pending => break,
                 Poll::Ready(None) => match std::pin::Pin::new(&mut response).poll(cx) {
                     Poll::Pending => break,
-                    Poll::Ready(Ok(response)) => return Poll::Ready(read(response)),
+                    Poll::Ready(Ok(response)) => return Poll::Ready(read(response, most_fields)),
                     Poll::Ready(Err(e)) => return Poll::Ready(Err(classify(&e))),
                 },
                 Poll::Ready(Some(Err(e))) => return Poll::Ready(Err(classify(&e))),
                 Poll::Ready(Some(Ok(response))) => {
                     before += 1;
-                    let mut head = outbound::response(&response).map_err(answered)?;
+                    let mut head = outbound::response(&response, most_fields).map_err(answered)?;
                     if head.status == StatusCode::SWITCHING_PROTOCOLS || before > MAX_INTERIM {
                         return Poll::Ready(Err((Reason::BackendMalformed, Progress::Answered)));
                     }
@@ -174,9 +175,9 @@ async fn exchange(
     .await
 }
 
-fn read(response: Response<RecvStream>) -> Result<(ResponseHead, RecvStream), Failed> {
+fn read(response: Response<RecvStream>, most_fields: usize) -> Result<(ResponseHead, RecvStream), Failed> {
     let (parts, incoming) = response.into_parts();
-    let head = outbound::response(&Response::from_parts(parts, ())).map_err(answered)?;
+    let head = outbound::response(&Response::from_parts(parts, ()), most_fields).map_err(answered)?;
     Ok((head, incoming))
 }
 

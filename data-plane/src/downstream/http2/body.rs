@@ -27,6 +27,8 @@ pub(crate) struct Body {
     bytes: u64,
     /// How many there may be.
     most: Option<u64>,
+    /// Fields that trailers may have.
+    most_fields: usize,
     pace: Pace,
 }
 
@@ -40,6 +42,7 @@ impl Body {
             trailers: None,
             bytes: 0,
             most: limits.max_request_body_bytes,
+            most_fields: limits.max_headers as usize,
             pace: Pace::new(limits, patience),
         }
     }
@@ -121,7 +124,7 @@ impl Body {
             Poll::Ready(Ok(None)) => self.ended = true,
             Poll::Ready(Ok(Some(map))) => {
                 let mut trailers = Fields::default();
-                if fields::from_map(&map, &mut trailers).is_err() {
+                if map.len() > self.most_fields || fields::from_map(&map, &mut trailers).is_err() {
                     return Poll::Ready(Err(Reason::RequestBodyMalformed));
                 }
                 headers::clean_trailers(&mut trailers);

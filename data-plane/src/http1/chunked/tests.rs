@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+const MOST: Most = Most { bytes: 32 * 1024, fields: 100 };
+
 /// What a body holds.
 #[derive(Debug, PartialEq)]
 struct Read {
@@ -15,7 +17,7 @@ struct Read {
 
 /// Reads a body that arrives in pieces; `None` if it has not ended.
 fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<Option<Read>, Malformed> {
-    let mut decoder = Decoder::new();
+    let mut decoder = Decoder::new(MOST);
     let (mut unread, mut data, mut left) = (Vec::new(), Vec::new(), None);
     for piece in pieces {
         unread.extend_from_slice(piece);
@@ -78,7 +80,7 @@ fn a_body_ends_where_it_says() {
 
 #[test]
 fn an_ended_decoder_takes_nothing_more() {
-    let mut decoder = Decoder::new();
+    let mut decoder = Decoder::new(MOST);
     assert_eq!(decoder.step(b"0\r\n\r\n"), Ok(Step::End { skip: 5 }));
     assert_eq!(decoder.step(b"1\r\na"), Ok(Step::End { skip: 0 }));
     assert!(decoder.take_trailers().is_none());
@@ -189,12 +191,22 @@ fn extensions_and_trailers_have_their_bounds() {
         format!("1;{}", "x".repeat(4096)),
         extension(2048) + &extension(2049),
         format!("0\r\n{}", "a: b\r\n".repeat(101)),
-        format!("0\r\na: {}", "b".repeat(MAX_TRAILERS)),
+        format!("0\r\na: {}", "b".repeat(MOST.bytes)),
     ] {
         assert_eq!(read(std::iter::once(text.as_bytes())), Err(Malformed));
     }
     let trailers = format!("0\r\n{}\r\n", "a: b\r\n".repeat(100));
     assert_eq!(whole(&trailers).unwrap().unwrap().trailers.len(), 100);
+}
+
+#[test]
+fn trailers_are_bounded_by_a_buffer_too() {
+    let end = |len: usize| {
+        let text = format!("0\r\na: {}\r\n\r\n", "b".repeat(len - "a: \r\n\r\n".len()));
+        Decoder::new(Most { bytes: usize::MAX, fields: 1 }).step(text.as_bytes())
+    };
+    assert!(end(MAX_TRAILERS).is_ok());
+    assert_eq!(end(MAX_TRAILERS + 3), Err(Malformed));
 }
 
 /// A body in chunks, and what is in it.

@@ -3,9 +3,11 @@
 use bolero::check;
 
 use super::{
-    super::{Decoder, Malformed, Step, reference},
+    super::{Decoder, Malformed, Most, Step, reference},
     recipe::cook,
 };
+
+const MOST: Most = Most { bytes: 32 * 1024, fields: 100 };
 
 const SEEDS: &[&[u8]] = &[
     b"0\r\n\r\n",
@@ -34,7 +36,7 @@ fn bodies() {
 
 /// The data, and the length with all the framing, of a body that arrives in pieces; `None` if it has not ended.
 fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<Option<(Vec<u8>, usize)>, Malformed> {
-    let mut decoder = Decoder::new();
+    let mut decoder = Decoder::new(MOST);
     let (mut unread, mut data, mut consumed) = (Vec::new(), Vec::new(), 0);
     for piece in pieces {
         unread.extend_from_slice(piece);

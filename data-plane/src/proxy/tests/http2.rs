@@ -13,3 +13,4 @@ mod replay;
 mod retries;
 mod rules;
 mod server;
+mod sizes;

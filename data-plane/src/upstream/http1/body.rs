@@ -7,7 +7,7 @@ use crate::{
     body::Length,
     buffer::Buffer,
     headers,
-    http1::{Content, ParsedResponse},
+    http1::{Content, Most, ParsedResponse},
     message::Fields,
     reason::Reason,
     splice::{self, Pipe},
@@ -24,8 +24,9 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    pub(super) fn new(connection: Box<Connection>, parsed: &ParsedResponse) -> Self {
-        let content = Content::new(&parsed.framing);
+    /// `most` is what trailers may have.
+    pub(super) fn new(connection: Box<Connection>, parsed: &ParsedResponse, most: Most) -> Self {
+        let content = Content::new(&parsed.framing, most);
         Self { connection, length: content.length(), content, persistent: parsed.persistent }
     }
 

@@ -4,9 +4,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use h2::RecvStream;
-use http::Method;
 
-use super::{is_bodyless, pool::Place};
+use super::{super::Attempt, is_bodyless, pool::Place};
 use crate::{
     body::Length,
     headers,
@@ -24,26 +23,37 @@ pub(crate) struct Body {
     /// What came and was not consumed.
     current: Bytes,
     trailers: Option<Fields>,
+    /// How many of those there may be.
+    most_fields: usize,
     ended: bool,
     _place: Place,
 }
 
 impl Body {
     pub(super) fn new(
-        method: &Method,
+        attempt: &Attempt<'_>,
         head: &mut ResponseHead,
         incoming: RecvStream,
         place: Place,
     ) -> Result<Self, Reason> {
         let declared = fields::content_length(&mut head.fields).map_err(|_| Reason::BackendMalformed)?;
         let length = match declared {
-            _ if is_bodyless(method, head.status) || incoming.is_end_stream() => Length::Empty,
+            _ if is_bodyless(&attempt.head.method, head.status) || incoming.is_end_stream() => Length::Empty,
             Some(n) => Length::Sized(n),
             None => Length::Unknown,
         };
         let ended = length == Length::Empty;
         let incoming = (!ended).then_some(incoming);
-        Ok(Self { incoming, length, current: Bytes::new(), trailers: None, ended, _place: place })
+        let most_fields = attempt.service.service.response_limits.max_headers as usize;
+        Ok(Self {
+            incoming,
+            length,
+            current: Bytes::new(),
+            trailers: None,
+            most_fields,
+            ended,
+            _place: place,
+        })
     }
 
     pub(crate) fn length(&self) -> Length {
@@ -81,7 +91,7 @@ impl Body {
                 Some(Err(_)) => return Poll::Ready(Err(Reason::BodyTruncated)),
                 None => {
                     let trailers = ready!(incoming.poll_trailers(cx)).map_err(|_| Reason::BodyTruncated)?;
-                    self.trailers = trailers.map(|map| checked(&map)).transpose()?;
+                    self.trailers = trailers.map(|map| checked(&map, self.most_fields)).transpose()?;
                     self.ended = true;
                 }
             }
@@ -90,7 +100,10 @@ impl Body {
     }
 }
 
-fn checked(map: &http::HeaderMap) -> Result<Fields, Reason> {
+fn checked(map: &http::HeaderMap, most: usize) -> Result<Fields, Reason> {
+    if map.len() > most {
+        return Err(Reason::BodyTruncated);
+    }
     let mut trailers = Fields::default();
     fields::from_map(map, &mut trailers).map_err(|_| Reason::BodyTruncated)?;
     headers::clean_trailers(&mut trailers);
