@@ -1,7 +1,8 @@
 //! The contract between Weir's programs: the messages of `weir.v1`, and the types that both ends make of them.
 //!
 //! What arrives as a message is turned into a type that cannot be wrong (`TryFrom<v1::X>`) before anything is decided
-//! by it. So the control plane and the proxies refuse the same things in the same words, as [`Invalid`].
+//! by it. So the control plane and the proxies refuse the same things in the same words, as [`Invalid`]. Beside the
+//! contract: what is in their [`log`]s.
 
 mod backend;
 mod bounds;
@@ -11,11 +12,13 @@ mod field;
 mod id;
 mod invalid;
 mod listener;
+pub mod log;
 mod name;
 mod object;
 mod route;
 mod service;
 mod tls;
+mod userinfo;
 
 pub use backend::{Backend, BackendKey, LeaseState, LeaseTerms, OperatorState};
 pub use digest::Digest;
@@ -35,6 +38,7 @@ pub use service::{
 pub use tls::{
     CertificateFiles, ClientCertificate, ClientCertificateMode, ListenerTls, PeerName, ServiceTls, TlsVersion,
 };
+pub use userinfo::without_userinfo;
 
 /// The generated messages, clients and servers. `weir/v1/*.proto` is the specification.
 #[allow(
