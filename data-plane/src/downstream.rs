@@ -12,12 +12,13 @@ use std::{net::SocketAddr, rc::Rc, task::Context};
 use tokio::net::TcpStream;
 
 pub(crate) use self::close::Ending;
-use self::detect::Known;
+use self::{detect::Known, handshake::Opened};
 use crate::{
     access_log::Record,
     buffer::Buffer,
     message::ResponseHead,
     reason::Reason,
+    stream::Stream,
     worker::{Guards, Listener, Local, Waiter},
 };
 
@@ -52,9 +53,15 @@ pub(crate) async fn serve(
 ) {
     let _waiter = Waiter::enter(&local).await;
     let secure = listener.tls().is_some();
-    let Some(stream) = handshake::accept(&local, &listener, socket, peer).await else { return };
+    let Some(opened) = handshake::accept(&local, &listener, socket, peer).await else { return };
     let peer_text = peer.ip().to_canonical().to_string().into_boxed_str();
     let client = Rc::new(Client { local, listener, peer, peer_text, secure });
+    let stream = match opened {
+        Opened::Stream(stream) => stream,
+        Opened::Clear(socket) => {
+            return Box::pin(http1::refuse(&client, Stream::Plain(socket), Reason::TlsExpected)).await;
+        }
+    };
     let known = detect::beforehand(client.listener.protocol(), &stream);
     let (stream, read) = match known {
         Known::Http2 => (stream, Buffer::none()),

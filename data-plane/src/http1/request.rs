@@ -72,6 +72,12 @@ pub(crate) fn parse(
     Ok(Some(ParsedRequest { bytes: skipped + len, framing, persistent }))
 }
 
+/// Whether these may be the first bytes of a request, of any version of HTTP: no other protocol begins with a capital.
+pub(crate) fn may_begin(input: &[u8]) -> bool {
+    let is_method = || method(input, usize::MAX).is_ok();
+    input.first().is_some_and(u8::is_ascii_uppercase) && (input.starts_with(b"PRI ") || is_method())
+}
+
 /// Whether an incomplete head may become one.
 fn await_rest(input: &[u8], max_line: usize, most: Most) -> Result<(), Reason> {
     match memchr(b'\r', input) {

@@ -74,6 +74,12 @@ impl Body {
         self.content.is_ended()
     }
 
+    /// Whether the rest is in the buffer, or the connection ends with it.
+    pub(crate) fn is_all_there(&self) -> bool {
+        let there = self.connection.buffer.unread().len() as u64;
+        !self.persistent || self.is_ended() || (1..=there).contains(&self.content.left())
+    }
+
     /// The connection, if it may serve another request: after the end of the body.
     pub(crate) fn into_idle(mut self) -> Option<Box<Connection>> {
         let whole = self.content.is_ended() && self.connection.rest();
