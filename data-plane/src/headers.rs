@@ -37,7 +37,16 @@ pub(crate) fn request(head: &mut RequestHead, upgrade: Upgrade, origin: &Origin<
     let trailers = accepts_trailers(fields);
     let protocols = kept_upgrade(fields, upgrade);
     let nominated = Nominated::by(fields);
-    fields.retain(|field| !nominated.removes(&field) && !forwarded::is_forwarded(&field));
+    fields.retain(|field| {
+        if nominated.removes(&field) {
+            return false;
+        }
+        let is_forwarded = forwarded::is_forwarded(&field);
+        if is_forwarded && field.spelling.contains(&b'_') {
+            nominated.note_alias();
+        }
+        !is_forwarded
+    });
     if !fields.all(Name::Host).eq([origin.host.as_bytes()]) {
         fields.set(Name::Host, origin.host.as_bytes());
     }

@@ -25,14 +25,20 @@ impl Nominated {
 
     pub(super) fn removes(&self, field: &Field<'_>) -> bool {
         if is_hop_by_hop(field.name) {
-            self.aliases.set(self.aliases.get() + u64::from(field.name == Name::Alias));
+            if field.name == Name::Alias {
+                self.note_alias();
+            }
             return true;
         }
         !self.names.is_empty()
             && tokens::split(&self.names).any(|name| name.eq_ignore_ascii_case(field.spelling))
     }
 
-    /// How many of those that it has removed posed as another.
+    pub(super) fn note_alias(&self) {
+        self.aliases.set(self.aliases.get() + 1);
+    }
+
+    /// How many of those that were removed posed as another.
     pub(super) fn aliases(&self) -> u64 {
         self.aliases.get()
     }

@@ -71,7 +71,7 @@ async fn clients_that_ask_for_no_name_at_all_are_no_lines_of_the_log() {
     assert!(lines.len() < 30, "{} lines, as {:?}", lines.len(), lines.get(..9));
 }
 
-/// A ClientHello of TLS 1.2 that asks for this name.
+/// A `ClientHello` of TLS 1.2 that asks for this name.
 fn hello(name: &str) -> Vec<u8> {
     let length = |n: usize| u16::try_from(n).unwrap().to_be_bytes();
     let sni = [&[0][..], &length(name.len()), name.as_bytes()].concat();

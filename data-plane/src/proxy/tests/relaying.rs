@@ -263,11 +263,13 @@ async fn what_poses_as_another_field_is_dropped_and_counted() {
     .await;
     let proxy = Proxy::of(vec![web(&[backend.address])]).await;
     let mut client = proxy.client().await;
-    let hints = client.ask("GET / HTTP/1.1\r\nHost: web\r\nX_Real_IP: 1\r\nX_Other: 1\r\n\r\n").await;
+    let hints = client
+        .ask("GET / HTTP/1.1\r\nHost: web\r\nX_Real_IP: 1\r\nX_Forwarded_Port: 1\r\nX_Other: 1\r\n\r\n")
+        .await;
     let answer = client.response().await;
     assert_eq!((hints.status(), hints.field("transfer_encoding")), (103, None));
     assert_eq!((answer.field("content_length"), answer.field("x_other")), (None, Some("1")));
     let heads = backend.heads();
     assert_eq!((field(&heads[0], "x_real_ip"), field(&heads[0], "x_other")), (None, Some("1")));
-    until(|| proxy.workers.counters().aliases_dropped == 3).await;
+    until(|| proxy.workers.counters().aliases_dropped == 4).await;
 }
