@@ -26,7 +26,10 @@ mod wait;
 
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Args, Parser, Subcommand,
+    builder::{StringValueParser, TypedValueParser},
+};
 
 use crate::{
     Error, Exit,
@@ -66,6 +69,8 @@ pub(crate) struct Global {
         env = "WEIR_CONTROL_PLANE",
         hide_env_values = true,
         value_name = "URL",
+        // Nothing asks for credentials, and messages show it.
+        value_parser = StringValueParser::new().map(|url| weir_proto::without_userinfo(&url)),
         default_value = "http://127.0.0.1:7400",
         global = true
     )]
@@ -222,6 +227,14 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn credentials_in_the_url_of_the_control_plane_are_shown_nowhere() {
+        let program = ["weir", "status", "--control-plane", "http://me:secret@a:7400"];
+        let program = clap::Parser::try_parse_from(program);
+        let Ok(Program { global, .. }) = program else { panic!("{program:?}") };
+        assert_eq!(global.control_plane, "http://a:7400");
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -91,7 +91,8 @@ pub struct Config {
     )]
     pub resyncs_at_once: u16,
 
-    /// What to log: a level, or levels by module, as `info,weir_control_plane=debug`
+    /// What to log: a level, or levels by module, as `info,weir_control_plane=debug`; of libraries their errors, and more
+    /// where they are named
     #[arg(long, env = "WEIR_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
 

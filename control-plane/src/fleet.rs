@@ -248,7 +248,7 @@ impl Fleet {
     }
 
     fn tell(&self, kind: v1::EventType, id: &ProxyId, object: Option<ObjectKey>, message: String) {
-        tracing::info!(proxy = %id, "{message}");
+        weir_proto::seldom!(info, proxy = %id, "{message}");
         let revision = self.lock().current().revision;
         self.events.emit(Happening { kind, revision, object, proxy_id: id.to_string(), message });
     }

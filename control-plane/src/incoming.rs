@@ -85,7 +85,7 @@ impl Acceptor {
                     return Connection { io, peer, cut, awaited, frames, _permit: permit };
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection; trying again");
+                    weir_proto::seldom!(warn, %error, "cannot accept a connection; trying again");
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -187,7 +187,7 @@ impl AsyncRead for Connection {
             .as_mut()
             .is_some_and(|frames| !heard.is_empty() && !frames.admit(heard, Instant::now()))
         {
-            tracing::warn!(peer = %self.peer, "a client floods its connection with frames that bring nothing; it is cut");
+            weir_proto::seldom!(warn, peer = %self.peer, "a client floods its connection with frames that bring nothing; it is cut");
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "a flood of frames")));
         }
         self.heard(heard.len());

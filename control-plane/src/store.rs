@@ -98,7 +98,11 @@ pub(crate) fn open(url: &str) -> Result<Box<dyn Store>, Error> {
     match url.split_once(':') {
         None if url == "memory" => Ok(Box::new(Memory::new())),
         Some(("sqlite", path)) if !path.is_empty() => Ok(Box::new(Sqlite::open(Path::new(path))?)),
-        _ => Err(Error::Config(format!("unknown store {url:?}: must be sqlite:PATH or memory"))),
+        _ => {
+            // Of a database elsewhere, there may be credentials in it.
+            let shown = weir_proto::without_userinfo(url);
+            Err(Error::Config(format!("unknown store {shown:?}: must be sqlite:PATH or memory")))
+        }
     }
 }
 

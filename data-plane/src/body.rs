@@ -220,6 +220,15 @@ impl ResponseBody {
         }
     }
 
+    /// Whether nothing more is waited for, or the connection that it comes by ends with it.
+    pub(crate) fn is_all_there(&self) -> bool {
+        match self {
+            Self::Text(_) => true,
+            Self::Http1(body) => body.is_all_there(),
+            Self::Http2(body) => body.is_ended(),
+        }
+    }
+
     pub(crate) fn is_ended(&self) -> bool {
         match self {
             Self::Text(text) => text.is_empty(),

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    ffi::OsStr,
     fmt,
     net::SocketAddr,
     num::{NonZeroU16, NonZeroU32, NonZeroUsize},
@@ -10,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
+use clap::{Arg, Args, Command, builder::TypedValueParser};
 use http::Uri;
 
 /// The settings of one proxy. Each has a flag, an environment variable and a default.
@@ -20,9 +21,10 @@ pub struct Config {
     #[arg(
         long,
         env = "WEIR_CONTROL_PLANE",
+        hide_env_values = true,
         value_name = "URL",
         value_delimiter = ',',
-        value_parser = control_plane,
+        value_parser = WithoutCredentials,
         default_value = DEFAULT_CONTROL_PLANE
     )]
     pub control_plane: Vec<Uri>,
@@ -218,6 +220,21 @@ fn memory_size(text: &str) -> Option<u64> {
     number.checked_mul(factor)
 }
 
+/// Takes the URL of a control plane without credentials: nothing asks for them, and URLs are shown, those that are refused
+/// as well.
+#[derive(Debug, Clone)]
+struct WithoutCredentials;
+
+impl TypedValueParser for WithoutCredentials {
+    type Value = Uri;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<Uri, clap::Error> {
+        let text = weir_proto::without_userinfo(&value.to_string_lossy());
+        let parser: fn(&str) -> Result<Uri, String> = control_plane;
+        parser.parse_ref(command, arg, OsStr::new(&text))
+    }
+}
+
 /// Takes `http://host:port`; TLS towards the control plane is not part of this version.
 fn control_plane(text: &str) -> Result<Uri, String> {
     let uri: Uri = text.parse().map_err(|e| format!("must be a URL as {DEFAULT_CONTROL_PLANE}: {e}"))?;
@@ -286,6 +303,12 @@ mod tests {
         assert_eq!(config.max_memory, MaxMemory::Bytes(512 << 20));
         assert_eq!(config.max_requests_in_flight, NonZeroU32::new(10_000));
         assert_eq!(parse(&["--max-memory=off"]).map(|config| config.max_memory), Ok(MaxMemory::Off));
+    }
+
+    #[test]
+    fn credentials_in_the_url_of_a_control_plane_are_shown_nowhere() {
+        let config = parse(&["--control-plane=http://me:secret@a:7400"]).expect("valid");
+        assert_eq!(config.control_plane, ["http://a:7400/"]);
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub(crate) struct WorkerCounters {
     /// Bytes read from and written to clients, heads included.
     pub(crate) bytes_received: Count,
     pub(crate) bytes_sent: Count,
+    /// Fields that posed as others by `_` for `-`, and went no further.
+    pub(crate) aliases_dropped: Count,
     /// Handshakes of clients that failed.
     pub(crate) tls_failures: Count,
     /// Requests that ended in a panic.
@@ -98,6 +100,8 @@ pub(crate) struct WorkerSums {
     pub(crate) mirrored: u64,
     pub(crate) bytes_received: u64,
     pub(crate) bytes_sent: u64,
+    pub(crate) aliases_dropped: u64,
+    pub(crate) tls_failures: u64,
     pub(crate) panics: u64,
     pub(crate) access_log_dropped: u64,
     pub(crate) unrouted: OutcomeSums,
@@ -155,6 +159,8 @@ impl WorkerCounters {
             sum.mirrored += one.mirrored.get();
             sum.bytes_received += one.bytes_received.get();
             sum.bytes_sent += one.bytes_sent.get();
+            sum.aliases_dropped += one.aliases_dropped.get();
+            sum.tls_failures += one.tls_failures.get();
             sum.panics += one.panics.get();
             sum.access_log_dropped += one.access_log_dropped.get();
             sum.unrouted.add(&one.unrouted);

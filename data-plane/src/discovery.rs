@@ -104,7 +104,8 @@ impl Discovery {
             let wait = match end {
                 End::Aged => Duration::ZERO,
                 End::GoAway(after) => {
-                    tracing::info!(
+                    weir_proto::seldom!(
+                        info,
                         "the control plane at {plane} ends the stream; connecting again in {after:?}"
                     );
                     after + backoff.next()
@@ -130,7 +131,7 @@ impl Discovery {
         };
         self.metrics.connects.inc();
         self.metrics.connected.set(1);
-        tracing::info!("connected to the control plane at {plane}");
+        weir_proto::seldom!(info, "connected to the control plane at {plane}");
         self.link.send_modify(|link| {
             link.connected_to = Some(plane.clone());
             link.last_failure = None;
@@ -168,7 +169,7 @@ impl Discovery {
         let text = format!("no stream from the control plane at {plane}: {reason}; trying again");
         let new = self.link.borrow().last_failure.as_ref() != Some(&text);
         if new {
-            tracing::warn!("{text}; the configuration in force stays");
+            weir_proto::seldom!(warn, "{text}; the configuration in force stays");
         } else {
             tracing::debug!("{text}");
         }

@@ -13,17 +13,18 @@ use std::{net::SocketAddr, rc::Rc, task::Context};
 
 use tokio::net::TcpStream;
 
-use self::detect::Known;
 pub(crate) use self::{
     blocked::{Blocked, Holds},
     close::Ending,
     standing::Standing,
 };
+use self::{detect::Known, handshake::Opened};
 use crate::{
     access_log::Record,
     buffer::Buffer,
     message::ResponseHead,
     reason::Reason,
+    stream::Stream,
     worker::{Guards, Listener, Local, Waiter},
 };
 
@@ -59,9 +60,15 @@ pub(crate) async fn serve(
 ) {
     let _waiter = Waiter::enter(&local).await;
     let secure = listener.tls().is_some();
-    let Some(stream) = handshake::accept(&local, &listener, socket, peer).await else { return };
+    let Some(opened) = handshake::accept(&local, &listener, socket, peer).await else { return };
     let peer_text = peer.ip().to_canonical().to_string().into_boxed_str();
     let client = Rc::new(Client { local, listener, peer, peer_text, secure, standing: Standing::default() });
+    let stream = match opened {
+        Opened::Stream(stream) => stream,
+        Opened::Clear(socket) => {
+            return Box::pin(http1::refuse(&client, Stream::Plain(socket), Reason::TlsExpected)).await;
+        }
+    };
     let known = detect::beforehand(client.listener.protocol(), &stream);
     let (stream, read) = match known {
         Known::Http2 => (stream, Buffer::none()),

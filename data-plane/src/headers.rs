@@ -31,13 +31,22 @@ pub(crate) struct Origin<'a> {
 }
 
 /// Makes the fields of a request those of the request to the backend. `Content-Length` stays; how else the body ends is
-/// for whoever sends it to say.
-pub(crate) fn request(head: &mut RequestHead, upgrade: Upgrade, origin: &Origin<'_>, us: &Pseudonym) {
+/// for whoever sends it to say. Returns how many posed as others, and were dropped for that.
+pub(crate) fn request(head: &mut RequestHead, upgrade: Upgrade, origin: &Origin<'_>, us: &Pseudonym) -> u64 {
     let fields = &mut head.fields;
     let trailers = accepts_trailers(fields);
     let protocols = kept_upgrade(fields, upgrade);
     let nominated = Nominated::by(fields);
-    fields.retain(|field| !nominated.removes(&field) && !forwarded::is_forwarded(&field));
+    fields.retain(|field| {
+        if nominated.removes(&field) {
+            return false;
+        }
+        let is_forwarded = forwarded::is_forwarded(&field);
+        if is_forwarded && field.spelling.contains(&b'_') {
+            nominated.note_alias();
+        }
+        !is_forwarded
+    });
     if !fields.all(Name::Host).eq([origin.host.as_bytes()]) {
         fields.set(Name::Host, origin.host.as_bytes());
     }
@@ -54,10 +63,11 @@ pub(crate) fn request(head: &mut RequestHead, upgrade: Upgrade, origin: &Origin<
     }
     forwarded::add(fields, origin);
     us.add(fields, head.version);
+    nominated.aliases()
 }
 
-/// Makes the fields of a backend's response those of the response to the client.
-pub(crate) fn response(head: &mut ResponseHead, upgrade: Upgrade, us: &Pseudonym) {
+/// Makes the fields of a backend's response those of the response to the client. Returns as `request`.
+pub(crate) fn response(head: &mut ResponseHead, upgrade: Upgrade, us: &Pseudonym) -> u64 {
     let fields = &mut head.fields;
     let protocols = kept_upgrade(fields, upgrade);
     let nominated = Nominated::by(fields);
@@ -66,6 +76,7 @@ pub(crate) fn response(head: &mut ResponseHead, upgrade: Upgrade, us: &Pseudonym
         keep_upgrade(fields, protocols);
     }
     us.add(fields, head.version);
+    nominated.aliases()
 }
 
 /// Whether the request asks to go on in another protocol than HTTP: not in its own second version, which a client must
@@ -265,6 +276,21 @@ mod tests {
         }
     }
 
+    /// With or without a version: RFC 9110 section 7.8.
+    #[test]
+    fn no_form_of_http_is_what_an_upgrade_goes_on_with() {
+        for protocol in ["h2", "H2C", "h2c/1", "h2-14", "HTTP/2.0", "http", "HTTP/3"] {
+            let lines = [("Upgrade", protocol), ("Connection", "Upgrade")];
+            assert!(!asks_for_upgrade(&request_head(Version::HTTP_11, &lines)), "{protocol}");
+            for fields in [relayed(&lines, Upgrade::Keep), answered(&lines, Upgrade::Keep)] {
+                assert!(!fields.iter().any(|line| line.starts_with("upgrade")), "{protocol}: {fields:?}");
+            }
+        }
+        let lines = [("Upgrade", "h2c/1, websocket/13, HTTP/2.0, httpx, h3"), ("Connection", "Upgrade")];
+        let fields = relayed(&lines, Upgrade::Keep);
+        assert!(fields.contains(&"upgrade: websocket/13, httpx, h3".to_owned()), "{fields:?}");
+    }
+
     #[test]
     fn only_http_1_1_can_ask_for_an_upgrade() {
         let asks = |version, connection: &str, upgrade: &str| {
@@ -283,6 +309,33 @@ mod tests {
         let fields = relayed_in(Version::HTTP_2, crumbs, Upgrade::Strip);
         assert_eq!(fields[..2], ["cookie: a=1; b=2; c=3", "accept: x"]);
         assert_eq!(fields.last().map(String::as_str), Some("via: 2.0 weir-e92714c0274f"));
+    }
+
+    /// CGI and its heirs make one name of both.
+    #[test]
+    fn a_name_that_poses_as_another_by_an_underscore_goes_no_further() {
+        let aliases = &[
+            ("Transfer_Encoding", "chunked"),
+            ("content_length", "5"),
+            ("Proxy_Connection", "x"),
+            ("KEEP_ALIVE", "1"),
+            ("HTTP2_Settings", "x"),
+            ("Max_Forwards", "0"),
+            ("X_Forwarded_For", "10.0.0.1"),
+            ("X-Forwarded_Host", "a"),
+            ("x_forwarded-proto", "https"),
+            ("X_Real_IP", "10.0.0.1"),
+            ("x-real_ip", "10.0.0.1"),
+        ];
+        assert_eq!(relayed(aliases, Upgrade::Strip), ADDED);
+        assert_eq!(answered(aliases, Upgrade::Strip), ["via: 1.1 weir-e92714c0274f"]);
+        let mut trailers = fields(aliases);
+        clean_trailers(&mut trailers);
+        assert_eq!(lines(&trailers), [""; 0]);
+        for other in ["Content_Lengths", "x_other", "ContentLength", "content__length", "user_agent"] {
+            let fields = relayed(&[(other, "1")], Upgrade::Strip);
+            assert!(fields.contains(&format!("{other}: 1")), "{fields:?}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod chunked;
 mod content;
+mod extension;
 mod facts;
 #[cfg(test)]
 mod fuzz;
@@ -14,12 +15,33 @@ mod target;
 mod text;
 pub(crate) mod write;
 
+use weir_proto::{Limits, ResponseLimits};
+
 pub(crate) use self::{
     chunked::{Decoder, Malformed, Step},
     content::Content,
     request::ParsedRequest,
     response::ParsedResponse,
 };
+
+/// What a head may have, and trailers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Most {
+    pub(crate) bytes: usize,
+    pub(crate) fields: usize,
+}
+
+impl From<&Limits> for Most {
+    fn from(limits: &Limits) -> Self {
+        Self { bytes: limits.max_header_bytes as usize, fields: limits.max_headers as usize }
+    }
+}
+
+impl From<&ResponseLimits> for Most {
+    fn from(limits: &ResponseLimits) -> Self {
+        Self { bytes: limits.max_header_bytes as usize, fields: limits.max_headers as usize }
+    }
+}
 
 /// How a message's body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

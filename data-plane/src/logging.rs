@@ -10,7 +10,8 @@ use crate::Error;
 /// The settings of the program's log.
 #[derive(Debug, Clone, Args)]
 pub struct Logging {
-    /// What to log: a level, or levels by module as `info,weir_data_plane=debug`
+    /// What to log: a level, or levels by module as `info,weir_data_plane=debug`; of libraries their errors, and more
+    /// where they are named
     #[arg(long, env = "WEIR_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
 
@@ -31,7 +32,7 @@ pub enum LogFormat {
 impl Logging {
     /// Starts the log of this process. Fails on a filter that cannot be read.
     pub fn start(&self) -> Result<(), Error> {
-        let filter = EnvFilter::try_new(&self.log).map_err(|e| Error::Setting {
+        let filter = EnvFilter::try_new(weir_proto::log::filter(&self.log)).map_err(|e| Error::Setting {
             name: "--log",
             reason: format!("{e}; as info or info,weir_data_plane=debug"),
         })?;

@@ -4,6 +4,7 @@
 //! copy of its bytes, changing one adds to the end or drops a position, and a head that is used again keeps its room.
 
 mod fields;
+pub(crate) mod length;
 mod name;
 
 use http::{Method, StatusCode, Version};
@@ -31,6 +32,11 @@ pub(crate) struct RequestHead {
 pub(crate) enum Scheme {
     Http,
     Https,
+}
+
+/// Whether a text may be a target: visible ASCII, and no fragment (RFC 9112 section 3.2). It may be empty.
+pub(crate) fn is_target(text: &[u8]) -> bool {
+    text.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#')
 }
 
 /// What a backend answers, or what we answer a client.

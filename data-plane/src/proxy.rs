@@ -82,7 +82,8 @@ fn respond<'a>(
         return answer::reply(Reason::UpgradeUnexpected, exchange, call, true);
     }
     let keep = if switches { Upgrade::Keep } else { Upgrade::Strip };
-    headers::response(&mut answer.head, keep, client.local.pseudonym());
+    let aliases = headers::response(&mut answer.head, keep, client.local.pseudonym());
+    client.local.counters().aliases_dropped.add(aliases);
     for cookie in cookies.into_iter().flatten().flatten() {
         answer.head.fields.push(Name::SetCookie, cookie.as_bytes());
     }

@@ -94,6 +94,8 @@ reasons! {
     RequestBodyMalformed = "request_body_malformed", 400, "http_request_error", "the request's body is not valid HTTP";
 
     RequestMalformed = "request_malformed", 400, "http_request_error", "the request is not valid HTTP";
+    /// HTTP in the clear.
+    TlsExpected = "tls_expected", 400, "http_request_error", "this address speaks TLS; write https";
     CodingUnknown = "coding_unknown", 501, "http_request_error", "chunked is the only transfer coding that is served";
     VersionUnsupported = "version_unsupported", 505, "http_request_error",
         "the request's version of HTTP is not served in this form";

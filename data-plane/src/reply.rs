@@ -148,6 +148,12 @@ impl<'a> Reply<'a> {
         self.upload.as_ref().is_some_and(|upload| !upload.is_done())
     }
 
+    /// Whether the rest of the request will not be taken, as far as that is known before the answer was written: the
+    /// answer is all here, or no success, or ends the backend's connection.
+    pub(crate) fn gives_up_upload(&self) -> bool {
+        self.is_uploading() && (!self.head.status.is_success() || self.body.is_all_there())
+    }
+
     /// Goes on sending the request while the response is relayed, and leaves a backend that must be left. To be polled
     /// with everything that is waited for.
     pub(crate) fn poll_upload(&mut self, cx: &mut Context<'_>) {

@@ -1,7 +1,8 @@
 //! The contract between Weir's programs: the messages of `weir.v1`, and the types that both ends make of them.
 //!
 //! What arrives as a message is turned into a type that cannot be wrong (`TryFrom<v1::X>`) before anything is decided
-//! by it. So the control plane and the proxies refuse the same things in the same words, as [`Invalid`].
+//! by it. So the control plane and the proxies refuse the same things in the same words, as [`Invalid`]. Beside the
+//! contract: what is in their [`log`]s.
 
 mod backend;
 mod bounds;
@@ -11,11 +12,13 @@ mod field;
 mod id;
 mod invalid;
 mod listener;
+pub mod log;
 mod name;
 mod object;
 mod route;
 mod service;
 mod tls;
+mod userinfo;
 
 pub use backend::{Backend, BackendKey, LeaseState, LeaseTerms, OperatorState};
 pub use digest::Digest;
@@ -29,12 +32,13 @@ pub use route::{HostMatch, Route, WeightedService};
 pub use service::{
     AdaptiveConcurrency, CircuitBreakers, FaultInjection, HashKey, HealthCheck, HedgePolicy, HttpProbe,
     LbPolicy, LeastRequest, Maglev, Mirror, OutlierDetection, PeakEwma, Probe, RateLimit, RateLimitKey,
-    ReportedLoad, RetryOn, RetryPolicy, RingHash, Service, ServiceProtocol, SessionAffinity, SlowStart,
-    Timeouts, ZoneAware,
+    ReportedLoad, ResponseLimits, RetryOn, RetryPolicy, RingHash, Service, ServiceProtocol, SessionAffinity,
+    SlowStart, Timeouts, ZoneAware,
 };
 pub use tls::{
     CertificateFiles, ClientCertificate, ClientCertificateMode, ListenerTls, PeerName, ServiceTls, TlsVersion,
 };
+pub use userinfo::without_userinfo;
 
 /// The generated messages, clients and servers. `weir/v1/*.proto` is the specification.
 #[allow(

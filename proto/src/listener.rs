@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use crate::{
     Invalid, ListenerName, ListenerTls,
-    bounds::number,
+    bounds::{bounded, number},
     duration::{from_wire, to_wire},
     v1,
 };
@@ -41,9 +41,9 @@ pub enum ListenerProtocol {
 pub struct Limits {
     /// Connections at one time.
     pub max_connections: u32,
-    /// Bytes of a request's head.
+    /// Bytes of a request's head; of its trailers too.
     pub max_header_bytes: u32,
-    /// Fields of a request's head.
+    /// Fields of a request's head; of its trailers too.
     pub max_headers: u32,
     /// To the end of a request's head.
     pub header_timeout: Duration,
@@ -59,6 +59,8 @@ pub struct Limits {
     pub min_request_body_rate: u32,
     /// While the client takes nothing.
     pub send_timeout: Duration,
+    /// Bytes of a request line, or of a target of HTTP/2.
+    pub max_request_line_bytes: u32,
 }
 
 impl Default for Limits {
@@ -74,6 +76,7 @@ impl Default for Limits {
             max_request_body_bytes: None,
             min_request_body_rate: 240,
             send_timeout: Duration::from_mins(1),
+            max_request_line_bytes: 8 * 1024,
         }
     }
 }
@@ -179,6 +182,7 @@ impl TryFrom<v1::ListenerLimits> for Limits {
                 1 << 30,
             )?,
             send_timeout: from_wire("send_timeout", wire.send_timeout, d.send_timeout, SECOND, DAY)?,
+            max_request_line_bytes: bounded!(wire.max_request_line_bytes, d, 256..=1 << 20)?,
         })
     }
 }
@@ -200,6 +204,7 @@ impl From<&Listener> for v1::Listener {
                 max_request_body_bytes: limits.max_request_body_bytes,
                 min_request_body_rate: Some(limits.min_request_body_rate),
                 send_timeout: Some(to_wire(limits.send_timeout)),
+                max_request_line_bytes: Some(limits.max_request_line_bytes),
             }),
             protocol: v1::ListenerProtocol::from(listener.protocol) as i32,
             tls: listener.tls.as_ref().map(v1::ListenerTls::from),
@@ -248,6 +253,7 @@ mod tests {
                 max_request_body_bytes: Some(0),
                 min_request_body_rate: Some(0),
                 send_timeout: Some(to_wire(Duration::from_secs(1))),
+                max_request_line_bytes: Some(256),
                 ..Default::default()
             });
             wire.tls = Some(crate::tls::tests::listener_tls());
@@ -277,6 +283,10 @@ mod tests {
                 ..Default::default()
             })),
             "limits.send_timeout: must be 1s to 86400s, is 10ms"
+        );
+        assert_eq!(
+            reason(limited(v1::ListenerLimits { max_request_line_bytes: Some(255), ..Default::default() })),
+            "limits.max_request_line_bytes: must be 256 to 1048576, is 255"
         );
         assert_eq!(reason(parse(|wire| wire.protocol = 9)), "protocol: must be AUTO, HTTP1 or HTTP2, not 9");
         assert_eq!(

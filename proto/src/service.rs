@@ -7,6 +7,7 @@ mod lb_policy;
 mod level;
 mod limits;
 mod outlier_detection;
+mod response_limits;
 mod retry;
 mod timeouts;
 
@@ -20,6 +21,7 @@ pub use self::{
     lb_policy::{LbPolicy, LeastRequest, Maglev, PeakEwma, ReportedLoad, RingHash},
     limits::{AdaptiveConcurrency, CircuitBreakers, RateLimit, RateLimitKey},
     outlier_detection::OutlierDetection,
+    response_limits::ResponseLimits,
     retry::{RetryOn, RetryPolicy},
     timeouts::Timeouts,
 };
@@ -72,6 +74,8 @@ pub struct Service {
     pub healthy_panic_threshold: u32,
     /// Percent; see `config.proto`.
     pub overprovisioning_factor: u32,
+    /// How large answers may be, apart from their bodies.
+    pub response_limits: ResponseLimits,
 }
 
 impl Service {
@@ -98,6 +102,7 @@ impl Service {
             zone_aware: None,
             healthy_panic_threshold: 50,
             overprovisioning_factor: 140,
+            response_limits: ResponseLimits::default(),
         }
     }
 }
@@ -143,6 +148,7 @@ impl TryFrom<v1::Service> for Service {
             zone_aware: nested!(wire.zone_aware)?,
             healthy_panic_threshold: bounded!(wire.healthy_panic_threshold, d, 0..=100)?,
             overprovisioning_factor: bounded!(wire.overprovisioning_factor, d, 100..=1000)?,
+            response_limits: nested!(wire.response_limits)?.unwrap_or_default(),
             name: d.name,
         })
     }

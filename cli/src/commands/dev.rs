@@ -105,7 +105,7 @@ async fn ended(daemons: &mut Daemons) -> Error {
 
 fn log(filter: &str) -> Result<(), Error> {
     let filter: tracing_subscriber::EnvFilter =
-        filter.parse().map_err(|e| Error::Usage(format!("--log {filter}: {e}")))?;
+        weir_proto::log::filter(filter).parse().map_err(|e| Error::Usage(format!("--log {filter}: {e}")))?;
     // A second call in one process keeps the first one's log.
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // To say that nobody reads the log any more would be a panic in whatever task has something to log.

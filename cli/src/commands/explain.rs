@@ -102,8 +102,8 @@ fn host(host: &str) -> Result<(), String> {
     if host.is_empty() {
         return Err("the host is missing; write it as shop.example/cart".to_owned());
     }
-    if host.contains('@') {
-        return Err(format!("the host {host:?} must have no user name"));
+    if let Some((_, host)) = host.rsplit_once('@') {
+        return Err(format!("the host {host:?} must have no user name before it"));
     }
     let name = match host.rsplit_once(':') {
         // The colon of an address in brackets is none of a port.

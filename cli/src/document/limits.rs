@@ -1,4 +1,4 @@
-//! How much may be under way, and how much may come.
+//! How much may be under way, how much may come, and how large answers may be.
 
 use weir_proto::v1;
 
@@ -45,6 +45,20 @@ pub(super) fn adaptive_concurrency(
     };
     fields.finish();
     Some(adaptive)
+}
+
+pub(super) fn response_limits(
+    context: &mut Context<'_>,
+    node: &Node,
+    path: &Path,
+) -> Option<v1::ResponseLimits> {
+    let mut fields = Fields::of(context, node, path)?;
+    let limits = v1::ResponseLimits {
+        max_header_bytes: fields.size("max_header_bytes"),
+        max_headers: fields.number("max_headers"),
+    };
+    fields.finish();
+    Some(limits)
 }
 
 /// An item of `rate_limits`, of a service or a route.

@@ -39,6 +39,7 @@ fn limits(context: &mut Context<'_>, node: &Node, path: &Path) -> Option<v1::Lis
         max_request_body_bytes: fields.large_size("max_request_body_bytes"),
         min_request_body_rate: fields.size("min_request_body_rate"),
         send_timeout: fields.duration("send_timeout"),
+        max_request_line_bytes: fields.size("max_request_line_bytes"),
     };
     fields.finish();
     Some(limits)

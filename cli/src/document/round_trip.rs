@@ -70,14 +70,23 @@ prop_compose! {
         mirror in of(of(0u32..=100).prop_map(|percent| v1::Mirror { service: "shadow".into(), percent })),
         (session_affinity, slow_start) in (perhaps(session_affinity()), perhaps(slow_start())),
         zone_aware in of(of(1u32..=10_000).prop_map(|min_backends| v1::ZoneAware { min_backends })),
-        (healthy_panic_threshold, overprovisioning_factor) in (of(0u32..=100), of(100u32..=1000)),
+        (healthy_panic_threshold, overprovisioning_factor, response_limits) in
+            (of(0u32..=100), of(100u32..=1000), perhaps(response_limits())),
     ) -> v1::Service {
         v1::Service {
             name: "web".to_owned(), lb_policy, timeouts, retry_policy, protocol, tls, health_check,
             outlier_detection, circuit_breakers, adaptive_concurrency, rate_limits, hedge_policy,
             fault_injection, mirror, session_affinity, slow_start, zone_aware, healthy_panic_threshold,
-            overprovisioning_factor,
+            overprovisioning_factor, response_limits,
         }
+    }
+}
+
+prop_compose! {
+    fn response_limits()(
+        max_header_bytes in of(1024u32..=1 << 20), max_headers in of(1u32..=1_000),
+    ) -> v1::ResponseLimits {
+        v1::ResponseLimits { max_header_bytes, max_headers }
     }
 }
 

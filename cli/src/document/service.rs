@@ -9,7 +9,7 @@ use crate::{
         fields::{Context, Fields, Path},
         health_check::{health_check, outlier_detection},
         lb_policy::lb_policy,
-        limits::{adaptive_concurrency, circuit_breakers, rate_limit},
+        limits::{adaptive_concurrency, circuit_breakers, rate_limit, response_limits},
         retry::{retry_policy, timeouts},
         tls::service_tls,
         words::SERVICE_PROTOCOL,
@@ -44,6 +44,7 @@ pub(super) fn service(
         zone_aware: fields.nested("zone_aware", zone_aware),
         healthy_panic_threshold: fields.number("healthy_panic_threshold"),
         overprovisioning_factor: fields.number("overprovisioning_factor"),
+        response_limits: fields.nested("response_limits", response_limits),
     };
     // A bad name is the service's own fault; its backends are checked as if it had a good one.
     let name =

@@ -141,6 +141,7 @@ fn listener(listener: &v1::Listener) -> Value {
             "max_request_body_bytes": l.max_request_body_bytes.map(units::size_text),
             "min_request_body_rate": l.min_request_body_rate.map(|n| units::size_text(n.into())),
             "send_timeout": duration(l.send_timeout.as_ref()),
+            "max_request_line_bytes": l.max_request_line_bytes.map(|n| units::size_text(n.into())),
         }))
     });
     compact(json!({

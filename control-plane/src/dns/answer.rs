@@ -125,7 +125,7 @@ pub(crate) fn answer(
     match fit::encode(message, most) {
         Ok(bytes) => Outcome::Answer(Answer { bytes, kind, code: code_word(code) }),
         Err(error) => {
-            tracing::warn!(%error, "cannot encode a DNS answer");
+            weir_proto::seldom!(warn, %error, "cannot encode a DNS answer");
             Outcome::Dropped("not_encoded")
         }
     }

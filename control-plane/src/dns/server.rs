@@ -74,7 +74,7 @@ async fn datagrams(server: &Server, socket: &UdpSocket) {
         let (length, peer) = match socket.recv_from(&mut buffer).await {
             Ok(received) => received,
             Err(error) => {
-                tracing::warn!(%error, "cannot receive DNS questions; trying again");
+                weir_proto::seldom!(warn, %error, "cannot receive DNS questions; trying again");
                 sleep(PAUSE).await;
                 continue;
             }
@@ -108,7 +108,7 @@ async fn connections(server: &Arc<Server>, listener: &TcpListener) {
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a DNS connection; trying again");
+                weir_proto::seldom!(warn, %error, "cannot accept a DNS connection; trying again");
                 sleep(PAUSE).await;
             }
         }

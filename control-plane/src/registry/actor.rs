@@ -168,7 +168,7 @@ impl Actor {
         };
         let now = Instant::now();
         if let Err(error) = &committed {
-            tracing::error!(%error, "a change could not be stored");
+            weir_proto::seldom!(error, %error, "a change could not be stored");
             for effect in effects {
                 effect.abort(&self.leases, now);
             }
@@ -201,7 +201,7 @@ impl Actor {
         let batch = Arc::new(batch);
         let result = self.writer.commit(Arc::clone(&batch)).await;
         if let Err(error) = &result {
-            tracing::warn!(%error, "what is known of proxies and refusals could not be stored");
+            weir_proto::seldom!(warn, %error, "what is known of proxies and refusals could not be stored");
             self.aside.put_back(along);
             self.aside.undone(&batch.journal, (self.code)(error), error);
         }

@@ -43,7 +43,7 @@ impl Flaps {
         let error = Error::HeldBack { key: key.clone(), flaps: held.flaps, retry_after: held.retry_after };
         metrics.held_back.inc();
         if held.is_news {
-            tracing::warn!(backend = %key.name, flaps = held.flaps, "held back: it comes and goes too often");
+            weir_proto::seldom!(warn, backend = %key.name, flaps = held.flaps, "held back: it comes and goes too often");
             let (kind, proxy_id) = (v1::EventType::BackendHeldBack, String::new());
             events.emit(Happening {
                 kind,

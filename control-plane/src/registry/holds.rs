@@ -39,7 +39,7 @@ impl Holds {
                 }
                 (None, 0) => format!("no lease of service {service} is overdue any more"),
             };
-            tracing::warn!("{message}");
+            weir_proto::seldom!(warn, "{message}");
             let object = Some(ObjectKey::new(ObjectKind::Service, service.as_str()));
             events.emit(Happening { kind, revision, object, proxy_id: String::new(), message });
             overdue > 0

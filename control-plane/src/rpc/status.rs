@@ -129,7 +129,7 @@ fn resource(details: &mut ErrorDetails, key: &ObjectKey, owner: &str, text: &str
 /// These cannot come of a request. The text stays in the log: it may say more than a client should know.
 fn internal(error: &Error) -> Status {
     let id = fastrand::u64(..);
-    tracing::error!(id = %format_args!("{id:016x}"), %error, "internal fault");
+    weir_proto::seldom!(error, id = %format_args!("{id:016x}"), %error, "internal fault");
     Status::internal(format!("internal fault {id:016x}; the control plane's log says more"))
 }
 

@@ -255,4 +255,6 @@ fn an_unknown_url_is_refused() {
         let error = open(url).expect_err("must be refused").to_string();
         assert_eq!(error, format!("unknown store {url:?}: must be sqlite:PATH or memory"));
     }
+    let error = open("postgres://me:secret@db/weir").expect_err("must be refused").to_string();
+    assert!(error.starts_with("unknown store \"postgres://db/weir\": "), "{error}");
 }

@@ -38,15 +38,20 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// The host as far as it can be told: a log also has bad requests.
+    /// The host as far as it can be told: a log also has bad requests. Never what stands before an `@`: credentials.
     pub(crate) fn of(head: &RequestHead) -> Self {
         let host = head.authority().map(str::as_bytes).or_else(|| head.fields.get(Name::Host));
         Self {
             method: head.method.clone(),
-            host: String::from_utf8_lossy(host.unwrap_or_default()).into_owned(),
+            host: host_of(host.unwrap_or_default()),
             path: head.path().to_owned(),
         }
     }
+}
+
+fn host_of(authority: &[u8]) -> String {
+    let host = authority.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
+    String::from_utf8_lossy(host).into_owned()
 }
 
 #[derive(Serialize)]
@@ -107,4 +112,28 @@ impl Record<'_> {
 /// To the microsecond.
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http1::{Most, request};
+
+    #[test]
+    fn what_stands_before_an_at_sign_is_not_kept() {
+        for request in [
+            "GET http://me:secret@web/ HTTP/1.1\r\nHost: web\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: me:secret@web\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: me:sec/ret@secret@web\r\n\r\n",
+            "CONNECT me:secret@web HTTP/1.1\r\nHost: web\r\n\r\n",
+        ] {
+            let mut head = RequestHead::default();
+            request::parse(request.as_bytes(), 1024, Most { bytes: 1024, fields: 9 }, &mut head)
+                .unwrap()
+                .unwrap();
+            let kept = Request::of(&head);
+            assert_eq!(kept.host, "web", "{request}");
+            assert!(!format!("{kept:?} {head:?}").contains("secret"), "{kept:?} {head:?}");
+        }
+    }
 }

@@ -56,7 +56,7 @@ impl axum::serve::Listener for Incoming {
                     return (Connection { io, time: Box::pin(sleep(TIMEOUT)), _permit: permit }, peer);
                 }
                 Err(e) => {
-                    tracing::warn!("cannot accept on the admin address: {e}; trying again");
+                    weir_proto::seldom!(warn, "cannot accept on the admin address: {e}; trying again");
                     sleep(ACCEPT_PAUSE).await;
                 }
             }

@@ -85,7 +85,11 @@ impl Breaker {
         if let Some(circuit) = permit.probes.take() {
             circuit.failures.store(0, Relaxed);
             if circuit.change(permit.seen, Word::new(CLOSED, now)) {
-                tracing::info!("service {}: a request succeeded; the circuit is closed again", service.name);
+                weir_proto::seldom!(
+                    info,
+                    "service {}: a request succeeded; the circuit is closed again",
+                    service.name
+                );
             }
         } else if self.0.failures.load(Relaxed) > 0 && self.0.load() == permit.seen {
             self.0.failures.store(0, Relaxed);
@@ -101,7 +105,8 @@ impl Breaker {
             let failures = self.0.failures.fetch_add(1, Relaxed).saturating_add(1);
             if failures >= most && self.0.change(permit.seen, Word::new(OPEN, now)) {
                 self.0.opened.fetch_add(1, Relaxed);
-                tracing::warn!(
+                weir_proto::seldom!(
+                    warn,
                     "service {}: {failures} requests in a row failed; the circuit is open for {:?}",
                     service.name,
                     service.circuit_breakers.open_time,

@@ -72,10 +72,10 @@ impl HashKeys {
 impl Key {
     fn hash(&self, head: &RequestHead, client: IpAddr) -> Option<u64> {
         match self {
-            Self::Field { name: Name::Other, text } => {
+            Self::Field { name: unknown @ (Name::Other | Name::Alias), text } => {
                 let is_it = |spelling: &[u8]| spelling.eq_ignore_ascii_case(text.as_bytes());
                 let lines =
-                    head.fields.iter().filter(|field| field.name == Name::Other && is_it(field.spelling));
+                    head.fields.iter().filter(|field| field.name == *unknown && is_it(field.spelling));
                 hash_of_all(lines.map(|field| field.value))
             }
             Self::Field { name, .. } => hash_of_all(head.fields.all(*name)),

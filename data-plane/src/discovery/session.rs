@@ -228,7 +228,8 @@ impl<'a> Session<'a> {
         let before = self.discovery.link.borrow().kept_out.as_ref().map(|kept| kept.epoch);
         if before != Some(epoch) {
             self.discovery.metrics.kept_out_epochs.inc();
-            tracing::error!(
+            weir_proto::seldom!(
+                error,
                 "the control plane has a new epoch {epoch} with {} objects, this proxy has {objects_in_force}: it keeps \
                  what it has; if the new epoch is meant, run `weir epoch accept`",
                 kept_out.objects
@@ -242,7 +243,7 @@ impl<'a> Session<'a> {
         if self.resyncing {
             return Err(End::Lost(unusable.to_string()));
         }
-        tracing::warn!("asking the control plane for a whole snapshot: {unusable}");
+        weir_proto::seldom!(warn, "asking the control plane for a whole snapshot: {unusable}");
         self.resync(&unusable.to_string()).await
     }
 

@@ -21,6 +21,7 @@ use super::{Client, close};
 use crate::{
     alarm::Alarm,
     buffer::Buffer,
+    reason::Reason,
     stream::{Io, Stream},
     upgrade,
 };
@@ -82,6 +83,16 @@ pub(super) async fn serve(client: &Rc<Client>, stream: Stream, undecided: bool) 
                 return Some((connection.into_io()?.into_inner(), read));
             }
         }
+    }
+}
+
+/// Ends a connection that never was HTTP, with an answer that says why.
+pub(super) async fn refuse(client: &Rc<Client>, stream: Stream, reason: Reason) {
+    client.refused(reason, Duration::ZERO);
+    let mut connection = Connection::new(client, stream, false);
+    let ending = busy::last_words(client, &mut connection, reason).await;
+    if let Some(io) = connection.into_io() {
+        close::close(client, io, ending).await;
     }
 }
 

@@ -5,11 +5,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use http::Method;
 use weir_proto::{Service, v1::ExplainQuestion};
 
-use crate::{http1, message::RequestHead, reason::Reason, retry};
+use crate::{
+    http1::{self, Most},
+    message::RequestHead,
+    reason::Reason,
+    retry,
+};
 
 /// What a head of a question may have; listeners have limits of their own.
-const MOST_BYTES: usize = 1 << 20;
-const MOST_FIELDS: usize = 256;
+const MOST: Most = Most { bytes: 1 << 20, fields: 256 };
 
 /// A request as it would come, and from whom.
 #[derive(Debug)]
@@ -30,7 +34,7 @@ impl Asked {
         }
         text.push_str("\r\n");
         let mut head = RequestHead::default();
-        let parsed = http1::request::parse(text.as_bytes(), MOST_BYTES, MOST_FIELDS, &mut head)?;
+        let parsed = http1::request::parse(text.as_bytes(), MOST.bytes, MOST, &mut head)?;
         // A value with the end of a head in it is more than one request.
         if parsed.is_none_or(|parsed| parsed.bytes != text.len()) {
             return Err(Reason::RequestMalformed);

@@ -1,12 +1,17 @@
 //! Fields that are meant for the next hop only: RFC 9110 section 7.6.1.
 
+use std::cell::Cell;
+
 use super::tokens;
 use crate::message::{Field, Fields, Name};
 
 /// What `Connection` names beside what is always meant for one hop: nothing, in nearly all messages. The names in it
 /// stand beside each other as in the field; it cannot name what the message is made of.
 #[derive(Debug, Default)]
-pub(super) struct Nominated(Vec<u8>);
+pub(super) struct Nominated {
+    names: Vec<u8>,
+    aliases: Cell<u64>,
+}
 
 impl Nominated {
     pub(super) fn by(fields: &Fields) -> Self {
@@ -15,20 +20,36 @@ impl Nominated {
             names.extend_from_slice(token);
             names.push(b',');
         }
-        Self(names)
+        Self { names, aliases: Cell::new(0) }
     }
 
     pub(super) fn removes(&self, field: &Field<'_>) -> bool {
-        is_hop_by_hop(field.name)
-            || (!self.0.is_empty()
-                && tokens::split(&self.0).any(|name| name.eq_ignore_ascii_case(field.spelling)))
+        if is_hop_by_hop(field.name) {
+            if field.name == Name::Alias {
+                self.note_alias();
+            }
+            return true;
+        }
+        !self.names.is_empty()
+            && tokens::split(&self.names).any(|name| name.eq_ignore_ascii_case(field.spelling))
+    }
+
+    pub(super) fn note_alias(&self) {
+        self.aliases.set(self.aliases.get() + 1);
+    }
+
+    /// How many of those that were removed posed as another.
+    pub(super) fn aliases(&self) -> u64 {
+        self.aliases.get()
     }
 }
 
+/// Also what poses as such a field, or as another one that no peer may say for us.
 pub(super) fn is_hop_by_hop(name: Name) -> bool {
     matches!(
         name,
-        Name::Connection
+        Name::Alias
+            | Name::Connection
             | Name::Http2Settings
             | Name::KeepAlive
             | Name::ProxyConnection
@@ -38,11 +59,16 @@ pub(super) fn is_hop_by_hop(name: Name) -> bool {
     )
 }
 
-/// The protocols in `Upgrade` but for `h2c`, if any is left.
+/// The protocols in `Upgrade` but for HTTP in any form, if any is left.
 pub(super) fn protocols(fields: &Fields) -> Option<Vec<u8>> {
-    let protocols: Vec<_> =
-        tokens::of(fields, Name::Upgrade).filter(|protocol| !protocol.eq_ignore_ascii_case(b"h2c")).collect();
+    let protocols: Vec<_> = tokens::of(fields, Name::Upgrade).filter(|protocol| !is_http(protocol)).collect();
     (!protocols.is_empty()).then(|| protocols.join(&b", "[..]))
+}
+
+/// By the name before a version: `h2c`, `h2-16/1`, `HTTP/2.0`.
+fn is_http(protocol: &[u8]) -> bool {
+    let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default().trim_ascii();
+    name.eq_ignore_ascii_case(b"http") || matches!(name, [b'h' | b'H', b'2', ..])
 }
 
 /// Whether a token of `Connection` is the name of a field that goes only because it is named there.

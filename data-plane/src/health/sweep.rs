@@ -107,11 +107,13 @@ impl Watched {
         let name = &service.service.name;
         if panics {
             service.live.panicked();
-            tracing::warn!(
+            weir_proto::seldom!(
+                warn,
                 "service {name}: too few of its backends are usable, so all are used whatever health says"
             );
         } else {
-            tracing::info!(
+            weir_proto::seldom!(
+                info,
                 "service {name}: enough of its backends are usable again, and only those are used"
             );
         }

@@ -2,18 +2,17 @@
 
 use memchr::memchr;
 
-use super::{section, text};
+use super::{Most, extension, section, text};
 use crate::message::Fields;
 
-/// Bytes of all extensions of a body. Nothing reads them.
+/// Bytes of all extensions of a body.
 const MAX_EXTENSIONS: usize = 4 * 1024;
 
 /// Digits of a chunk's size.
 const MAX_DIGITS: usize = 16;
 
-/// Bytes and fields of the trailers.
-const MAX_TRAILERS: usize = 32 * 1024;
-const MAX_TRAILER_FIELDS: usize = 100;
+/// Bytes of trailers, whatever may be in a head: each of their lines must find room in a buffer for bodies.
+const MAX_TRAILERS: usize = 64 * 1024;
 
 /// Reads the framing of a body; the data in it are the caller's to take.
 ///
@@ -26,6 +25,7 @@ pub(crate) struct Decoder {
     /// Bytes of trailers so far.
     trailer_bytes: usize,
     trailers: Fields,
+    most: Most,
 }
 
 /// What comes next in a body.
@@ -58,8 +58,11 @@ enum At {
 }
 
 impl Decoder {
-    pub(crate) fn new() -> Self {
-        Self { at: At::Size { first: true }, extensions: 0, trailer_bytes: 0, trailers: Fields::default() }
+    /// `most` is what trailers may have.
+    pub(crate) fn new(most: Most) -> Self {
+        let most = Most { bytes: most.bytes.min(MAX_TRAILERS), ..most };
+        let (at, trailers) = (At::Size { first: true }, Fields::default());
+        Self { at, extensions: 0, trailer_bytes: 0, trailers, most }
     }
 
     pub(crate) fn step(&mut self, input: &[u8]) -> Result<Step, Malformed> {
@@ -100,7 +103,7 @@ impl Decoder {
         }
         match end.and_then(|end| extension.get(end + 1)) {
             None => return Ok(Step::More),
-            Some(b'\n') => {}
+            Some(b'\n') if len == 0 || extension::are_extensions(&extension[..len]) => {}
             Some(_) => return Err(Malformed),
         }
         self.extensions += len;
@@ -129,7 +132,7 @@ impl Decoder {
             let rest = &input[skip..];
             let end = memchr(b'\n', rest);
             let text = &rest[..end.map_or(rest.len(), |end| end + 1)];
-            if self.trailer_bytes + text.len() > MAX_TRAILERS || !text::is_clean(text) {
+            if self.trailer_bytes + text.len() > self.most.bytes || !text::is_clean(text) {
                 return Err(Malformed);
             }
             match end {
@@ -142,19 +145,13 @@ impl Decoder {
                 Some(_) => {}
             }
             let line = section::line(text, 0).ok_or(Malformed)?;
-            if self.trailers.len() == MAX_TRAILER_FIELDS {
+            if self.trailers.len() == self.most.fields {
                 return Err(Malformed);
             }
             self.trailers.push_spelled(&text[line.name], &text[line.value]);
             self.trailer_bytes += text.len();
             skip += text.len();
         }
-    }
-}
-
-impl Default for Decoder {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

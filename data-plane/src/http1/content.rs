@@ -1,6 +1,6 @@
 //! A body as it stands in a buffer of bytes that were read: how much of it is there, and whether it has ended.
 
-use super::{Decoder, Framing, Malformed, Step};
+use super::{Decoder, Framing, Malformed, Most, Step};
 use crate::{body::Length, buffer::Buffer, message::Fields, splice};
 
 #[derive(Debug)]
@@ -24,11 +24,12 @@ impl Content {
         Self { state: State::Ended, trailers: None }
     }
 
-    pub(crate) fn new(framing: &Framing) -> Self {
+    /// `most` is what trailers may have.
+    pub(crate) fn new(framing: &Framing, most: Most) -> Self {
         let state = match *framing {
             Framing::Empty | Framing::Sized(0) => State::Ended,
             Framing::Sized(n) => State::Sized(n),
-            Framing::Chunked => State::Chunked(Box::default(), 0),
+            Framing::Chunked => State::Chunked(Box::new(Decoder::new(most)), 0),
             Framing::UntilClose => State::UntilClose,
         };
         Self { state, trailers: None }
@@ -138,9 +139,11 @@ mod tests {
     use super::*;
     use crate::{buffer::Buffers, message::Name};
 
+    const MOST: Most = Most { bytes: 1024, fields: 10 };
+
     /// What is read of a body that arrives in pieces, and what is left after it; `None` if it has not ended.
     fn read(framing: Framing, text: &[u8], piece: usize) -> Option<(Vec<u8>, Vec<u8>, Option<Fields>)> {
-        let mut content = Content::new(&framing);
+        let mut content = Content::new(&framing, MOST);
         let (mut buffer, mut data) = (Buffer::none(), Vec::new());
         Buffers::default().lend(&mut buffer);
         for piece in text.chunks(piece) {
@@ -191,7 +194,7 @@ mod tests {
 
     #[test]
     fn what_is_no_chunk_is_refused() {
-        let (mut content, mut buffer) = (Content::new(&Framing::Chunked), Buffer::none());
+        let (mut content, mut buffer) = (Content::new(&Framing::Chunked, MOST), Buffer::none());
         Buffers::default().lend(&mut buffer);
         buffer.room()[..3].copy_from_slice(b"x\r\n");
         buffer.filled(3);

@@ -2,13 +2,15 @@
 
 use http::Version;
 
-use crate::message::Name;
+use crate::message::{Name, length};
 
 /// Gathered while fields are read.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) length: Length,
     pub(super) coding: Coding,
+    /// The length is not said as everybody would say it.
+    pub(super) padded: bool,
     close: bool,
     keep_alive: bool,
 }
@@ -41,7 +43,10 @@ pub(super) enum Coding {
 impl Facts {
     pub(super) fn note(&mut self, name: Name, value: &[u8]) {
         match name {
-            Name::ContentLength => self.length = self.length.and(value),
+            Name::ContentLength => {
+                self.length = self.length.and(value);
+                self.padded |= length::is_padded(value);
+            }
             Name::TransferEncoding => self.coding = self.coding.and(value),
             Name::Connection => self.note_connection(value),
             _ => {}
@@ -63,7 +68,7 @@ impl Facts {
 
 impl Length {
     fn and(self, value: &[u8]) -> Self {
-        match (self, number(value)) {
+        match (self, length::length(value)) {
             (Self::None, Some(number)) => Self::Bytes(number),
             _ => Self::Invalid,
         }
@@ -91,16 +96,4 @@ impl Coding {
         };
         if codings.all(is_other) { Self::Unknown } else { Self::Invalid }
     }
-}
-
-/// Digits alone, up to 2^63 - 1.
-fn number(text: &[u8]) -> Option<u64> {
-    if text.is_empty() {
-        return None;
-    }
-    let number = text.iter().try_fold(0_u64, |number, byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })?;
-    (number <= i64::MAX.unsigned_abs()).then_some(number)
 }

@@ -27,7 +27,7 @@ pub(super) fn request(text: &[u8], limits: &Limits) -> Option<(Head, Framing)> {
     let fits = is_token(method)
         && method != "PRI"
         && is_target(method, target)
-        && matches!(version, "HTTP/1.0" | "HTTP/1.1")
+        && is_version(version)
         && head.first.len() <= limits.line;
     let framing = framing(&head, version, Framing::Empty).filter(|_| fits)?;
     Some((head, framing))
@@ -38,7 +38,7 @@ pub(super) fn response(text: &[u8], method: &Method, limits: &Limits) -> Option<
     let head = head(text, limits)?;
     let mut parts = head.first.splitn(3, ' ');
     let (version, status) = (parts.next()?, parts.next()?);
-    if !matches!(version, "HTTP/1.0" | "HTTP/1.1") || status.len() != 3 || !is_number(status) {
+    if !is_version(version) || status.len() != 3 || !is_number(status) {
         return None;
     }
     let status = StatusCode::from_bytes(status.as_bytes()).ok().filter(|status| status.as_u16() < 600)?;
@@ -57,7 +57,8 @@ pub(super) fn chunked(text: &[u8]) -> Option<(Vec<u8>, usize)> {
         let digits = line.split(';').next()?;
         extensions += len - digits.chars().count();
         let good = digits.bytes().all(|byte| byte.is_ascii_hexdigit()) && digits.len() <= 16;
-        if !good || extensions > 4096 || line.chars().any(|char| char.is_ascii_control()) {
+        let rest = &line[digits.len()..];
+        if !good || extensions > 4096 || !are_extensions(rest) {
             return None;
         }
         let size = i64::from_str_radix(digits, 16).ok().and_then(|size| usize::try_from(size).ok())?;
@@ -75,6 +76,39 @@ pub(super) fn chunked(text: &[u8]) -> Option<(Vec<u8>, usize)> {
     let lines = latin1(&text[at..at + trailers - 2]);
     let lines: Vec<_> = lines.split_terminator("\r\n").map(field).collect::<Option<_>>()?;
     (lines.len() <= 100 && trailers <= 32 * 1024).then_some((data, at + trailers))
+}
+
+/// Whether a text is nothing but `;name`, `;name=value`, `;name="value"`.
+fn are_extensions(text: &str) -> bool {
+    let mut left = text;
+    while !left.is_empty() {
+        let Some(rest) = left.trim_start_matches(' ').strip_prefix(';') else { return false };
+        let rest = rest.trim_start_matches(' ');
+        let name = rest.find(|char: char| !is_token(&char.to_string())).unwrap_or(rest.len());
+        left = &rest[name..];
+        if let Some(value) = left.trim_start_matches(' ').strip_prefix('=') {
+            let value = value.trim_start_matches(' ');
+            let quoted = value.strip_prefix('"').map(|inner| {
+                let mut escaped = false;
+                let end = inner.find(|char| {
+                    let ends = char == '"' && !escaped;
+                    escaped = char == '\\' && !escaped;
+                    ends
+                });
+                end.map_or(0, |end| end + 2)
+            });
+            let token = || value.find(|char: char| !is_token(&char.to_string())).unwrap_or(value.len());
+            let len = quoted.unwrap_or_else(token);
+            if len == 0 {
+                return false;
+            }
+            left = &value[len..];
+        }
+        if name == 0 {
+            return false;
+        }
+    }
+    !text.contains(|char: char| char.is_ascii_control())
 }
 
 fn head(text: &[u8], limits: &Limits) -> Option<Head> {
@@ -97,7 +131,7 @@ fn head(text: &[u8], limits: &Limits) -> Option<Head> {
 fn field(line: &str) -> Option<(String, String)> {
     let (name, value) = line.split_once(':')?;
     let value = value.trim_matches([' ', '\t']);
-    (is_token(name) && is_text(value)).then(|| (name.to_owned(), value.to_owned()))
+    (is_token(name) && is_text(value)).then(|| (name.to_owned(), plain(name, value).to_owned()))
 }
 
 fn framing(head: &Head, version: &str, without: Framing) -> Option<Framing> {
@@ -110,9 +144,24 @@ fn framing(head: &Head, version: &str, without: Framing) -> Option<Framing> {
         ([length], []) if is_number(length) => {
             length.parse::<i64>().ok()?.try_into().ok().map(Framing::Sized)
         }
-        ([], [coding]) if coding == "chunked" && version == "HTTP/1.1" => Some(Framing::Chunked),
+        ([], [coding]) if coding == "chunked" && version != "HTTP/1.0" => Some(Framing::Chunked),
         _ => None,
     }
+}
+
+/// A length as everybody says it.
+pub(super) fn plain<'v>(name: &str, value: &'v str) -> &'v str {
+    if !name.eq_ignore_ascii_case("content-length") || !is_number(value) {
+        return value;
+    }
+    match value.trim_start_matches('0') {
+        "" => "0",
+        number => number,
+    }
+}
+
+fn is_version(text: &str) -> bool {
+    matches!(text.as_bytes(), [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'..=b'9'])
 }
 
 fn is_target(method: &str, target: &str) -> bool {

@@ -6,15 +6,12 @@ use http::{Method, Version};
 use memchr::{memchr, memrchr};
 
 use super::{
-    Framing,
+    Framing, Most,
     facts::{Coding, Facts, Length},
     section::{self, Fault},
     target, text,
 };
 use crate::{message::RequestHead, reason::Reason};
-
-/// Bytes of a request line.
-const MAX_LINE: usize = 8 * 1024;
 
 /// What was read beside the head itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,11 +31,12 @@ struct RequestLine {
 }
 
 /// Reads the head that `input` begins with, if it is complete; `None` asks for more bytes. What can never become a
-/// head is refused as soon as that can be told. `head` is cleared first, and holds no promise but after `Some`.
+/// head is refused as soon as that can be told. A line may have `max_line` bytes, without its end. `head` is cleared
+/// first, and holds no promise but after `Some`.
 pub(crate) fn parse(
     input: &[u8],
-    max_bytes: usize,
-    max_fields: usize,
+    max_line: usize,
+    most: Most,
     head: &mut RequestHead,
 ) -> Result<Option<ParsedRequest>, Reason> {
     head.clear();
@@ -49,15 +47,15 @@ pub(crate) fn parse(
         _ => (0, input),
     };
     let Some(len) = text::head_len(input) else {
-        return await_rest(input, max_bytes).map(|()| None);
+        return await_rest(input, max_line, most).map(|()| None);
     };
     let text = &input[..len];
     if !text::is_clean(text) {
         return Err(Reason::RequestMalformed);
     }
     let line_end = memchr(b'\r', text).unwrap_or(len);
-    let line = request_line(&text[..line_end])?;
-    if len > max_bytes {
+    let line = request_line(&text[..line_end], max_line)?;
+    if len > most.bytes {
         return Err(Reason::HeaderTooLarge);
     }
     head.fields.take_text(text);
@@ -65,7 +63,7 @@ pub(crate) fn parse(
     head.version = line.version;
     target::read(text, line.target, head)?;
     let facts =
-        section::read(text, line_end + 2, max_fields, &mut head.fields).map_err(|fault| match fault {
+        section::read(text, line_end + 2, most.fields, &mut head.fields).map_err(|fault| match fault {
             Fault::Malformed => Reason::RequestMalformed,
             Fault::TooMany => Reason::HeaderTooLarge,
         })?;
@@ -74,25 +72,32 @@ pub(crate) fn parse(
     Ok(Some(ParsedRequest { bytes: skipped + len, framing, persistent }))
 }
 
+/// Whether these may be the first bytes of a request, of any version of HTTP: no other protocol begins with a capital.
+pub(crate) fn may_begin(input: &[u8]) -> bool {
+    let is_method = || method(input, usize::MAX).is_ok();
+    input.first().is_some_and(u8::is_ascii_uppercase) && (input.starts_with(b"PRI ") || is_method())
+}
+
 /// Whether an incomplete head may become one.
-fn await_rest(input: &[u8], max_bytes: usize) -> Result<(), Reason> {
+fn await_rest(input: &[u8], max_line: usize, most: Most) -> Result<(), Reason> {
     match memchr(b'\r', input) {
-        Some(end) => drop(request_line(&input[..end])?),
-        None => drop(method(input)?),
+        Some(end) => drop(request_line(&input[..end], max_line)?),
+        None => drop(method(input, max_line)?),
     }
     if !text::is_clean(input) {
         Err(Reason::RequestMalformed)
-    } else if input.len() >= max_bytes {
+    } else if input.len() >= most.bytes {
         Err(Reason::HeaderTooLarge)
     } else {
         Ok(())
     }
 }
 
-fn request_line(line: &[u8]) -> Result<RequestLine, Reason> {
-    let method = method(line)?.ok_or(Reason::RequestMalformed)?;
+fn request_line(line: &[u8], max_line: usize) -> Result<RequestLine, Reason> {
+    let method = method(line, max_line)?.ok_or(Reason::RequestMalformed)?;
     let version = match line {
-        [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'] => Version::HTTP_11,
+        // RFC 9110 section 2.5: a later one is served as the highest that we know.
+        [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Version::HTTP_11,
         [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'] => Version::HTTP_10,
         _ => return Err(other_version(line)),
     };
@@ -105,8 +110,8 @@ fn request_line(line: &[u8]) -> Result<RequestLine, Reason> {
 }
 
 /// The method that a line begins with; `None` while the line ends before it does.
-fn method(line: &[u8]) -> Result<Option<&[u8]>, Reason> {
-    if line.len() > MAX_LINE {
+fn method(line: &[u8], max_line: usize) -> Result<Option<&[u8]>, Reason> {
+    if line.len() > max_line {
         return Err(Reason::UriTooLong);
     }
     let (method, rest) = line.split_at(text::token_len(line));

@@ -4,7 +4,7 @@ use http::{Method, StatusCode, Version};
 use memchr::memchr;
 
 use super::{
-    Framing,
+    Framing, Most,
     facts::{Coding, Facts, Length},
     section::{self, Fault},
     text,
@@ -13,12 +13,6 @@ use crate::{
     message::{Name, ResponseHead},
     reason::Reason,
 };
-
-/// Bytes of a response's head.
-const MAX_BYTES: usize = 64 * 1024;
-
-/// Fields of a response's head.
-const MAX_FIELDS: usize = 256;
 
 /// What was read beside the head itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,11 +30,12 @@ pub(crate) struct ParsedResponse {
 pub(crate) fn parse(
     input: &[u8],
     method: &Method,
+    most: Most,
     head: &mut ResponseHead,
 ) -> Result<Option<ParsedResponse>, Reason> {
     head.fields.clear();
     let Some(len) = text::head_len(input) else {
-        return await_rest(input).map(|()| None);
+        return await_rest(input, most).map(|()| None);
     };
     let text = &input[..len];
     if !text::is_clean(text) {
@@ -48,14 +43,14 @@ pub(crate) fn parse(
     }
     let line_end = memchr(b'\r', text).unwrap_or(len);
     let (version, status) = status_line(&text[..line_end])?;
-    if len > MAX_BYTES {
+    if len > most.bytes {
         return Err(Reason::BackendHeaderTooLarge);
     }
     head.version = version;
     head.status = status;
     head.fields.take_text(text);
     let facts =
-        section::read(text, line_end + 2, MAX_FIELDS, &mut head.fields).map_err(|fault| match fault {
+        section::read(text, line_end + 2, most.fields, &mut head.fields).map_err(|fault| match fault {
             Fault::Malformed => Reason::BackendMalformed,
             Fault::TooMany => Reason::BackendHeaderTooLarge,
         })?;
@@ -69,7 +64,7 @@ pub(crate) fn parse(
 }
 
 /// Whether an incomplete head may become one.
-fn await_rest(input: &[u8]) -> Result<(), Reason> {
+fn await_rest(input: &[u8], most: Most) -> Result<(), Reason> {
     let start = b"HTTP/1.";
     let known = input.len().min(start.len());
     if input[..known] != start[..known] {
@@ -80,7 +75,7 @@ fn await_rest(input: &[u8]) -> Result<(), Reason> {
     }
     if !text::is_clean(input) {
         Err(Reason::BackendMalformed)
-    } else if input.len() >= MAX_BYTES {
+    } else if input.len() >= most.bytes {
         Err(Reason::BackendHeaderTooLarge)
     } else {
         Ok(())
@@ -90,7 +85,7 @@ fn await_rest(input: &[u8]) -> Result<(), Reason> {
 /// The reason phrase may be missing together with the blank before it, as many servers have it.
 fn status_line(line: &[u8]) -> Result<(Version, StatusCode), Reason> {
     let (version, rest) = match line {
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1', b' ', rest @ ..] => (Version::HTTP_11, rest),
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9', b' ', rest @ ..] => (Version::HTTP_11, rest),
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0', b' ', rest @ ..] => (Version::HTTP_10, rest),
         _ => return Err(Reason::BackendMalformed),
     };

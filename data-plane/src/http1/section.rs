@@ -4,8 +4,11 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use super::{facts::Facts, text};
-use crate::message::{Fields, Name};
+use super::{
+    facts::{Facts, Length},
+    text,
+};
+use crate::message::{Fields, Name, length};
 
 /// Why a section was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +27,7 @@ pub(super) struct Line {
 }
 
 /// Reads the field lines of a whole head, which begin at `at` and end with the empty line that ends the head. `fields`
-/// has taken in the head, and gets them. The head is clean.
+/// has taken in the head, and gets them, with the length as the number that was understood. The head is clean.
 pub(super) fn read(head: &[u8], mut at: usize, max: usize, fields: &mut Fields) -> Result<Facts, Fault> {
     let mut facts = Facts::default();
     let end = head.len() - 2;
@@ -41,6 +44,9 @@ pub(super) fn read(head: &[u8], mut at: usize, max: usize, fields: &mut Fields) 
         }
         facts.note(name, &head[line.value]);
         at = line.next;
+    }
+    if let (true, Length::Bytes(n)) = (facts.padded, facts.length) {
+        length::write(fields, n);
     }
     Ok(facts)
 }

@@ -5,14 +5,14 @@ use std::ops::Range;
 use http::Method;
 
 use crate::{
-    message::{RequestHead, Scheme},
+    message::{RequestHead, Scheme, is_target},
     reason::Reason,
 };
 
 /// Notes the target, which stands at `at` in `text` and in what `head` has taken in. `head.method` is set.
 pub(super) fn read(text: &[u8], at: Range<usize>, head: &mut RequestHead) -> Result<(), Reason> {
     let target = &text[at.clone()];
-    if target.is_empty() || !target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#') {
+    if target.is_empty() || !is_target(target) {
         return Err(Reason::TargetInvalid);
     }
     match target {

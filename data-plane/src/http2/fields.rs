@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::message::{Fields, Name};
+use crate::message::{Fields, Name, length};
 
 /// A message that must not be taken for one: RFC 9113 section 8.1.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,22 +49,24 @@ pub(crate) fn from_map(map: &HeaderMap, fields: &mut Fields) -> Result<(), Malfo
             return Err(Malformed);
         }
         match known {
-            Name::Other => fields.push_spelled(name, value),
+            Name::Other | Name::Alias => fields.push_spelled(name, value),
             known => fields.push(known, value),
         }
     }
     Ok(())
 }
 
-/// The one `Content-Length` there may be.
-pub(crate) fn content_length(fields: &Fields) -> Result<Option<u64>, Malformed> {
+/// The one `Content-Length` there may be, which then stands in `fields` as the number that was understood.
+pub(crate) fn content_length(fields: &mut Fields) -> Result<Option<u64>, Malformed> {
     let mut values = fields.all(Name::ContentLength);
-    let (Some(value), second) = (values.next(), values.next()) else { return Ok(None) };
-    if second.is_some() || value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return Err(Malformed);
+    let Some(value) = values.next() else { return Ok(None) };
+    let padded = length::is_padded(value);
+    let length = length::length(value).filter(|_| values.next().is_none()).ok_or(Malformed)?;
+    drop(values);
+    if padded {
+        length::write(fields, length);
     }
-    let length: i64 = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).ok_or(Malformed)?;
-    u64::try_from(length).map(Some).map_err(|_| Malformed)
+    Ok(Some(length))
 }
 
 /// Fields that HTTP/2 has no place for: RFC 9113 section 8.2.2.
@@ -182,8 +184,16 @@ mod tests {
             (&[""], Err(Malformed)),
         ] {
             let values: Vec<_> = values.iter().map(|value| ("content-length", *value)).collect();
-            assert_eq!(content_length(&fields(&values)), expected, "{values:?}");
+            assert_eq!(content_length(&mut fields(&values)), expected, "{values:?}");
         }
+    }
+
+    #[test]
+    fn a_length_goes_on_as_the_number_that_was_understood() {
+        let mut fields = fields(&[("x", "y"), ("content-length", "0200")]);
+        assert_eq!(content_length(&mut fields), Ok(Some(200)));
+        let expected = [("x", "y"), ("content-length", "200")];
+        assert_eq!(lines(&fields), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 
     proptest! {

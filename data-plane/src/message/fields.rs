@@ -107,6 +107,14 @@ impl Fields {
         }
     }
 
+    /// Gives the first field of a name another value; it keeps its place and its spelling.
+    pub(crate) fn rewrite(&mut self, name: Name, value: &[u8]) {
+        let value = self.note(value);
+        if let Some(line) = self.lines.iter_mut().find(|line| line.name == name) {
+            line.value = value;
+        }
+    }
+
     /// As `set`, by a name in lower case that we may know only from the configuration.
     pub(crate) fn set_spelled(&mut self, spelling: &[u8], value: &[u8]) {
         self.retain(|field| !field.spelling.eq_ignore_ascii_case(spelling));
@@ -219,6 +227,17 @@ mod tests {
         fields.set(Name::Host, b"c");
         fields.set(Name::Via, b"d");
         assert_eq!(lines(&fields), ["x-a: 1", "host: c", "x-b: 2", "via: d"]);
+    }
+
+    #[test]
+    fn a_value_that_is_said_anew_keeps_the_place_and_the_spelling() {
+        let mut fields = Fields::default();
+        for (name, value) in [("HOST", "a"), ("x-b", "2")] {
+            fields.push_spelled(name.as_bytes(), value.as_bytes());
+        }
+        fields.rewrite(Name::Host, b"c");
+        fields.rewrite(Name::Via, b"d");
+        assert_eq!(lines(&fields), ["HOST: c", "x-b: 2"]);
     }
 
     #[test]

@@ -6,16 +6,19 @@ macro_rules! names {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Name {
             $($name,)*
+            /// A name that poses as one of those that frame a message, route it, or say whom it is from: many servers
+            /// take `_` for `-`. Its text stands in the field.
+            Alias,
             /// Any other: its text stands in the field.
             Other,
         }
 
         impl Name {
-            /// In lower case; nothing for `Other`.
+            /// In lower case; nothing for `Alias` and `Other`.
             pub(crate) fn text(self) -> &'static str {
                 match self {
                     $(Self::$name => $text,)*
-                    Self::Other => "",
+                    Self::Alias | Self::Other => "",
                 }
             }
 
@@ -68,6 +71,9 @@ names! {
     XRealIp = "x-real-ip";
 }
 
+/// Bytes of the longest name.
+const LONGEST: usize = 17;
+
 impl Name {
     /// What a field's name means, whatever the case of its letters.
     pub(crate) fn of(name: &[u8]) -> Self {
@@ -84,7 +90,35 @@ impl Name {
             | (14, b'c' | b'h')
             | (15, b'x')
             | (16, b'c' | b'p' | b'x')
-            | (17, b't' | b'x') => Self::of_same_length(name),
+            | (17, b't' | b'x') => match Self::of_same_length(name) {
+                Self::Other => Self::of_unknown(name),
+                known => known,
+            },
+            _ => Self::Other,
+        }
+    }
+
+    /// CGI makes `_` of every `-` (RFC 3875 section 4.1.18), and so do its heirs.
+    fn of_unknown(name: &[u8]) -> Self {
+        if !name.contains(&b'_') {
+            return Self::Other;
+        }
+        let mut dashed = [0; LONGEST];
+        let Some(dashed) = dashed.get_mut(..name.len()) else { return Self::Other };
+        for (to, from) in dashed.iter_mut().zip(name) {
+            *to = if *from == b'_' { b'-' } else { *from };
+        }
+        match Self::of_same_length(dashed) {
+            Self::ContentLength
+            | Self::Http2Settings
+            | Self::KeepAlive
+            | Self::MaxForwards
+            | Self::ProxyConnection
+            | Self::TransferEncoding
+            | Self::XForwardedFor
+            | Self::XForwardedHost
+            | Self::XForwardedProto
+            | Self::XRealIp => Self::Alias,
             _ => Self::Other,
         }
     }
@@ -103,9 +137,30 @@ mod tests {
     }
 
     #[test]
-    fn any_other_is_other() {
-        for name in ["", "x", "accept", "hosts", "hosu", "x-forwarded-fo", "x-forwarded_for", "content-lengt"]
+    fn an_underscore_for_a_dash_makes_an_alias_of_what_frames_routes_or_identifies() {
+        for name in ["Content_Length", "transfer_encoding", "X_Forwarded_For", "x-forwarded_for", "X_REAL-IP"]
         {
+            assert_eq!(Name::of(name.as_bytes()), Name::Alias, "{name}");
+        }
+        for name in Name::ALL {
+            assert!(name.text().len() <= LONGEST, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn any_other_is_other() {
+        for name in [
+            "",
+            "x",
+            "accept",
+            "hosts",
+            "hosu",
+            "x-forwarded-fo",
+            "content-lengt",
+            "content_typ",
+            "content_type",
+            "_",
+        ] {
             assert_eq!(Name::of(name.as_bytes()), Name::Other, "{name}");
         }
     }

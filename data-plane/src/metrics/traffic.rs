@@ -50,6 +50,8 @@ impl Collector for Traffic {
             ("mirrored", "Copies of requests that were sent to other services", sums.mirrored),
             ("received_bytes", "Bytes read from clients", sums.bytes_received),
             ("sent_bytes", "Bytes written to clients", sums.bytes_sent),
+            ("aliases_dropped", "Fields dropped that posed as others by _ for -", sums.aliases_dropped),
+            ("tls_failures", "Handshakes of clients that failed", sums.tls_failures),
             ("panics", "Requests that ended in a fault of the proxy", sums.panics),
             ("access_log_dropped", "Lines of the access log that found no room", sums.access_log_dropped),
         ] {

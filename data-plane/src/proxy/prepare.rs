@@ -41,8 +41,11 @@ pub(super) fn prepare(
     let local = &client.local;
     exchange.admitted(local.shed().admit(local.index())?);
     let Checked { upgrade } = check::check(head, local.pseudonym())?;
-    let length = body.map_or(Length::Empty, RequestBody::length);
-    if let (Length::Sized(n), Some(most)) = (length, client.listener.limits().max_request_body_bytes)
+    let (length, limits) = (body.map_or(Length::Empty, RequestBody::length), client.listener.limits());
+    if head.target().len() > limits.max_request_line_bytes as usize {
+        return Err(Reason::UriTooLong);
+    }
+    if let (Length::Sized(n), Some(most)) = (length, limits.max_request_body_bytes)
         && n > most
     {
         return Err(Reason::RequestTooLarge);
@@ -70,6 +73,6 @@ pub(super) fn prepare(
     }
     let host = host.value.to_owned();
     let origin = Origin { peer: &client.peer_text, secure: client.secure, host: &host };
-    headers::request(head, upgrade, &origin, local.pseudonym());
+    local.counters().aliases_dropped.add(headers::request(head, upgrade, &origin, local.pseudonym()));
     Ok(Prepared { table, service, upgrade })
 }

@@ -17,6 +17,7 @@ mod relaying;
 mod replay;
 mod retries;
 mod scripts;
+mod sizes;
 mod stalls;
 mod tables;
 mod tiers;

@@ -371,7 +371,7 @@ impl Applier {
         self.metrics.refused.set(refused.len() as u64);
         self.applied.send_modify(|applied| {
             for (key, invalid) in refused.iter().filter(|(key, why)| applied.refused.get(key) != Some(why)) {
-                tracing::warn!("refused {key}, it keeps its previous form: {invalid}");
+                weir_proto::seldom!(warn, "refused {key}, it keeps its previous form: {invalid}");
             }
             *applied = Applied { position, refused, open: self.open.clone() };
         });

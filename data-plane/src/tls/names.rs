@@ -8,7 +8,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::pair::Pair;
+use super::{ALPN_HTTP2, pair::Pair};
 
 /// Certificates by the names that they are for.
 #[derive(Debug)]
@@ -18,11 +18,13 @@ pub(super) struct ByName {
     exact: HashMap<Box<str>, Arc<CertifiedKey>, RandomState>,
     /// What follows the `*.`, which stands for exactly one label (RFC 9525 section 6.3).
     wildcards: HashMap<Box<str>, Arc<CertifiedKey>, RandomState>,
+    http2_alone: bool,
 }
 
 impl ByName {
-    /// None without a certificate.
-    pub(super) fn new(pairs: &[Pair]) -> Option<Self> {
+    /// None without a certificate. With `http2_alone`, who does not offer HTTP/2 by ALPN gets none of them: whoever
+    /// offers nothing at all would else have agreed on nothing.
+    pub(super) fn new(pairs: &[Pair], http2_alone: bool) -> Option<Self> {
         let first = Arc::clone(&pairs.first()?.key);
         let (mut exact, mut wildcards) = (HashMap::default(), HashMap::default());
         for pair in pairs {
@@ -34,7 +36,7 @@ impl ByName {
                 map.entry(name.into()).or_insert_with(|| Arc::clone(&pair.key));
             }
         }
-        Some(Self { first, exact, wildcards })
+        Some(Self { first, exact, wildcards, http2_alone })
     }
 
     fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
@@ -44,6 +46,9 @@ impl ByName {
 
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if self.http2_alone && !hello.alpn()?.any(|offered| offered == ALPN_HTTP2) {
+            return None;
+        }
         let found = hello.server_name().and_then(|name| {
             // Hardly anybody asks in capitals.
             if name.bytes().any(|c| c.is_ascii_uppercase()) {
@@ -73,7 +78,7 @@ mod tests {
             pair("1", &["*.shop.example"]),
             pair("2", &["a.shop.example", "*.shop.example"]),
         ];
-        let names = ByName::new(&pairs).unwrap();
+        let names = ByName::new(&pairs, false).unwrap();
         let found = |name: &str| {
             let key = names.find(name)?;
             pairs.iter().position(|pair| Arc::ptr_eq(&pair.key, key))

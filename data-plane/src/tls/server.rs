@@ -81,8 +81,8 @@ fn make(
         pairs.push(Pair::load(files).map_err(|e| e.within(&format!("tls.certificates[{i}]")))?);
     }
     let fault = |e: rustls::Error| Invalid::new("tls", e);
-    let names =
-        ByName::new(&pairs).ok_or_else(|| Invalid::new("tls.certificates", "must be one at least"))?;
+    let names = ByName::new(&pairs, protocol == ListenerProtocol::Http2)
+        .ok_or_else(|| Invalid::new("tls.certificates", "must be one at least"))?;
     let versions: &[&SupportedProtocolVersion] = match settings.min_version {
         TlsVersion::Tls12 => &[&TLS13, &TLS12],
         TlsVersion::Tls13 => &[&TLS13],

@@ -15,7 +15,7 @@ use crate::{
     downstream::Interim,
     endpoint::{Leave, unless_retired},
     headers::{self, Upgrade},
-    http1::ParsedResponse,
+    http1::{Most, ParsedResponse},
     message::ResponseHead,
     reason::Reason,
     retry::Progress,
@@ -71,7 +71,11 @@ pub(super) async fn send<'a>(
         let mut head = ResponseHead::default();
         match exchange(&attempt, &mut connection, &mut upload, &mut head, clock, interim).await {
             Ok(parsed) => {
-                let body = ResponseBody::Http1(Body::new(connection, &parsed));
+                let body = ResponseBody::Http1(Body::new(
+                    connection,
+                    &parsed,
+                    Most::from(&service.service.response_limits),
+                ));
                 return Ok(Answer { head, body, upload: AnyUpload::Http1(upload) });
             }
             // An idle connection that the backend has closed meanwhile: as if it had not been there.
@@ -94,13 +98,14 @@ async fn exchange(
     interim: &mut Interim<'_>,
 ) -> Result<ParsedResponse, (Reason, Progress)> {
     let method = &attempt.head.method;
+    let most = Most::from(&attempt.service.service.response_limits);
     let (mut before, mut leave) = (0, Leave::default());
     poll_fn(|cx| {
         if let Poll::Ready(Err(reason)) = upload.poll(cx, connection.io()) {
             return Poll::Ready(Err((reason, Progress::Over)));
         }
         loop {
-            let parsed = match connection.poll_head(cx, method, head) {
+            let parsed = match connection.poll_head(cx, method, most, head) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(parsed)) => parsed,
                 Poll::Ready(Err((Reason::BackendReset, _))) if !connection.has_answered() => {
@@ -119,7 +124,8 @@ async fn exchange(
             if before > MAX_INTERIM {
                 return Poll::Ready(Err((Reason::BackendMalformed, Progress::Answered)));
             }
-            headers::response(head, Upgrade::Strip, attempt.local.pseudonym());
+            let aliases = headers::response(head, Upgrade::Strip, attempt.local.pseudonym());
+            attempt.local.counters().aliases_dropped.add(aliases);
             interim.send(head);
         }
         interim.poll_write(cx);

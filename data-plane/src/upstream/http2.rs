@@ -73,8 +73,8 @@ pub(super) async fn send<'a>(
         let stream = Rc::new(place.watch().begin(response.stream_id()));
         let mut upload = Upload::new(body, out, Rc::clone(&stream), place.gauge());
         return match exchange(&attempt, response, &stream, &mut upload, clock, interim).await {
-            Ok((head, incoming)) => {
-                let body = match Body::new(&attempt.head.method, &head, incoming, stream, place) {
+            Ok((mut head, incoming)) => {
+                let body = match Body::new(&attempt, &mut head, incoming, stream, place) {
                     Ok(body) => body,
                     Err(reason) => return Err(failed(reason, Progress::Answered, None)),
                 };
@@ -109,7 +109,7 @@ async fn place(attempt: &Attempt<'_>, flows: bool, clock: &Clock<'_>) -> Result<
             let connecting = Connecting::begin(&slot);
             let open = async {
                 let (stream, connected) = connect(service, endpoint, timeout).await?;
-                Connection::open(local, stream, connected).await
+                Connection::open(local, stream, connected, service.service.response_limits).await
             };
             match time::timeout_at(deadline, open).await.unwrap_or(Err(Reason::ConnectTimeout)) {
                 Ok(connection) => connecting.done(connection),
@@ -148,6 +148,7 @@ async fn exchange(
     interim: &mut Interim<'_>,
 ) -> Result<(ResponseHead, RecvStream), Failed> {
     let (mut before, mut leave) = (0, Leave::default());
+    let most_fields = attempt.service.service.response_limits.max_headers as usize;
     poll_fn(|cx| {
         if let Poll::Ready(Err(reason)) = upload.poll(cx) {
             return Poll::Ready(Err((reason, Progress::Over)));
@@ -157,18 +158,19 @@ async fn exchange(
                 Poll::Pending => break,
                 Poll::Ready(None) => match std::pin::Pin::new(&mut response).poll(cx) {
                     Poll::Pending => break,
-                    Poll::Ready(Ok(response)) => return Poll::Ready(read(response, stream)),
+                    Poll::Ready(Ok(response)) => return Poll::Ready(read(response, stream, most_fields)),
                     Poll::Ready(Err(e)) => return Poll::Ready(Err(classify(&e))),
                 },
                 Poll::Ready(Some(Err(e))) => return Poll::Ready(Err(classify(&e))),
                 Poll::Ready(Some(Ok(response))) => {
                     before += 1;
-                    let mut head = outbound::response(&response).map_err(answered)?;
+                    let mut head = outbound::response(&response, most_fields).map_err(answered)?;
                     let unexpected = head.status == StatusCode::SWITCHING_PROTOCOLS || stream.is_malformed();
                     if unexpected || before > MAX_INTERIM {
                         return Poll::Ready(Err((Reason::BackendMalformed, Progress::Answered)));
                     }
-                    headers::response(&mut head, Upgrade::Strip, attempt.local.pseudonym());
+                    let aliases = headers::response(&mut head, Upgrade::Strip, attempt.local.pseudonym());
+                    attempt.local.counters().aliases_dropped.add(aliases);
                     interim.send(&head);
                 }
             }
@@ -185,12 +187,16 @@ async fn exchange(
     .await
 }
 
-fn read(response: Response<RecvStream>, stream: &Stream) -> Result<(ResponseHead, RecvStream), Failed> {
+fn read(
+    response: Response<RecvStream>,
+    stream: &Stream,
+    most_fields: usize,
+) -> Result<(ResponseHead, RecvStream), Failed> {
     if stream.is_malformed() {
         return Err(answered(Reason::BackendMalformed));
     }
     let (parts, incoming) = response.into_parts();
-    let head = outbound::response(&Response::from_parts(parts, ())).map_err(answered)?;
+    let head = outbound::response(&Response::from_parts(parts, ()), most_fields).map_err(answered)?;
     Ok((head, incoming))
 }
 

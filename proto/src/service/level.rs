@@ -72,7 +72,7 @@ mod tests {
     fn an_older_proxy_must_not_ignore_what_it_does_not_know() {
         let second = || Some(duration_to_wire(Duration::from_secs(1)));
         let policy = |policy| Some(v1::LbPolicy { policy: Some(policy) });
-        let changes: [fn(&mut v1::Service); 9] = [
+        let changes: [fn(&mut v1::Service); 10] = [
             |wire| wire.adaptive_concurrency = Some(v1::AdaptiveConcurrency::default()),
             |wire| wire.rate_limits = vec![v1::RateLimit { requests: 1, ..Default::default() }],
             |wire| wire.session_affinity = Some(v1::SessionAffinity::default()),
@@ -80,6 +80,10 @@ mod tests {
             |wire| wire.fault_injection = Some(v1::FaultInjection::default()),
             |wire| wire.healthy_panic_threshold = Some(0),
             |wire| wire.overprovisioning_factor = Some(100),
+            |wire| {
+                wire.response_limits =
+                    Some(v1::ResponseLimits { max_headers: Some(1), ..Default::default() });
+            },
             |wire| wire.retry_policy = Some(v1::RetryPolicy { retry_on: vec![4], ..Default::default() }),
             |wire| wire.mirror = Some(v1::Mirror { service: "shadow".into(), percent: None }),
         ];

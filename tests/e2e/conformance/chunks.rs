@@ -31,6 +31,12 @@ async fn chunk_sizes_and_extensions() {
         "5;a\x01\r\nhello\r\n0\r\n\r\n",
         "5;a\0\r\nhello\r\n0\r\n\r\n",
         "5;a=\"\x7f\"\r\nhello\r\n0\r\n\r\n",
+        "5;\r\nhello\r\n0\r\n\r\n",
+        "5;bad[=x\r\nhello\r\n0\r\n\r\n",
+        "5;a=\"x\r\nhello\r\n0\r\n\r\n",
+        "5;a=\r\nhello\r\n0\r\n\r\n",
+        "5;\u{e9}\r\nhello\r\n0\r\n\r\n",
+        "0;a b\r\n\r\n",
         "5;a\nb\r\nhello\r\n0\r\n\r\n",
         "5;a\rb\r\nhello\r\n0\r\n\r\n",
         "5;a=\"\r\n\"\r\nhello\r\n0\r\n\r\n",
@@ -69,7 +75,7 @@ async fn good_chunks_arrive_without_their_extensions() {
         "0000000000000005\r\nhello\r\n0000000000000000\r\n\r\n",
         "1\r\nh\r\n4\r\nello\r\n0\r\n\r\n",
         "5;a=b;c=\"d;e\"\r\nhello\r\n0;f\r\n\r\n",
-        "5;\u{e9}\r\nhello\r\n0\r\n\r\n",
+        "5;a=\"\u{e9}\\\"\"\r\nhello\r\n0\r\n\r\n",
         longest.as_str(),
     ] {
         let what = format!("{body:.30}");

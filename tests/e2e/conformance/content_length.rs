@@ -71,7 +71,9 @@ async fn bodies_of_a_good_length_arrive() {
         for method in ["POST", "GET", "DELETE", "PURGE"] {
             let request = format!("{method} / HTTP/1.1\r\nHost: web\r\n{field}\r\n\r\n{body}");
             let seen = stage.relays(&format!("{method} {field}"), request).await;
-            let text = String::from_utf8_lossy(&seen);
+            let text = String::from_utf8_lossy(&seen).to_ascii_lowercase();
+            let length = format!("content-length: {}\r\n", body.len());
+            stage.check(text.contains(&length), || format!("{method} {field}: {text}"));
             stage.check(text.ends_with(&format!("\r\n\r\n{body}")), || format!("{method} {field}: {text}"));
         }
     }

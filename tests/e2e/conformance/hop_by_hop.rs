@@ -111,6 +111,20 @@ async fn forwarded_fields_are_set_anew() {
     stage.end();
 }
 
+/// CGI and its heirs make one name of `-` and `_`.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_pose_as_others_are_dropped() {
+    let mut stage = Stage::start().await;
+    let names = ["Transfer_Encoding", "content_length", "Proxy_Connection", "X-Forwarded_For", "X_Real_IP"];
+    let fields = names.join(": chunked\r\n") + ": chunked\r\nX_Other: kept\r\n";
+    let (head, response) = both_ways(&stage, &fields).await;
+    for (side, head) in [("backend", head), ("client", response)] {
+        let holds = names.iter().all(|name| head.all(name).is_empty()) && head.all("x_other") == ["kept"];
+        stage.check(holds, || format!("the {side} got {:?}", head.raw));
+    }
+    stage.end();
+}
+
 /// These fields in a request and in the response to it: what the backend and what the client gets.
 async fn both_ways(stage: &Stage, fields: &str) -> (Head, Head) {
     let part = stage.part().await;

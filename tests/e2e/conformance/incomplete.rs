@@ -114,6 +114,8 @@ async fn an_early_answer_to_a_large_upload_is_read_whole() {
         let body = client.wire.exactly(100_000).await.map(|body| body.len());
         let holds = head.start().contains(" 413 ") && body.as_ref().is_ok_and(|length| *length == 100_000);
         stage.check(holds, || format!("{close:?}: {:?}, body: {body:?}, sent: {sent:?}", head.raw));
+        let announced = head.get("connection") == Some("close");
+        stage.check(announced, || format!("{close:?}: the end is not announced: {:?}", head.raw));
         // The upload never was whole, so the backend's connection is not used again.
         drop(client);
         let (_, end) = backend.to_end().await;

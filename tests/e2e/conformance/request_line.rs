@@ -63,6 +63,11 @@ async fn versions() {
     ] {
         stage.refuses(&format!("{line:?}"), format!("{line}\r\nHost: web\r\n\r\n"), status).await;
     }
+    for version in ["1.2", "1.9"] {
+        let seen = stage.relays(version, format!("GET / HTTP/{version}\r\nHost: web\r\n\r\n")).await;
+        let text = String::from_utf8_lossy(&seen).into_owned();
+        stage.check(text.starts_with("GET / HTTP/1.1\r\n"), || format!("HTTP/{version}: {text}"));
+    }
     stage.refuses("a TLS ClientHello", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400).await;
     stage.end();
 }

@@ -77,6 +77,8 @@ async fn what_is_no_upgrade_for_us() {
         ("Connection: upgrade, http2-settings\r\nUpgrade: H2C\r\nHTTP2-Settings: AAMAAABk\r\n", None),
         ("Connection: Upgrade\r\nUpgrade: h2c, websocket\r\n", Some("websocket")),
         ("Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n", Some("websocket")),
+        ("Connection: Upgrade\r\nUpgrade: h2c/1, h2, HTTP/2.0, H2-16\r\n", None),
+        ("Connection: Upgrade\r\nUpgrade: h2, websocket/13, http/3\r\n", Some("websocket/13")),
         ("Upgrade: websocket\r\n", None),
         ("Connection: keep-alive\r\nUpgrade: websocket\r\n", None),
         ("Connection: Upgrade\r\n", None),

@@ -1,4 +1,7 @@
-//! Files that cannot be used: the object that names them is refused by its name, and all others stand.
+//! Files that cannot be used, and clients that cannot: the object that names the ones is refused by its name, nobody writes
+//! into the log at the pace of the others, and all else stands.
+
+use weir_tests::{Signal, Wire};
 
 use super::stage::{Stage, told};
 
@@ -46,4 +49,35 @@ async fn bad_files_are_refused_by_their_object_and_the_rest_goes_on() {
 
     let output = stage.curl(here, "one.example", &[]).await;
     assert!(output.status.success(), "{}", super::stage::told(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_ask_for_no_name_at_all_are_no_lines_of_the_log() {
+    let mut stage = Stage::start().await;
+    let files = stage.files("one", &["one.example"]).yaml();
+    let address = stage.listen(&format!("{{ certificates: [ {files} ] }}")).await;
+    let before = stage.daemons.proxies[0].output().lines().count();
+    for _ in 0..60 {
+        let mut wire = Wire::open(address).await.unwrap();
+        wire.send(hello("no name")).await.unwrap();
+        let (came, _) = wire.to_end().await;
+        assert_eq!(came.first(), Some(&0x15), "an alert, as to anybody whose hello cannot be read");
+    }
+    let proxy = &mut stage.daemons.proxies[0];
+    proxy.signal(Signal::TERM);
+    proxy.exit().await;
+    let output = proxy.output();
+    let lines: Vec<_> = output.lines().skip(before).collect();
+    assert!(lines.len() < 30, "{} lines, as {:?}", lines.len(), lines.get(..9));
+}
+
+/// A `ClientHello` of TLS 1.2 that asks for this name.
+fn hello(name: &str) -> Vec<u8> {
+    let length = |n: usize| u16::try_from(n).unwrap().to_be_bytes();
+    let sni = [&[0][..], &length(name.len()), name.as_bytes()].concat();
+    let sni = [&[0, 0][..], &length(sni.len() + 2), &length(sni.len()), &sni].concat();
+    let one_suite_and_no_compression = [0, 0, 2, 0xc0, 0x2f, 1, 0];
+    let body = [&[3, 3][..], &[7; 32], &one_suite_and_no_compression, &length(sni.len()), &sni].concat();
+    let handshake = [&[1, 0][..], &length(body.len()), &body].concat();
+    [&[0x16, 3, 1][..], &length(handshake.len()), &handshake].concat()
 }

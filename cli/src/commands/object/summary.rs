@@ -47,6 +47,7 @@ fn settings(service: &Service) -> Vec<&'static str> {
         ("zone_aware", service.zone_aware != default.zone_aware),
         ("healthy_panic_threshold", service.healthy_panic_threshold != default.healthy_panic_threshold),
         ("overprovisioning_factor", service.overprovisioning_factor != default.overprovisioning_factor),
+        ("response_limits", service.response_limits != default.response_limits),
     ];
     all.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }

@@ -119,9 +119,11 @@ prop_compose! {
 prop_compose! {
     fn listener_limits()(
         max_connections in of(1u32..=1_000_000),
-        max_header_bytes in of(1u32 << 10..=1 << 20),
+        (max_header_bytes, max_request_line_bytes) in (of(1u32 << 10..=1 << 20), of(1u32 << 8..=1 << 20)),
         max_request_body_bytes in of(0u64..=1 << 40),
     ) -> v1::ListenerLimits {
-        v1::ListenerLimits { max_connections, max_header_bytes, max_request_body_bytes, ..Default::default() }
+        v1::ListenerLimits {
+            max_connections, max_header_bytes, max_request_body_bytes, max_request_line_bytes, ..Default::default()
+        }
     }
 }

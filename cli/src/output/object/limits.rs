@@ -1,9 +1,10 @@
-//! How much may be under way, and how much may come, as it is written in a file.
+//! How much may be under way, how much may come, and how large answers may be, as it is written in a file.
 
 use serde_json::{Value, json};
 use weir_proto::v1;
 
 use super::{compact, duration};
+use crate::units;
 
 pub(super) fn circuit_breakers(b: &v1::CircuitBreakers) -> Value {
     compact(json!({
@@ -28,6 +29,13 @@ pub(super) fn adaptive_concurrency(a: &v1::AdaptiveConcurrency) -> Value {
         "min_rtt_interval": duration(a.min_rtt_interval.as_ref()),
         "min_rtt_samples": a.min_rtt_samples,
         "buffer_percent": a.buffer_percent,
+    }))
+}
+
+pub(super) fn response_limits(l: &v1::ResponseLimits) -> Value {
+    compact(json!({
+        "max_header_bytes": l.max_header_bytes.map(|n| units::size_text(n.into())),
+        "max_headers": l.max_headers,
     }))
 }
 

@@ -29,6 +29,7 @@ pub(super) fn service(service: &v1::Service) -> Value {
         "zone_aware": service.zone_aware.as_ref().map(|z| compact(json!({ "min_backends": z.min_backends }))),
         "healthy_panic_threshold": service.healthy_panic_threshold,
         "overprovisioning_factor": service.overprovisioning_factor,
+        "response_limits": service.response_limits.as_ref().map(limits::response_limits),
     }))
 }
 

@@ -6,6 +6,7 @@ use super::{super::Client, input::Input};
 use crate::{
     body::{Length, Pace, Patience},
     headers,
+    http1::{Content, Framing, Most},
     message::Fields,
     reason::Reason,
     splice::{self, Pipe},
@@ -24,9 +25,16 @@ pub(crate) struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    pub(super) fn new(client: &'a Client, io: &'a Io, input: &'a mut Input, patience: Patience) -> Self {
-        let length = input.content.length();
+    pub(super) fn new(
+        client: &'a Client,
+        io: &'a Io,
+        input: &'a mut Input,
+        framing: &Framing,
+        patience: Patience,
+    ) -> Self {
         let limits = client.listener.limits();
+        input.content = Content::new(framing, Most::from(&limits));
+        let length = input.content.length();
         let most_bytes = limits.max_request_body_bytes.unwrap_or(u64::MAX);
         Self { client, io, input, length, bytes: 0, most_bytes, pace: Pace::new(&limits, patience) }
     }

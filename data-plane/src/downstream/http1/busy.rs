@@ -14,8 +14,8 @@ use super::{
 use crate::{
     answer,
     body::{Patience, RequestBody},
-    http1::{Content, ParsedRequest},
-    message::RequestHead,
+    http1::ParsedRequest,
+    message::{Name, RequestHead},
     proxy,
     reason::Reason,
     upgrade::Tunnel,
@@ -69,7 +69,7 @@ async fn requests(client: &Rc<Client>, connection: &mut Connection, scratch: &mu
             Came::End => return Next::End(Ending::Plain),
             Came::Refused(reason, took) => {
                 client.refused(reason, took);
-                return last_words(client, connection, reason).await;
+                return Next::End(last_words(client, connection, reason).await);
             }
         };
         if let Some(next) = request(client, connection, scratch, &parsed).await {
@@ -91,8 +91,8 @@ async fn request(
     let Scratch { head, out } = scratch;
     out.clear();
     let (version, to_head) = (head.version, head.method == Method::HEAD);
-    input.content = Content::new(&parsed.framing);
-    let body = RequestBody::Http1(Body::new(client, io, input, Patience::without_calls(&head.fields)));
+    let patience = Patience::without_calls(&head.fields);
+    let body = RequestBody::Http1(Body::new(client, io, input, &parsed.framing, patience));
     let interim = match version {
         Version::HTTP_10 => downstream::Interim::None,
         _ => downstream::Interim::Http1(Interim::new(client, io, out)),
@@ -100,7 +100,9 @@ async fn request(
     let mut reply = proxy::serve(client, head, body, interim, alarm).await;
 
     let is_closing = client.listener.is_closing() && !reply.is_tunnel();
-    let persistent = parsed.persistent && !is_closing && !reply.closes();
+    // Who had to ask before the body sends it or not, now that there is an answer: the next bytes may be either.
+    let unasked = reply.is_uploading() && head.fields.has(Name::Expect);
+    let persistent = parsed.persistent && !is_closing && !reply.closes() && !unasked;
     let mut delivery = Delivery::begin(client, io, &mut reply, out, version, to_head, persistent);
     // Dropped from here on, the connection must not look as if the response had ended well.
     *reset = delivery.is_until_close();
@@ -122,9 +124,9 @@ async fn request(
     if persistent && input.content.is_ended() { None } else { Some(Next::End(Ending::Linger)) }
 }
 
-/// The answer to what is no request.
-async fn last_words(client: &Client, connection: &mut Connection, reason: Reason) -> Next {
-    let Some(io) = connection.io() else { return Next::End(Ending::Plain) };
+/// The answer to what is no request. How the connection ends then.
+pub(super) async fn last_words(client: &Client, connection: &mut Connection, reason: Reason) -> Ending {
+    let Some(io) = connection.io() else { return Ending::Plain };
     let answer = answer::raw(reason);
     client.local.counters().bytes_sent.add(answer.len() as u64);
     let mut left = &answer[..];
@@ -136,7 +138,7 @@ async fn last_words(client: &Client, connection: &mut Connection, reason: Reason
         poll_fn(|cx| io.poll_flush(cx)).await
     };
     match time::timeout(LAST_WORDS, write).await {
-        Ok(Ok(())) => Next::End(Ending::Linger),
-        _ => Next::End(Ending::Plain),
+        Ok(Ok(())) => Ending::Linger,
+        _ => Ending::Plain,
     }
 }

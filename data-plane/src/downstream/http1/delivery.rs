@@ -94,9 +94,8 @@ impl<'d, 'a> Delivery<'d, 'a> {
         if let Some(n) = known.filter(|_| may_have_length && !reply.head.fields.has(Name::ContentLength)) {
             write::number_field(out, b"content-length", n);
         }
-        // A body that nobody reads to its end: what follows it cannot be told from it.
-        let cut = reply.is_ended() && reply.is_uploading();
-        let persistent = persistent && framing != Framing::UntilClose && !cut;
+        // What follows a body that nobody reads to its end cannot be told from it.
+        let persistent = persistent && framing != Framing::UntilClose && !reply.gives_up_upload();
         if !persistent && !reply.is_tunnel() {
             write::field(out, b"connection", b"close");
         } else if version == Version::HTTP_10 {

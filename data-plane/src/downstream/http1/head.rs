@@ -15,7 +15,7 @@ use super::{
     Connection,
 };
 use crate::{
-    http1::{ParsedRequest, request},
+    http1::{Most, ParsedRequest, request},
     message::RequestHead,
     reason::Reason,
 };
@@ -52,7 +52,7 @@ fn poll(
     cx: &mut Context<'_>,
 ) -> Poll<Came> {
     let limits = client.listener.limits();
-    let (most_bytes, most_fields) = (limits.max_header_bytes as usize, limits.max_headers as usize);
+    let (most_line, most) = (limits.max_request_line_bytes as usize, Most::from(&limits));
     let Connection { io: Some(io), input, undecided, alarm, .. } = connection else {
         return Poll::Ready(Came::End);
     };
@@ -68,7 +68,7 @@ fn poll(
         if !*undecided && unread == LINE_END {
             input.buffer.consume(LINE_END.len());
         } else if !*undecided && !unread.is_empty() {
-            match request::parse(unread, most_bytes, most_fields, head) {
+            match request::parse(unread, most_line, most, head) {
                 Ok(Some(parsed)) => {
                     input.buffer.consume(parsed.bytes);
                     return Poll::Ready(Came::Request(parsed));
@@ -80,7 +80,7 @@ fn poll(
                 }
             }
             if !input.buffer.has_room() {
-                client.local.buffers().enlarge(&mut input.buffer, LINE_END.len() + most_bytes);
+                client.local.buffers().enlarge(&mut input.buffer, LINE_END.len() + most.bytes);
             }
         }
         match input.poll_read(&client.local, io, cx) {

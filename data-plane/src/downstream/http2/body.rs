@@ -32,6 +32,8 @@ pub(crate) struct Body {
     bytes: u64,
     /// How many there may be.
     most: Option<u64>,
+    /// Fields that trailers may have.
+    most_fields: usize,
     pace: Pace,
 }
 
@@ -52,6 +54,7 @@ impl Body {
             trailers: None,
             bytes: 0,
             most: limits.max_request_body_bytes,
+            most_fields: limits.max_headers as usize,
             pace: Pace::new(limits, patience),
         }
     }
@@ -134,7 +137,8 @@ impl Body {
             Poll::Ready(Ok(Some(map))) => {
                 let mut trailers = Fields::default();
                 let malformed = self.wire.has_malformed_trailers(self.incoming.stream_id());
-                if malformed || fields::from_map(&map, &mut trailers).is_err() {
+                let too_many = map.len() > self.most_fields;
+                if malformed || too_many || fields::from_map(&map, &mut trailers).is_err() {
                     return Poll::Ready(Err(Reason::RequestBodyMalformed));
                 }
                 headers::clean_trailers(&mut trailers);

@@ -6,7 +6,7 @@ use weir_proto::Limits;
 use crate::{
     body::Length,
     http2::fields::{self, Malformed},
-    message::{RequestHead, Scheme},
+    message::{RequestHead, Scheme, is_target},
     reason::Reason,
 };
 
@@ -54,12 +54,12 @@ pub(super) fn convert(
         Some(target) if target == "*" && parts.method != Method::OPTIONS => {
             return Err(Refusal::Answer(Reason::TargetInvalid));
         }
-        Some(target) if is_target(target.as_str()) => head.set_target(target.as_str()),
+        Some(target) if is_path(target.as_str()) => head.set_target(target.as_str()),
         // It has none, and is refused for its method.
         None if parts.method == Method::CONNECT => head.set_target("*"),
         _ => return Err(Refusal::Reset),
     }
-    match fields::content_length(&head.fields)? {
+    match fields::content_length(&mut head.fields)? {
         // Whoever sends bytes after all is reset by the codec.
         Some(0) => Ok(Length::Empty),
         Some(_) if ended => Err(Refusal::Reset),
@@ -69,9 +69,9 @@ pub(super) fn convert(
     }
 }
 
-/// Visible ASCII; a path, or what stands for the whole server.
-fn is_target(target: &str) -> bool {
-    (target.starts_with('/') || target == "*") && target.bytes().all(|byte| byte.is_ascii_graphic())
+/// A path, or what stands for the whole server. Where the codec has cut off a fragment, it is not seen any more.
+fn is_path(target: &str) -> bool {
+    (target.starts_with('/') || target == "*") && is_target(target.as_bytes())
 }
 
 #[cfg(test)]

@@ -12,11 +12,14 @@ use super::{
 };
 use crate::{
     buffer::{Buffer, Buffers},
-    http1::{Content, ParsedResponse, response, write},
+    http1::{Content, Most, ParsedResponse, response, write},
     message::ResponseHead,
     reason::Reason,
     stream::Stream,
 };
+
+/// What the head of an answer to a probe may have, whatever the service lets others have.
+const MOST: Most = Most { bytes: 64 * 1024, fields: 256 };
 
 /// Interim responses before the one that counts.
 const MAX_INTERIM: usize = 10;
@@ -70,7 +73,7 @@ impl Connection {
                 break;
             }
             if !head.status.is_informational() {
-                return Ok((head.status, Content::new(&framing)));
+                return Ok((head.status, Content::new(&framing, MOST)));
             }
         }
         Err(malformed())
@@ -78,7 +81,7 @@ impl Connection {
 
     async fn next_head(&mut self, head: &mut ResponseHead) -> Result<ParsedResponse, Fault> {
         loop {
-            match response::parse(self.buffer.unread(), &Method::GET, head) {
+            match response::parse(self.buffer.unread(), &Method::GET, MOST, head) {
                 Ok(Some(parsed)) => return Ok(parsed),
                 Ok(None) => {}
                 Err(Reason::BackendHeaderTooLarge) => {

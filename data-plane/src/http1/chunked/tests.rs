@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+const MOST: Most = Most { bytes: 32 * 1024, fields: 100 };
+
 /// What a body holds.
 #[derive(Debug, PartialEq)]
 struct Read {
@@ -15,7 +17,7 @@ struct Read {
 
 /// Reads a body that arrives in pieces; `None` if it has not ended.
 fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<Option<Read>, Malformed> {
-    let mut decoder = Decoder::new();
+    let mut decoder = Decoder::new(MOST);
     let (mut unread, mut data, mut left) = (Vec::new(), Vec::new(), None);
     for piece in pieces {
         unread.extend_from_slice(piece);
@@ -59,6 +61,7 @@ fn data_are_taken_out_of_their_chunks() {
         ("A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n", "01234567890123456789"),
         ("2\r\n\r\n\r\n0\r\n\r\n", "\r\n"),
         ("1;a\r\nx\r\n1;a=b;c=\"d e\"\r\ny\r\n0;z\r\n\r\n", "xy"),
+        ("1; a = b ; c = \"\" ;d\r\nx\r\n1;a=\"\\\"\\;\u{e9}\";b\r\ny\r\n0;z=1\r\n\r\n", "xy"),
         ("0000000000000001\r\nx\r\n0\r\n\r\n", "x"),
     ] {
         assert_eq!(data(text), expected, "{text:?}");
@@ -77,7 +80,7 @@ fn a_body_ends_where_it_says() {
 
 #[test]
 fn an_ended_decoder_takes_nothing_more() {
-    let mut decoder = Decoder::new();
+    let mut decoder = Decoder::new(MOST);
     assert_eq!(decoder.step(b"0\r\n\r\n"), Ok(Step::End { skip: 5 }));
     assert_eq!(decoder.step(b"1\r\na"), Ok(Step::End { skip: 0 }));
     assert!(decoder.take_trailers().is_none());
@@ -127,6 +130,40 @@ fn what_is_no_chunk_is_refused() {
     }
 }
 
+/// RFC 9112 section 7.1.1.
+#[test]
+fn what_is_no_extension_is_refused() {
+    for extension in [
+        ";",
+        "; ",
+        ";;a",
+        ";a;",
+        ";=b",
+        ";a=",
+        ";a= ",
+        ";a b",
+        ";a ",
+        ";bad[=x",
+        ";a=[",
+        ";a=b c",
+        ";a=\"x",
+        ";a=\"x\"y",
+        ";a=\"x\\\"",
+        ";a=x\"y\"",
+        ";a=b=c",
+        ";\"a\"",
+        ";\u{e9}",
+        ";a=\u{e9}",
+        ";a,b",
+        ";a=\"x\" ",
+    ] {
+        for size in ["5", "0"] {
+            let text = format!("{size}{extension}\r\n");
+            assert_eq!(whole(&text), Err(Malformed), "{text:?}");
+        }
+    }
+}
+
 #[test]
 fn what_is_no_trailer_is_refused() {
     for text in [
@@ -154,12 +191,22 @@ fn extensions_and_trailers_have_their_bounds() {
         format!("1;{}", "x".repeat(4096)),
         extension(2048) + &extension(2049),
         format!("0\r\n{}", "a: b\r\n".repeat(101)),
-        format!("0\r\na: {}", "b".repeat(MAX_TRAILERS)),
+        format!("0\r\na: {}", "b".repeat(MOST.bytes)),
     ] {
         assert_eq!(read(std::iter::once(text.as_bytes())), Err(Malformed));
     }
     let trailers = format!("0\r\n{}\r\n", "a: b\r\n".repeat(100));
     assert_eq!(whole(&trailers).unwrap().unwrap().trailers.len(), 100);
+}
+
+#[test]
+fn trailers_are_bounded_by_a_buffer_too() {
+    let end = |len: usize| {
+        let text = format!("0\r\na: {}\r\n\r\n", "b".repeat(len - "a: \r\n\r\n".len()));
+        Decoder::new(Most { bytes: usize::MAX, fields: 1 }).step(text.as_bytes())
+    };
+    assert!(end(MAX_TRAILERS).is_ok());
+    assert_eq!(end(MAX_TRAILERS + 3), Err(Malformed));
 }
 
 /// A body in chunks, and what is in it.

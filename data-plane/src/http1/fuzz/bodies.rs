@@ -3,15 +3,18 @@
 use bolero::check;
 
 use super::{
-    super::{Decoder, Malformed, Step, reference},
+    super::{Decoder, Malformed, Most, Step, reference},
     recipe::cook,
 };
+
+const MOST: Most = Most { bytes: 32 * 1024, fields: 100 };
 
 const SEEDS: &[&[u8]] = &[
     b"0\r\n\r\n",
     b"5\r\nhello\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
     b"1\r\na\r\n10\r\n0123456789abcdef\r\n0\r\nX-Sum: 1\r\ny:\r\n\r\n",
     b"3;a=b;c=\"d\"\r\n\r\n0\r\n000;z\r\na: b\r\n\r\n",
+    b"1; a = b ;c=\"\\\"\"\r\nx\r\n0;z=\"\"\r\n\r\n",
 ];
 
 #[test]
@@ -33,7 +36,7 @@ fn bodies() {
 
 /// The data, and the length with all the framing, of a body that arrives in pieces; `None` if it has not ended.
 fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<Option<(Vec<u8>, usize)>, Malformed> {
-    let mut decoder = Decoder::new();
+    let mut decoder = Decoder::new(MOST);
     let (mut unread, mut data, mut consumed) = (Vec::new(), Vec::new(), 0);
     for piece in pieces {
         unread.extend_from_slice(piece);

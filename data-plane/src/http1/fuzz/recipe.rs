@@ -57,6 +57,7 @@ const PIECES: &[&[u8]] = &[
     b"HTTP/1.1",
     b"HTTP/1.0",
     b"HTTP/2.0",
+    b" HTTP/1.2",
     b"http/1.1",
     b" HTTP/1.1",
     b"GET",
@@ -100,6 +101,7 @@ const PIECES: &[&[u8]] = &[
     b"0\r\n",
     b";a=b",
     b";\"",
+    b"=\"\\\"",
     b"ffffffffffffffff",
     b"0000000000000001",
     b"00000000000000001",
@@ -130,6 +132,15 @@ pub(super) fn cook(input: &[u8], seeds: &[&[u8]]) -> Vec<u8> {
             2 => drop(text.drain(at..end)),
             _ => drop(text.splice(at..at, text[at..end].to_vec())),
         }
+    }
+    text
+}
+
+/// What programs read that know no version but 1.0 and 1.1: the digit at `at` is that of another one.
+pub(super) fn with_known_version(text: &[u8], at: usize) -> Vec<u8> {
+    let mut text = text.to_vec();
+    if let Some(digit @ b'2'..=b'9') = text.get_mut(at) {
+        *digit = b'1';
     }
     text
 }

@@ -3,9 +3,12 @@
 use super::*;
 use crate::message::{Name, Scheme};
 
+const MAX_LINE: usize = 8 * 1024;
+const MOST: Most = Most { bytes: 32 * 1024, fields: 100 };
+
 fn read(input: &[u8]) -> Result<Option<(ParsedRequest, RequestHead)>, Reason> {
     let mut head = RequestHead::default();
-    let parsed = parse(input, 32 * 1024, 100, &mut head)?;
+    let parsed = parse(input, MAX_LINE, MOST, &mut head)?;
     Ok(parsed.map(|parsed| (parsed, head)))
 }
 
@@ -43,7 +46,7 @@ fn a_head_that_was_used_before_keeps_nothing_of_it() {
         ("OPTIONS http://b HTTP/1.0\r\nHost: a\r\nx: y\r\n\r\n", Some("b"), 2),
         ("GET / HTTP/1.1\r\n\r\n", None, 0),
     ] {
-        assert!(parse(text.as_bytes(), 1024, 100, &mut head).unwrap().is_some());
+        assert!(parse(text.as_bytes(), MAX_LINE, MOST, &mut head).unwrap().is_some());
         assert_eq!((head.authority(), head.fields.len()), (authority, fields));
     }
     assert_eq!((head.method, head.scheme), (Method::GET, None));
@@ -101,9 +104,20 @@ fn what_is_no_request_is_refused_before_its_end() {
 
 #[test]
 fn other_versions_are_told_from_garbage() {
-    for version in ["HTTP/2.0", "HTTP/3.0", "HTTP/1.2", "HTTP/9.9"] {
+    for version in ["HTTP/2.0", "HTTP/3.0", "HTTP/2.1", "HTTP/9.9"] {
         let text = format!("GET / {version}\r\n");
         assert_eq!(read(text.as_bytes()).unwrap_err(), Reason::VersionUnsupported, "{version}");
+    }
+}
+
+/// RFC 9110 section 2.5: what is known of a version holds for all later ones of the same major number.
+#[test]
+fn a_later_minor_version_is_served_as_1_1() {
+    for version in ["1.2", "1.5", "1.9"] {
+        let text = format!("POST / HTTP/{version}\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let (parsed, head) = whole(&text).unwrap();
+        let expected = (Framing::Chunked, true, Version::HTTP_11);
+        assert_eq!((parsed.framing, parsed.persistent, head.version), expected, "{version}");
     }
 }
 
@@ -230,6 +244,18 @@ fn a_length_is_said_once_in_digits() {
     }
 }
 
+/// A backend that takes a leading 0 for the mark of an octal number would read another length.
+#[test]
+fn a_length_goes_on_as_the_number_that_was_understood() {
+    for (value, expected) in [("0200", "200"), ("00", "0"), ("0", "0"), ("10", "10"), (" 007\t", "7")] {
+        let text = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {value}\r\nX: y\r\n\r\n");
+        let (_, head) = whole(&text).unwrap();
+        let lengths: Vec<_> = head.fields.all(Name::ContentLength).collect();
+        assert_eq!(lengths, [expected.as_bytes()], "{value}");
+        assert_eq!(head.fields.len(), 3, "{value}");
+    }
+}
+
 #[test]
 fn chunked_is_said_once_and_alone() {
     assert_eq!(framing_of("transfer-encoding: Chunked"), Ok(Framing::Chunked));
@@ -302,13 +328,23 @@ fn what_is_too_large_is_told_as_soon_as_it_is() {
         assert_eq!(read(text.as_bytes()).unwrap_err(), Reason::UriTooLong);
     }
 
+    let mut head = RequestHead::default();
+    let mut limited =
+        |text: &str, line| parse(text.as_bytes(), line, MOST, &mut head).map(|parsed| parsed.is_some());
+    let line = "GET /12345 HTTP/1.1";
+    assert_eq!(limited(&format!("{line}\r\n\r\n"), line.len()), Ok(true));
+    assert_eq!(limited(&format!("{line}\r\n\r\n"), line.len() - 1), Err(Reason::UriTooLong));
+    assert_eq!(limited(line, line.len()), Ok(false));
+    assert_eq!(limited(line, line.len() - 1), Err(Reason::UriTooLong));
+
     let fields = |n: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(n));
     assert!(whole(&fields(100)).is_ok());
     assert_eq!(whole(&fields(101)).unwrap_err(), Reason::HeaderTooLarge);
 
     let mut head = RequestHead::default();
     let text = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-    let mut limited = |text: &str, max| parse(text.as_bytes(), max, 100, &mut head);
+    let mut limited =
+        |text: &str, max| parse(text.as_bytes(), MAX_LINE, Most { bytes: max, ..MOST }, &mut head);
     assert!(limited(text, text.len()).unwrap().is_some());
     assert!(limited(&format!("{text}body that is none of the head"), text.len()).unwrap().is_some());
     assert_eq!(limited(text, text.len() - 1), Err(Reason::HeaderTooLarge));

@@ -2,9 +2,11 @@
 
 use super::*;
 
+const MOST: Most = Most { bytes: 64 * 1024, fields: 256 };
+
 fn read(method: &Method, input: &[u8]) -> Result<Option<(ParsedResponse, ResponseHead)>, Reason> {
     let mut head = ResponseHead::default();
-    let parsed = parse(input, method, &mut head)?;
+    let parsed = parse(input, method, MOST, &mut head)?;
     Ok(parsed.map(|parsed| (parsed, head)))
 }
 
@@ -67,7 +69,8 @@ fn what_is_no_response_is_refused_before_its_end() {
         "HTTP/1.1 -20\r",
         "HTTP/1.1 200OK\r",
         "HTTP/1.1\t200 OK\r",
-        "HTTP/1.2 200 OK\r",
+        "HTTP/1.10 200 OK\r",
+        "HTTP/1.x 200 OK\r",
         "HTTP/1.1 200 OK\n",
         "HTTP/1.1 200 O\u{1}K",
         "HTTP/1.1 200 OK\r\nX: y\n",
@@ -147,6 +150,26 @@ fn a_length_stays_where_it_may_be_said() {
 }
 
 #[test]
+fn a_length_goes_on_as_the_number_that_was_understood() {
+    for (status, method) in [(200, Method::GET), (200, Method::HEAD), (304, Method::GET)] {
+        let text = format!("HTTP/1.1 {status}\r\nContent-Length: 0200\r\n\r\n");
+        let (_, head) = read(&method, text.as_bytes()).unwrap().unwrap();
+        assert_eq!(head.fields.get(Name::ContentLength), Some(&b"200"[..]), "{status} to {method}");
+    }
+}
+
+/// RFC 9110 section 2.5.
+#[test]
+fn a_later_minor_version_is_read_as_1_1() {
+    for version in ["1.2", "1.9"] {
+        let (parsed, head) =
+            whole(&format!("HTTP/{version} 200\r\nTransfer-Encoding: chunked\r\n\r\n")).unwrap();
+        let expected = (Framing::Chunked, true, Version::HTTP_11);
+        assert_eq!((parsed.framing, parsed.persistent, head.version), expected, "{version}");
+    }
+}
+
+#[test]
 fn the_version_connection_and_framing_say_whether_it_persists() {
     for (version, fields, expected) in [
         ("1.1", "Content-Length: 0", true),
@@ -167,10 +190,10 @@ fn what_is_too_large_is_told_as_soon_as_it_is() {
     let fields = |n: usize| format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(n));
     assert!(whole(&fields(256)).is_ok());
     assert_eq!(whole(&fields(257)).unwrap_err(), Reason::BackendHeaderTooLarge);
-    let long = format!("HTTP/1.1 200 OK\r\na: {}", "b".repeat(MAX_BYTES));
-    assert_eq!(read(&Method::GET, &long.as_bytes()[..MAX_BYTES - 1]).map(|_| ()), Ok(()));
+    let long = format!("HTTP/1.1 200 OK\r\na: {}", "b".repeat(MOST.bytes));
+    assert_eq!(read(&Method::GET, &long.as_bytes()[..MOST.bytes - 1]).map(|_| ()), Ok(()));
     assert_eq!(
-        read(&Method::GET, &long.as_bytes()[..MAX_BYTES]).map(|_| ()),
+        read(&Method::GET, &long.as_bytes()[..MOST.bytes]).map(|_| ()),
         Err(Reason::BackendHeaderTooLarge)
     );
     assert_eq!(whole(&format!("{long}\r\n\r\n")).unwrap_err(), Reason::BackendHeaderTooLarge);

@@ -34,17 +34,12 @@ async fn a_client_by_tls_that_reads_nothing_is_given_up() {
         }
     })
     .await;
-    let (folder, root) = (Folder::new(), Authority::new("root"));
-    let certificates = vec![folder.issue("web", &root, &["web.example"])];
-    let settings = ListenerTls { certificates, min_version: TlsVersion::Tls12, client_certificate: None };
-    let tls = Some(Server::load(&settings, ListenerProtocol::Http1).unwrap());
+    let root = Authority::new("root");
     let service = web(&[backend.address]);
     let counters = Arc::clone(&service.counters);
     let limits = Limits { send_timeout: Duration::from_millis(200), ..Limits::default() };
     let proxy = Proxy::of(vec![service]).await;
-    let terms = Terms { protocol: ListenerProtocol::Http1, tls, ..Terms::plain("test", limits) };
-    proxy.workers.update(proxy.address, &terms).await;
-    proxy.workers.barrier().await;
+    speak_tls(&proxy, &root, limits).await;
     let socket = TcpStream::connect(proxy.address).await.unwrap();
     let connector = TlsConnector::from(client(&root, &[&TLS13], &[]));
     let name = ServerName::try_from("web.example").unwrap();
@@ -53,6 +48,61 @@ async fn a_client_by_tls_that_reads_nothing_is_given_up() {
     within(client.write_all(GET.repeat(1_000).as_bytes())).await.unwrap();
     until(|| counters.sum().reasons[Reason::ClientStalled as usize] == 1).await;
     until(|| proxy.workers.in_flight() == 0).await;
+}
+
+/// Lets a proxy speak TLS, with a certificate for `web.example`.
+async fn speak_tls(proxy: &Proxy, root: &Authority, limits: Limits) {
+    let folder = Folder::new();
+    let certificates = vec![folder.issue("web", root, &["web.example"])];
+    let settings = ListenerTls { certificates, min_version: TlsVersion::Tls12, client_certificate: None };
+    let tls = Some(Server::load(&settings, ListenerProtocol::Http1).unwrap());
+    let terms = Terms { protocol: ListenerProtocol::Http1, tls, ..Terms::plain("test", limits) };
+    proxy.workers.update(proxy.address, &terms).await;
+    proxy.workers.barrier().await;
+}
+
+#[tokio::test]
+async fn http_in_the_clear_where_tls_is_spoken_is_told_so() {
+    let proxy = Proxy::of(vec![]).await;
+    speak_tls(&proxy, &Authority::new("root"), Limits::default()).await;
+    for words in [
+        "GET / HTTP/1.1\r\nhost: a\r\n\r\n",
+        "POST / HTTP/1.1\r\n",
+        "M-SEARCH * ",
+        "GE",
+        "PRI * HTTP/2.0\r\n\r\n",
+    ] {
+        let mut client = proxy.client().await;
+        let answer = client.ask(words).await;
+        assert_eq!(answer.outcome(), (400, "tls_expected"), "{words:?}: {answer:?}");
+        assert_eq!(
+            (answer.field("connection"), client.rest().await.as_str()),
+            (Some("close"), ""),
+            "{words:?}"
+        );
+    }
+    until(|| proxy.workers.counters().unrouted.reasons[Reason::TlsExpected as usize] == 5).await;
+}
+
+#[tokio::test]
+async fn what_is_neither_tls_nor_http_gets_the_alert_of_tls() {
+    let proxy = Proxy::of(vec![]).await;
+    speak_tls(&proxy, &Authority::new("root"), Limits::default()).await;
+    for words in [
+        &b"\0\0\0\0\0\0"[..],
+        b"hello\r\n",
+        b"GET\r\n\r\n",
+        b"\x16\x03\x01\0\x05nonsense",
+        b"\x80\x2e\x01\x03\x01",
+    ] {
+        let mut client = proxy.client().await;
+        within(client.0.write_all(words)).await.unwrap();
+        let mut came = Vec::new();
+        // A reset may follow the alert: not all that was sent was read.
+        let _ = within(client.0.read_to_end(&mut came)).await;
+        assert!(came.is_empty() || came.starts_with(b"\x15\x03"), "{words:?}: {came:?}");
+    }
+    until(|| proxy.workers.counters().tls_failures == 5).await;
 }
 
 #[tokio::test]

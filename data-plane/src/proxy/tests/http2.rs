@@ -15,5 +15,6 @@ mod replay;
 mod retries;
 mod rules;
 mod server;
+mod sizes;
 mod stalls;
 mod starving;

@@ -2,7 +2,7 @@
 
 use tokio::io::AsyncWriteExt;
 
-use super::harness::{Backend, Proxy, until, via, web};
+use super::harness::{Backend, Proxy, field, until, via, web};
 
 #[tokio::test]
 async fn target_host_and_fields_arrive_as_they_were_sent() {
@@ -247,4 +247,29 @@ async fn an_answer_before_the_end_of_the_request_ends_both_connections() {
     assert_eq!(response.body, "enough");
     assert_eq!(client.rest().await, "");
     until(|| proxy.workers.counters().upstream_open == 0).await;
+}
+
+/// In a request, in a response before the last one, and in the last one.
+#[tokio::test]
+async fn what_poses_as_another_field_is_dropped_and_counted() {
+    let backend = Backend::scripted(|mut served| async move {
+        while served.head().await.is_some() {
+            served.send("HTTP/1.1 103 Hints\r\nTransfer_Encoding: x\r\n\r\n").await;
+            served
+                .send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nContent_Length: 5\r\nX_Other: 1\r\n\r\n")
+                .await;
+        }
+    })
+    .await;
+    let proxy = Proxy::of(vec![web(&[backend.address])]).await;
+    let mut client = proxy.client().await;
+    let hints = client
+        .ask("GET / HTTP/1.1\r\nHost: web\r\nX_Real_IP: 1\r\nX_Forwarded_Port: 1\r\nX_Other: 1\r\n\r\n")
+        .await;
+    let answer = client.response().await;
+    assert_eq!((hints.status(), hints.field("transfer_encoding")), (103, None));
+    assert_eq!((answer.field("content_length"), answer.field("x_other")), (None, Some("1")));
+    let heads = backend.heads();
+    assert_eq!((field(&heads[0], "x_real_ip"), field(&heads[0], "x_other")), (None, Some("1")));
+    until(|| proxy.workers.counters().aliases_dropped == 4).await;
 }

@@ -87,6 +87,65 @@ fn secure(address: SocketAddr, settings: &ServiceTls) -> Arc<ServiceEntry> {
     entry
 }
 
+/// RFC 9112 section 9.6. Neither the rest of the request nor a next one is read after it.
+#[tokio::test]
+async fn an_answer_to_half_a_request_announces_the_end_of_the_connection() {
+    for answer in [
+        &["HTTP/1.1 401 No\r\ncontent-length: 2\r\n\r\nno"][..],
+        &["HTTP/1.1 401 No\r\ncontent-length: 2\r\n\r\n", "no"],
+        &["HTTP/1.1 413 No\r\ntransfer-encoding: chunked\r\n\r\n", "2\r\nno\r\n0\r\n\r\n"],
+        &["HTTP/1.1 303 See\r\ncontent-length: 2\r\n\r\n", "no"],
+        &["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno"],
+        &["HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n", "no"],
+        &["HTTP/1.1 200 OK\r\n\r\nno"],
+        &["HTTP/1.1 204 No\r\n\r\n"],
+    ] {
+        let (go_on, may) = tokio::sync::watch::channel(false);
+        let backend = Backend::scripted(move |mut served| {
+            let mut may = may.clone();
+            async move {
+                served.head().await;
+                served.send(answer[0]).await;
+                let _ = may.wait_for(|may| *may).await;
+                for piece in &answer[1..] {
+                    served.send(piece).await;
+                }
+            }
+        })
+        .await;
+        let proxy = Proxy::of(vec![web(&[backend.address])]).await;
+        let mut client = proxy.client().await;
+        client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10000000\r\n\r\nsome of it").await;
+        let head = client.head().await;
+        assert!(head.contains("\r\nconnection: close\r\n"), "{answer:?}: {head}");
+        go_on.send_replace(true);
+        let rest = client.rest().await;
+        assert!(rest.contains("no") || head.contains(" 204 "), "{answer:?}: {rest}");
+    }
+}
+
+/// The rest may be taken while a long answer is on its way.
+#[tokio::test]
+async fn a_success_that_goes_on_with_its_request_announces_no_end() {
+    let backend = Backend::scripted(|mut served| async move {
+        while served.head().await.is_some() {
+            served.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n").await;
+            let echo = served.bytes(4).await;
+            served.send(&echo).await;
+        }
+    })
+    .await;
+    let proxy = Proxy::of(vec![web(&[backend.address])]).await;
+    let mut client = proxy.client().await;
+    for _ in 0..2 {
+        client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nab").await;
+        let head = client.head().await;
+        assert!(!head.contains("\r\nconnection:"), "{head}");
+        client.send("cd").await;
+        assert_eq!(client.bytes(4).await, "abcd");
+    }
+}
+
 /// All that the proxy says to a request with a body of zeros.
 async fn upload(proxy: &Proxy, size: usize) -> String {
     let mut client = proxy.client().await;

@@ -61,6 +61,20 @@ fn alpn_offers_what_the_listener_speaks() {
     assert_eq!(chosen(ListenerProtocol::Http1, &both), some("http/1.1"));
     assert_eq!(chosen(ListenerProtocol::Http2, &both), some("h2"));
     assert_eq!(chosen(ListenerProtocol::Http2, &[b"http/1.1"]), None);
+    assert_eq!(chosen(ListenerProtocol::Http1, &[b"h2"]), None);
+    assert_eq!(chosen(ListenerProtocol::Http1, &[]), Some(None));
+}
+
+/// `ListenerProtocol` in `config.proto`: it gets no further than the handshake.
+#[test]
+fn who_agrees_on_nothing_is_refused_where_http_2_alone_is_spoken() {
+    let (folder, root) = (Folder::new(), Authority::new("root"));
+    let files = vec![folder.issue("web", &root, &["web.example"])];
+    let server = Server::load(&settings(files), ListenerProtocol::Http2).unwrap();
+    for version in [&TLS12, &TLS13] {
+        assert!(shake(&client(&root, &[version], &[]), "web.example", &server).is_err(), "{version:?}");
+        assert!(shake(&client(&root, &[version], &[b"h2"]), "web.example", &server).is_ok(), "{version:?}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::{
     body::Length,
     buffer::Buffer,
     headers,
-    http1::{Content, ParsedResponse},
+    http1::{Content, Most, ParsedResponse},
     message::Fields,
     reason::Reason,
     splice::{self, Pipe},
@@ -24,8 +24,9 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    pub(super) fn new(connection: Box<Connection>, parsed: &ParsedResponse) -> Self {
-        let content = Content::new(&parsed.framing);
+    /// `most` is what trailers may have.
+    pub(super) fn new(connection: Box<Connection>, parsed: &ParsedResponse, most: Most) -> Self {
+        let content = Content::new(&parsed.framing, most);
         Self { connection, length: content.length(), content, persistent: parsed.persistent }
     }
 
@@ -76,6 +77,12 @@ impl Body {
 
     pub(crate) fn is_ended(&self) -> bool {
         self.content.is_ended()
+    }
+
+    /// Whether the rest is in the buffer, or the connection ends with it.
+    pub(crate) fn is_all_there(&self) -> bool {
+        let there = self.connection.buffer.unread().len() as u64;
+        !self.persistent || self.is_ended() || (1..=there).contains(&self.content.left())
     }
 
     /// The connection, if it may serve another request: after the end of the body.

@@ -14,16 +14,13 @@ use tokio::{task::unconstrained, time::Instant};
 use crate::{
     buffer::Buffer,
     endpoint::Connected,
-    http1::{ParsedResponse, response},
+    http1::{Most, ParsedResponse, response},
     message::ResponseHead,
     reason::Reason,
     retry::Progress,
     stream::{Io, Stream},
     worker::Local,
 };
-
-/// Bytes of a response's head.
-const MAX_HEAD: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -84,11 +81,12 @@ impl Connection {
         &mut self,
         cx: &mut Context<'_>,
         method: &Method,
+        most: Most,
         head: &mut ResponseHead,
     ) -> Poll<Result<ParsedResponse, (Reason, Progress)>> {
         loop {
             if !self.buffer.is_empty() {
-                match response::parse(self.buffer.unread(), method, head) {
+                match response::parse(self.buffer.unread(), method, most, head) {
                     Ok(Some(parsed)) => {
                         self.buffer.consume(parsed.bytes);
                         return Poll::Ready(Ok(parsed));
@@ -97,7 +95,7 @@ impl Connection {
                     Err(reason) => return Poll::Ready(Err((reason, Progress::Answered))),
                 }
                 if !self.buffer.has_room() {
-                    self.open.0.buffers().enlarge(&mut self.buffer, MAX_HEAD);
+                    self.open.0.buffers().enlarge(&mut self.buffer, most.bytes);
                 }
             }
             match ready!(self.poll_read(cx)) {

@@ -8,9 +8,8 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use h2::RecvStream;
-use http::Method;
 
-use super::{is_bodyless, pool::Place, watch::Stream};
+use super::{super::Attempt, is_bodyless, pool::Place, watch::Stream};
 use crate::{
     admission::Stalls,
     body::Length,
@@ -30,27 +29,39 @@ pub(crate) struct Body {
     /// What came and was not consumed.
     current: Bytes,
     trailers: Option<Fields>,
+    /// How many of those there may be.
+    most_fields: usize,
     ended: bool,
     place: Place,
 }
 
 impl Body {
     pub(super) fn new(
-        method: &Method,
-        head: &ResponseHead,
+        attempt: &Attempt<'_>,
+        head: &mut ResponseHead,
         incoming: RecvStream,
         stream: Rc<Stream>,
         place: Place,
     ) -> Result<Self, Reason> {
-        let declared = fields::content_length(&head.fields).map_err(|_| Reason::BackendMalformed)?;
+        let declared = fields::content_length(&mut head.fields).map_err(|_| Reason::BackendMalformed)?;
         let length = match declared {
-            _ if is_bodyless(method, head.status) || incoming.is_end_stream() => Length::Empty,
+            _ if is_bodyless(&attempt.head.method, head.status) || incoming.is_end_stream() => Length::Empty,
             Some(n) => Length::Sized(n),
             None => Length::Unknown,
         };
         let ended = length == Length::Empty;
         let incoming = (!ended).then_some(incoming);
-        Ok(Self { incoming, stream, length, current: Bytes::new(), trailers: None, ended, place })
+        let most_fields = attempt.service.service.response_limits.max_headers as usize;
+        Ok(Self {
+            incoming,
+            stream,
+            length,
+            current: Bytes::new(),
+            trailers: None,
+            most_fields,
+            ended,
+            place,
+        })
     }
 
     /// Requests that wait for a place like that of this body, and those that have one for a client that takes nothing.
@@ -101,7 +112,7 @@ impl Body {
                     if trailers.is_some() && self.stream.has_malformed_trailers() {
                         return Poll::Ready(Err(Reason::BackendMalformed));
                     }
-                    self.trailers = trailers.map(|map| checked(&map)).transpose()?;
+                    self.trailers = trailers.map(|map| checked(&map, self.most_fields)).transpose()?;
                     self.ended = true;
                 }
             }
@@ -110,7 +121,10 @@ impl Body {
     }
 }
 
-fn checked(map: &http::HeaderMap) -> Result<Fields, Reason> {
+fn checked(map: &http::HeaderMap, most: usize) -> Result<Fields, Reason> {
+    if map.len() > most {
+        return Err(Reason::BodyTruncated);
+    }
     let mut trailers = Fields::default();
     fields::from_map(map, &mut trailers).map_err(|_| Reason::BodyTruncated)?;
     headers::clean_trailers(&mut trailers);

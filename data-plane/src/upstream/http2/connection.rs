@@ -19,6 +19,7 @@ use tokio::{
     task,
     time::{self, Duration, Instant},
 };
+use weir_proto::ResponseLimits;
 
 use super::{pool::MAX_STREAMS, watch::Watch};
 use crate::{endpoint::Connected, reason::Reason, stream::Stream, worker::Local};
@@ -33,9 +34,6 @@ const _: () = assert!(CONNECTION_WINDOW as usize == STREAM_WINDOW as usize * MAX
 
 /// What is kept of one request for the socket to take.
 const SEND_BUFFER: usize = 64 * 1024;
-
-/// Bytes of a response's head.
-const MAX_HEAD: u32 = 64 * 1024;
 
 /// A backend that owes answers and says nothing for so long is asked whether it is still there. Many end connections
 /// that ask more often than every five minutes.
@@ -94,6 +92,7 @@ impl Connection {
         local: &Rc<Local>,
         stream: Stream,
         connected: Connected,
+        limits: ResponseLimits,
     ) -> Result<Rc<Self>, Reason> {
         let state = Rc::new(State::default());
         let handshake = client::Builder::new()
@@ -102,7 +101,7 @@ impl Connection {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(SEND_BUFFER)
-            .max_header_list_size(MAX_HEAD)
+            .max_header_list_size(limits.max_header_bytes)
             .handshake::<_, Bytes>(Heard { stream, state: Rc::clone(&state) });
         let (sender, connection) = handshake.await.map_err(|_| Reason::ConnectFailed)?;
         local.counters().upstream_opened.add(1);

@@ -1,7 +1,7 @@
 //! Heads between our own form and HTTP/2's codec: a request on its way out, a response on its way back.
 
 use http::{
-    Request, Response, Uri, Version, header,
+    Request, Response, StatusCode, Uri, Version, header,
     uri::{Authority, Parts, PathAndQuery, Scheme},
 };
 
@@ -10,9 +10,6 @@ use crate::{
     message::{Name, RequestHead, ResponseHead},
     reason::Reason,
 };
-
-/// Fields of a response.
-const MAX_FIELDS: usize = 256;
 
 /// `Host` becomes `:authority`: RFC 9113 section 8.3.1.
 pub(super) fn request(head: &RequestHead, secure: bool) -> Result<Request<()>, Reason> {
@@ -35,14 +32,18 @@ pub(super) fn request(head: &RequestHead, secure: bool) -> Result<Request<()>, R
     Ok(request)
 }
 
-/// Every byte of it is checked.
-pub(super) fn response(response: &Response<()>) -> Result<ResponseHead, Reason> {
-    if response.headers().len() > MAX_FIELDS {
+/// Every byte of it is checked; `most_fields` is how many there may be.
+pub(super) fn response(response: &Response<()>, most_fields: usize) -> Result<ResponseHead, Reason> {
+    if response.headers().len() > most_fields {
         return Err(Reason::BackendHeaderTooLarge);
     }
     let mut head = ResponseHead::new(response.status());
     head.version = Version::HTTP_2;
     fields::from_map(response.headers(), &mut head.fields).map_err(|_| Reason::BackendMalformed)?;
+    // RFC 9110 section 8.6: these have none.
+    if head.status.is_informational() || head.status == StatusCode::NO_CONTENT {
+        head.fields.remove(Name::ContentLength);
+    }
     Ok(head)
 }
 
@@ -84,18 +85,20 @@ mod tests {
     fn a_response_must_be_fit_for_any_client() {
         let with = |name: &'static str, value: &'static str| {
             let response = Response::builder().status(204).header(name, value).body(()).unwrap();
-            super::response(&response)
+            super::response(&response, 1)
         };
         let head = with("x-a", "1").unwrap();
         assert_eq!((head.status.as_u16(), head.version), (204, Version::HTTP_2));
         let field = head.fields.iter().next().unwrap();
         assert_eq!((field.spelling, field.value), (&b"x-a"[..], &b"1"[..]));
         assert_eq!(with("transfer-encoding", "chunked").err(), Some(Reason::BackendMalformed));
+        assert!(!with("content-length", "0").unwrap().fields.has(Name::ContentLength));
         assert_eq!(with("x-a", "1 ").err(), Some(Reason::BackendMalformed));
         let mut many = Response::new(());
-        for _ in 0..=MAX_FIELDS {
+        for _ in 0..3 {
             many.headers_mut().append("x", header::HeaderValue::from_static("y"));
         }
-        assert_eq!(super::response(&many).err(), Some(Reason::BackendHeaderTooLarge));
+        assert!(super::response(&many, 3).is_ok());
+        assert_eq!(super::response(&many, 2).err(), Some(Reason::BackendHeaderTooLarge));
     }
 }

@@ -8,7 +8,7 @@ use tokio::{
     time::{self, Duration, Instant},
 };
 
-use weir_proto::CircuitBreakers;
+use weir_proto::{CircuitBreakers, ResponseLimits};
 
 use super::{
     connection::{Connection, PONG_TIMEOUT, SILENCE},
@@ -34,7 +34,10 @@ async fn connection(local: &Rc<Local>) -> (Rc<Connection>, TcpStream) {
     let (backend, _) = listener.accept().await.unwrap();
     let endpoint = endpoint((Ipv4Addr::LOCALHOST, 1).into());
     let connected = Connected::claim(&endpoint, &CircuitBreakers::default()).await.unwrap();
-    (Connection::open(local, Stream::Plain(stream), connected).await.unwrap(), backend)
+    (
+        Connection::open(local, Stream::Plain(stream), connected, ResponseLimits::default()).await.unwrap(),
+        backend,
+    )
 }
 
 async fn with_slot(test: impl AsyncFnOnce(Pool, Rc<Slot>, Rc<Local>)) {
