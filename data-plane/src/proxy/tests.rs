@@ -10,6 +10,7 @@ mod faults;
 mod harness;
 mod hedging;
 mod http2;
+mod limited;
 mod mirroring;
 mod posts;
 mod refusals;
