@@ -7,6 +7,11 @@ use crate::{
     yaml::{Node, Value},
 };
 
+/// Why there is no such bound.
+const NO_MAX_CONNECTIONS: &str = "a service has no bound on connections in all: idle ones would count, and what one \
+     worker of a proxy keeps is of no use to another, so it could be full of connections that nobody uses; use \
+     `max_connections_per_backend`";
+
 pub(super) fn circuit_breakers(
     context: &mut Context<'_>,
     node: &Node,
@@ -22,6 +27,7 @@ pub(super) fn circuit_breakers(
         consecutive_failures: fields.number("consecutive_failures"),
         open_time: fields.duration("open_time"),
     };
+    fields.refuse("max_connections", NO_MAX_CONNECTIONS);
     fields.finish();
     Some(breakers)
 }
