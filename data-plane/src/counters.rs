@@ -59,6 +59,7 @@ pub(crate) struct WorkerCounters {
     pub(crate) upstream_closed: Count,
     /// Requests that went out on a connection that had served one before.
     pub(crate) upstream_reused: Count,
+    pub(crate) upstream_stale: Count,
     /// Requests whose head was received; those that have ended. Tunnels are requests that have not ended.
     pub(crate) requests_started: Count,
     pub(crate) requests_ended: Count,
@@ -88,6 +89,7 @@ pub(crate) struct WorkerSums {
     pub(crate) upstream_opened: u64,
     pub(crate) upstream_open: u64,
     pub(crate) upstream_reused: u64,
+    pub(crate) upstream_stale: u64,
     pub(crate) in_flight: u64,
     pub(crate) retries: u64,
     pub(crate) mirrored: u64,
@@ -143,6 +145,7 @@ impl WorkerCounters {
             sum.upstream_opened += one.upstream_opened.get();
             sum.upstream_open += one.upstream_opened.get() - upstream_closed;
             sum.upstream_reused += one.upstream_reused.get();
+            sum.upstream_stale += one.upstream_stale.get();
             sum.in_flight += one.requests_started.get().saturating_sub(ended);
             sum.retries += one.retries.get();
             sum.mirrored += one.mirrored.get();

@@ -17,6 +17,7 @@ pub(crate) mod write;
 pub(crate) use self::{
     chunked::{Decoder, Malformed, Step},
     content::Content,
+    facts::KeepAlive,
     request::ParsedRequest,
     response::ParsedResponse,
 };

@@ -18,6 +18,7 @@ mod relaying;
 mod replay;
 mod retries;
 mod scripts;
+mod stale;
 mod tables;
 mod tiers;
 mod upgrades;

@@ -24,7 +24,10 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    pub(super) fn new(connection: Box<Connection>, parsed: &ParsedResponse) -> Self {
+    pub(super) fn new(mut connection: Box<Connection>, parsed: &ParsedResponse) -> Self {
+        if let Some(keep_alive) = parsed.keep_alive {
+            connection.note(keep_alive);
+        }
         let content = Content::new(&parsed.framing);
         Self { connection, length: content.length(), content, persistent: parsed.persistent }
     }
