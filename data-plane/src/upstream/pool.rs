@@ -77,6 +77,13 @@ impl Pool {
         }
     }
 
+    /// Closes all.
+    pub(crate) fn clear(&self) {
+        // What is dropped may ask for the pool.
+        let idle = std::mem::take(&mut *self.idle.borrow_mut());
+        drop(idle);
+    }
+
     /// Closes the connections that have waited too long, have ended, or wait at retired endpoints, or at endpoints that
     /// may have no more of them while another worker wants one.
     pub(crate) fn sweep(&self) {
