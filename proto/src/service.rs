@@ -8,6 +8,7 @@ mod level;
 mod limits;
 mod outlier_detection;
 mod retry;
+mod tables;
 mod timeouts;
 
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub use self::{
     limits::{AdaptiveConcurrency, CircuitBreakers, RateLimit, RateLimitKey},
     outlier_detection::OutlierDetection,
     retry::{RetryOn, RetryPolicy},
+    tables::{DEFAULT_LOOKUP_TABLE_MEMORY, rate_limit_bytes, tables_warning},
     timeouts::Timeouts,
 };
 use crate::{

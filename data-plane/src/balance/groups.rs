@@ -166,6 +166,18 @@ impl Groups {
         }
     }
 
+    /// Whether all tables are built.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.all.iter().all(|group| group.balance.is_finished())
+    }
+
+    /// Builds what is not built, unless nobody wants it any more. May take seconds.
+    pub(crate) fn finish(&self, wanted: impl Fn() -> bool) {
+        for group in self.all.iter().take_while(|_| wanted()) {
+            group.balance.finish();
+        }
+    }
+
     /// At least once a second, off the request path.
     pub(crate) fn refresh(&self, now: Moment) {
         for group in &self.all {
