@@ -217,6 +217,16 @@ routes:
     }
 
     #[test]
+    fn a_bound_that_there_is_not_is_refused_with_its_reason() {
+        let text = "services: [{name: a, circuit_breakers: {max_connections: 5, max_requests: 1}}]";
+        let reason = "a service has no bound on connections in all: idle ones would count, and what one worker of a \
+                      proxy keeps is of no use to another, so it could be full of connections that nobody uses; use \
+                      `max_connections_per_backend`";
+        let place = "f.yaml:1:41: services[0].circuit_breakers.max_connections";
+        assert_eq!(refusal(text), [format!("{place}: {reason}")]);
+    }
+
+    #[test]
     fn bad_values_are_refused_where_they_stand() {
         let text = "services:\n  - name: a\n    timeouts: { request: 30h }\n    \
                     backends: [ { address: 10.0.0.1:80, weight: 0 }, nowhere ]\n  - name: B\n";

@@ -1,8 +1,10 @@
 //! The access log: one JSON object a line, written by a thread of its own, so that a slow disk delays no request.
 //!
 //! Each worker gathers lines in a buffer and hands it over when it is full or a quarter of a second old. When the
-//! writer cannot keep up, whole buffers are dropped, and their lines counted.
+//! writer cannot keep up, whole buffers are dropped, and their lines counted. Where there are several workers, the writer
+//! brings their lines into the order of time.
 
+mod merge;
 mod record;
 mod stamp;
 
@@ -12,7 +14,8 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        mpsc::{self, Receiver, SyncSender},
+        atomic::{AtomicUsize, Ordering::Relaxed},
+        mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
     },
     thread,
 };
@@ -24,7 +27,7 @@ use tokio::{
 };
 
 pub(crate) use self::record::{Record, Request};
-use self::stamp::Stamp;
+use self::{merge::Merge, stamp::Stamp};
 use crate::counters::WorkerCounters;
 
 /// A buffer is handed over from this size on.
@@ -33,6 +36,13 @@ const BUFFER: usize = 32 * 1024;
 /// Buffers that wait for the writer, of all workers together.
 const WAITING: usize = 64;
 
+/// How long lines wait for older ones of other workers: twice as long as a worker keeps them, so that one that is late
+/// is not too late.
+const WINDOW: Duration = Duration::from_millis(500);
+
+/// Bytes of lines that wait so. More are written before their time.
+const MOST: usize = 4 * 1024 * 1024;
+
 /// How long a proxy that ends waits for the writer.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
@@ -40,6 +50,8 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct AccessLog {
     full: SyncSender<Vec<u8>>,
+    /// Buffers that were made.
+    buffers: Arc<AtomicUsize>,
     /// Closed when the writer has written everything.
     written: oneshot::Receiver<()>,
 }
@@ -47,7 +59,8 @@ pub(crate) struct AccessLog {
 /// Lines of one worker.
 #[derive(Debug)]
 pub(crate) struct LogBuffer {
-    full: SyncSender<Vec<u8>>,
+    /// None after the end.
+    full: Option<SyncSender<Vec<u8>>>,
     lines: Vec<u8>,
     stamp: Stamp,
     count: u64,
@@ -68,8 +81,9 @@ impl AccessLog {
 
     /// A buffer for one worker.
     pub(crate) fn buffer(&self, counters: &Arc<WorkerCounters>) -> LogBuffer {
+        self.buffers.fetch_add(1, Relaxed);
         LogBuffer {
-            full: self.full.clone(),
+            full: Some(self.full.clone()),
             lines: Vec::new(),
             stamp: Stamp::default(),
             count: 0,
@@ -78,29 +92,37 @@ impl AccessLog {
     }
 
     /// Returns when every line is written, or after two seconds: a disk that hangs keeps no proxy from ending. Call it
-    /// when the workers have ended.
-    pub(crate) async fn finish(self) {
+    /// when the workers have been told to end. Whether every line is written.
+    pub(crate) async fn finish(self) -> bool {
         drop(self.full);
-        if timeout(LAST_LINES, self.written).await.is_err() {
+        let ended = timeout(LAST_LINES, self.written).await.is_ok();
+        if !ended {
             tracing::warn!("the access log takes too long; its last lines are lost");
         }
+        ended
     }
 
     fn start(target: impl Write + Send + 'static) -> io::Result<Self> {
-        let (full, buffers) = mpsc::sync_channel(WAITING);
+        let (full, lines) = mpsc::sync_channel(WAITING);
         let (writing, written) = oneshot::channel();
+        let buffers = Arc::new(AtomicUsize::new(0));
+        let writer = Writer { target, failing: false, buffers: Arc::clone(&buffers) };
         thread::Builder::new().name("weir-access-log".to_owned()).spawn(move || {
             let _writing: oneshot::Sender<()> = writing;
-            write(target, buffers);
+            writer.run(&lines);
         })?;
-        Ok(Self { full, written })
+        Ok(Self { full, buffers, written })
     }
 }
 
 impl LogBuffer {
     /// Takes a line.
     pub(crate) fn push(&mut self, record: &Record<'_>) {
-        record.write(self.stamp.of(Timestamp::now()), &mut self.lines);
+        self.push_at(record, Timestamp::now());
+    }
+
+    fn push_at(&mut self, record: &Record<'_>, now: Timestamp) {
+        record.write(self.stamp.of(now), &mut self.lines);
         self.lines.push(b'\n');
         self.count += 1;
         if self.lines.len() >= BUFFER {
@@ -114,22 +136,59 @@ impl LogBuffer {
             return;
         }
         let lines = std::mem::replace(&mut self.lines, Vec::with_capacity(BUFFER));
-        if self.full.try_send(lines).is_err() {
+        if self.full.as_ref().is_none_or(|full| full.try_send(lines).is_err()) {
             self.counters.access_log_dropped.add(self.count);
         }
         self.count = 0;
     }
+
+    /// Hands over what there is, and is done: the writer does not wait for this buffer any more, whoever still has it.
+    pub(crate) fn end(&mut self) {
+        self.flush();
+        self.full = None;
+    }
 }
 
-fn write(mut target: impl Write, buffers: Receiver<Vec<u8>>) {
-    let mut failing = false;
-    for lines in buffers {
-        let outcome = target.write_all(&lines).and_then(|()| target.flush());
-        match outcome {
-            Ok(()) => failing = false,
+/// The thread that writes.
+struct Writer<W> {
+    target: W,
+    /// Whether the last lines could not be written.
+    failing: bool,
+    /// Workers whose lines come.
+    buffers: Arc<AtomicUsize>,
+}
+
+impl<W: Write> Writer<W> {
+    /// Until nobody hands over anything any more.
+    fn run(mut self, lines: &Receiver<Vec<u8>>) {
+        let mut merge = Merge::default();
+        loop {
+            let next = if merge.is_empty() {
+                lines.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                lines.recv_timeout(WINDOW / 4)
+            };
+            match next {
+                // Of one worker they are in order.
+                Ok(lines) if self.buffers.load(Relaxed) < 2 => self.write(&lines),
+                Ok(lines) => merge.add(lines),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.write(&merge.take(None, 0)),
+            }
+            let ripe = Timestamp::now().checked_sub(WINDOW).ok();
+            self.write(&merge.take(ripe, MOST));
+        }
+    }
+
+    fn write(&mut self, lines: &[u8]) {
+        if lines.is_empty() {
+            return;
+        }
+        match self.target.write_all(lines).and_then(|()| self.target.flush()) {
+            Ok(()) => self.failing = false,
             // Said once, not for each buffer.
-            Err(e) if !failing => {
-                failing = true;
+            Err(e) if !self.failing => {
+                self.failing = true;
                 tracing::error!("cannot write the access log: {e}; lines are lost until it works again");
             }
             Err(_) => {}
@@ -194,6 +253,36 @@ mod tests {
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["status"].clone())
             .collect();
         assert_eq!(statuses, [200, 404]);
+    }
+
+    /// The worker that has been busy hands over what is older when others have long handed over what is newer.
+    #[tokio::test]
+    async fn lines_of_several_workers_are_in_the_order_of_time() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let log = AccessLog::file(file.path()).unwrap();
+        let (mut one, mut two) = (log.buffer(&Arc::default()), log.buffer(&Arc::default()));
+        // Nothing is ripe before the end, however slow the machine is.
+        let start = Timestamp::now() + Duration::from_hours(1);
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        for ms in [0, 3, 4, 9] {
+            two.push_at(&Record { attempts: u32::try_from(ms).unwrap(), ..record() }, at(ms));
+        }
+        for ms in [1, 2, 4, 8] {
+            one.push_at(&Record { attempts: u32::try_from(ms).unwrap(), ..record() }, at(ms));
+        }
+        one.flush();
+        two.push_at(&Record { attempts: 10, ..record() }, at(10));
+        two.end();
+        one.end();
+        assert!(log.finish().await);
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        let order: Vec<u64> = text
+            .lines()
+            .map(|line| {
+                serde_json::from_str::<serde_json::Value>(line).unwrap()["attempts"].as_u64().unwrap()
+            })
+            .collect();
+        assert_eq!(order, [0, 1, 2, 3, 4, 4, 8, 9, 10]);
     }
 
     #[test]

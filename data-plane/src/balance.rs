@@ -9,6 +9,7 @@ mod cookie;
 mod groups;
 mod key;
 mod least_request;
+mod lookup;
 mod maglev;
 mod orca;
 mod peak_ewma;
@@ -56,6 +57,24 @@ pub(crate) trait Balance: Send + Sync + fmt::Debug {
         false
     }
 
+    /// Whether all that it looks up in is built. Until then something smaller or older stands in.
+    fn is_finished(&self) -> bool {
+        true
+    }
+
+    /// Builds what is not built. May take seconds.
+    fn finish(&self) {}
+
+    /// What another one may take over of it.
+    fn ring(&self) -> Option<&RingHash> {
+        None
+    }
+
+    /// The same.
+    fn maglev(&self) -> Option<&Maglev> {
+        None
+    }
+
     /// The health of some endpoint may have changed. Off the request path.
     fn recount(&self) {}
 
@@ -76,8 +95,12 @@ fn build(
         LbPolicy::LeastRequest(settings) => Arc::new(LeastRequest::new(*settings, members)),
         LbPolicy::PeakEwma(settings) => Arc::new(PeakEwma::new(*settings, members, turn)),
         LbPolicy::Random => Arc::new(Random::new(members)),
-        LbPolicy::RingHash(settings) => Arc::new(RingHash::new(settings, members)),
-        LbPolicy::Maglev(settings) => Arc::new(Maglev::new(settings, members)),
+        LbPolicy::RingHash(settings) => {
+            Arc::new(RingHash::new(settings, members, previous.and_then(Balance::ring)))
+        }
+        LbPolicy::Maglev(settings) => {
+            Arc::new(Maglev::new(settings, members, previous.and_then(Balance::maglev)))
+        }
         LbPolicy::ClientSideWeightedRoundRobin(settings) => {
             Arc::new(ClientSideWeightedRoundRobin::new(*settings, members, turn, Moment::now()))
         }

@@ -13,6 +13,7 @@ use std::{
 
 use clap::{Arg, Args, Command, builder::TypedValueParser};
 use http::Uri;
+use weir_proto::DEFAULT_LOOKUP_TABLE_MEMORY;
 
 /// The settings of one proxy. Each has a flag, an environment variable and a default.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -85,6 +86,17 @@ pub struct Config {
     #[arg(long, env = "WEIR_MAX_MEMORY", value_name = "SIZE", default_value = "auto")]
     pub max_memory: MaxMemory,
 
+    /// Memory that rings, Maglev's tables and the keys of rate limits may take in all, as 512MiB; a service or route whose
+    /// tables do not fit is refused and keeps its previous form
+    #[arg(
+        long,
+        env = "WEIR_MAX_LOOKUP_TABLE_MEMORY",
+        value_name = "SIZE",
+        value_parser = table_memory,
+        default_value = "256MiB"
+    )]
+    pub max_lookup_table_memory: u64,
+
     /// Requests that may be in flight at one time, over all listeners and services; more are refused with 503
     /// [default: no limit]
     #[arg(long, env = "WEIR_MAX_REQUESTS_IN_FLIGHT", value_name = "N")]
@@ -108,6 +120,7 @@ impl Default for Config {
             drain_timeout: Duration::from_mins(1),
             access_log: AccessLogTarget::Off,
             max_memory: MaxMemory::Auto,
+            max_lookup_table_memory: DEFAULT_LOOKUP_TABLE_MEMORY,
             max_requests_in_flight: None,
         }
     }
@@ -235,6 +248,10 @@ impl TypedValueParser for WithoutCredentials {
     }
 }
 
+fn table_memory(text: &str) -> Result<u64, String> {
+    memory_size(text).ok_or_else(|| format!("must be a size as 512MiB or 2GiB, not {text:?}"))
+}
+
 /// Takes `http://host:port`; TLS towards the control plane is not part of this version.
 fn control_plane(text: &str) -> Result<Uri, String> {
     let uri: Uri = text.parse().map_err(|e| format!("must be a URL as {DEFAULT_CONTROL_PLANE}: {e}"))?;
@@ -292,6 +309,7 @@ mod tests {
             "--drain-timeout=1m30s",
             "--access-log=/var/log/weir.json",
             "--max-memory=512MiB",
+            "--max-lookup-table-memory=1GiB",
             "--max-requests-in-flight=10000",
         ])
         .expect("valid");
@@ -301,6 +319,7 @@ mod tests {
         assert_eq!(config.drain_timeout, Duration::from_secs(90));
         assert_eq!(config.access_log, AccessLogTarget::File("/var/log/weir.json".into()));
         assert_eq!(config.max_memory, MaxMemory::Bytes(512 << 20));
+        assert_eq!(config.max_lookup_table_memory, 1 << 30);
         assert_eq!(config.max_requests_in_flight, NonZeroU32::new(10_000));
         assert_eq!(parse(&["--max-memory=off"]).map(|config| config.max_memory), Ok(MaxMemory::Off));
     }
@@ -329,6 +348,7 @@ mod tests {
             ("--max-requests-in-flight=0", "number would be zero"),
             ("--max-memory=1GB", "must be a size as 512MiB or 2GiB, `auto` or `off`, not \"1GB\""),
             ("--max-memory=0", "must be a size"),
+            ("--max-lookup-table-memory=off", "must be a size as 512MiB or 2GiB, not \"off\""),
             ("--max-memory=99999999999GiB", "must be a size"),
         ] {
             let text = parse(&[flag]).expect_err(flag);

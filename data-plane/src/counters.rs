@@ -62,6 +62,7 @@ pub(crate) struct WorkerCounters {
     pub(crate) floods: Count,
     /// Requests that went out on a connection that had served one before.
     pub(crate) upstream_reused: Count,
+    pub(crate) upstream_stale: Count,
     /// Requests whose head was received; those that have ended. Tunnels are requests that have not ended.
     pub(crate) requests_started: Count,
     pub(crate) requests_ended: Count,
@@ -95,6 +96,7 @@ pub(crate) struct WorkerSums {
     pub(crate) upstream_floods: u64,
     pub(crate) floods: u64,
     pub(crate) upstream_reused: u64,
+    pub(crate) upstream_stale: u64,
     pub(crate) in_flight: u64,
     pub(crate) retries: u64,
     pub(crate) mirrored: u64,
@@ -154,6 +156,7 @@ impl WorkerCounters {
             sum.upstream_floods += one.upstream_floods.get();
             sum.floods += one.floods.get();
             sum.upstream_reused += one.upstream_reused.get();
+            sum.upstream_stale += one.upstream_stale.get();
             sum.in_flight += one.requests_started.get().saturating_sub(ended);
             sum.retries += one.retries.get();
             sum.mirrored += one.mirrored.get();

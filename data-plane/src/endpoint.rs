@@ -54,6 +54,8 @@ pub(crate) struct Endpoint {
     ramp_began: AtomicU64,
     /// With `Marks::CLOSING`: when nothing may be in flight any more.
     close_by: AtomicU64,
+    /// With `Marks::LIMITED`: when it takes its whole share again.
+    limited_until: AtomicU64,
     /// Not for requests, but for those few that change something.
     record: Record,
 }
@@ -79,6 +81,7 @@ impl Endpoint {
             connections: Padded::default(),
             ramp_began: AtomicU64::new(0),
             close_by: AtomicU64::new(0),
+            limited_until: AtomicU64::new(0),
             record: Record::default(),
         };
         endpoint.ramp();
@@ -201,6 +204,19 @@ impl Endpoint {
     /// When that began. Only with `Marks::RAMPING`.
     pub(crate) fn ramp_began(&self) -> Moment {
         Moment::from_nanos(self.ramp_began.load(Relaxed))
+    }
+
+    /// Gives it a part of its share until then, or later if it was to be later. On request threads.
+    pub(crate) fn limit(&self, until: Moment) {
+        self.limited_until.fetch_max(until.as_nanos(), Relaxed);
+        if !self.marks().has(Marks::LIMITED) {
+            self.state.change(Marks::default(), Marks::LIMITED);
+        }
+    }
+
+    /// When that ends. Only with `Marks::LIMITED`.
+    pub(crate) fn limited_until(&self) -> Moment {
+        Moment::from_nanos(self.limited_until.load(Relaxed))
     }
 
     /// Counts one more in flight, if there is room, and if it may be sent here. Of those that come while the endpoint is

@@ -6,13 +6,22 @@ mod probe;
 mod record;
 mod sweep;
 
+use tokio::time::Duration;
+
 pub(crate) use self::{
     checks::{ProbeCounters, begin, check},
     outlier::EjectionCounts,
     record::Record,
     sweep::sweep,
 };
-use crate::{endpoint::InFlight, moment::Moment, reason::Reason, table::ServiceEntry};
+use crate::{
+    endpoint::{Endpoint, InFlight},
+    message::Fields,
+    moment::Moment,
+    reason::Reason,
+    retry,
+    table::ServiceEntry,
+};
 
 /// What an attempt says about the backend that had it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,12 +33,20 @@ pub(crate) enum Verdict {
     ServerError,
     /// 502, 503, 504, or no answer at all.
     GatewayFailure,
+    /// 429: it is alive, and says nothing of how it does its work.
+    Limited,
 }
 
+/// For so long a backend is spared that answers 429 and does not say how long.
+const SPARED: Duration = Duration::from_secs(1);
+/// No backend is spared for longer, whatever it asks for.
+const SPARED_MOST: Duration = Duration::from_mins(1);
+
 impl Verdict {
-    /// Of an answer. What a backend says about the request, the 4xx, it says in good health.
+    /// Of an answer. What a backend says about the request, the other 4xx, it says in good health.
     pub(crate) fn of_status(status: u16) -> Self {
         match status {
+            429 => Self::Limited,
             502..=504 => Self::GatewayFailure,
             500.. => Self::ServerError,
             _ => Self::Success,
@@ -62,10 +79,11 @@ impl Verdict {
 pub(crate) fn learn(service: &ServiceEntry, in_flight: &mut InFlight, verdict: Verdict) {
     let decides = in_flight.take_decision();
     let endpoint = in_flight.endpoint();
-    if matches!(verdict, Verdict::Success | Verdict::GoodSoFar) {
+    if matches!(verdict, Verdict::Success | Verdict::GoodSoFar | Verdict::Limited) {
         match verdict {
             Verdict::Success => endpoint.passive().succeed(),
-            _ => endpoint.passive().begin_well(),
+            Verdict::GoodSoFar => endpoint.passive().begin_well(),
+            _ => {}
         }
         if decides {
             outlier::readmit(endpoint, "the request of its probation succeeded", Moment::now());
@@ -80,6 +98,14 @@ pub(crate) fn learn(service: &ServiceEntry, in_flight: &mut InFlight, verdict: V
     }
 }
 
+/// Has a backend that said that it has enough get less, for the time that it asks for with `Retry-After` (RFC 6585 section
+/// 4). It may have meant one client only, so it gets some, and never for long.
+#[cold]
+pub(crate) fn spare(endpoint: &Endpoint, fields: &Fields) {
+    let time = retry::retry_after(fields).unwrap_or(SPARED).min(SPARED_MOST);
+    endpoint.limit(Moment::now().plus(time));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,7 +113,8 @@ mod tests {
     #[test]
     fn a_status_is_a_failure_if_the_server_says_so() {
         let of = Verdict::of_status;
-        assert!([200, 101, 304, 404, 429, 499].into_iter().all(|status| of(status) == Verdict::Success));
+        assert!([200, 101, 304, 404, 428, 499].into_iter().all(|status| of(status) == Verdict::Success));
+        assert_eq!(of(429), Verdict::Limited);
         assert!([500, 501, 505, 599].into_iter().all(|status| of(status) == Verdict::ServerError));
         assert!([502, 503, 504].into_iter().all(|status| of(status) == Verdict::GatewayFailure));
     }

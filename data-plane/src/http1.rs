@@ -20,6 +20,7 @@ use weir_proto::{Limits, ResponseLimits};
 pub(crate) use self::{
     chunked::{Decoder, Malformed, Step},
     content::Content,
+    facts::KeepAlive,
     request::ParsedRequest,
     response::ParsedResponse,
 };

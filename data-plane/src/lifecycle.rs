@@ -98,6 +98,7 @@ impl Proxy {
 
         let mut applier =
             Applier::new(Arc::clone(&table), Arc::clone(&workers), &config.zone, metrics.clone());
+        applier.limit_tables(config.max_lookup_table_memory);
         let in_force = applier.watch();
         let admin =
             Admin::new(&table, &workers, &shed, phases.clone(), in_force.clone(), link.subscribe(), &metrics);

@@ -43,7 +43,7 @@ impl Live {
     /// Tells the circuit what became of a request that had its leave; nothing, if that says nothing about the service.
     pub(crate) fn settle(&self, permit: Permit, verdict: Option<Verdict>, service: &Service) {
         match verdict {
-            Some(Verdict::Success | Verdict::GoodSoFar) => {
+            Some(Verdict::Success | Verdict::GoodSoFar | Verdict::Limited) => {
                 self.breaker.succeed(permit, service, Moment::now());
             }
             Some(_) => self.breaker.fail(permit, service, Moment::now()),

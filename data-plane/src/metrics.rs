@@ -19,6 +19,8 @@ pub(crate) use self::{backends::Backends, limits::LimitsInUse, tls::Tls, traffic
 pub(crate) struct ConfigMetrics {
     pub(crate) revision: Gauge<u64, AtomicU64>,
     pub(crate) refused: Gauge<u64, AtomicU64>,
+    pub(crate) lookup_table_bytes: Gauge<u64, AtomicU64>,
+    pub(crate) lookup_table_max_bytes: Gauge<u64, AtomicU64>,
     pub(crate) connected: Gauge,
     pub(crate) connects: Counter,
     pub(crate) connect_failures: Counter,
@@ -34,6 +36,16 @@ impl ConfigMetrics {
     pub(crate) fn describe(&self, to: &mut Registry) {
         to.register("config_revision", "Revision in force, 0 before the first", self.revision.clone());
         to.register("config_refused_objects", "Objects that keep their previous form", self.refused.clone());
+        to.register(
+            "lookup_table_bytes",
+            "Memory of rings, Maglev's tables and the keys of rate limits",
+            self.lookup_table_bytes.clone(),
+        );
+        to.register(
+            "lookup_table_max_bytes",
+            "How much there may be in all",
+            self.lookup_table_max_bytes.clone(),
+        );
         to.register("control_plane_connected", "1 while a stream is open", self.connected.clone());
         to.register("control_plane_connects", "Streams opened", self.connects.clone());
         to.register(

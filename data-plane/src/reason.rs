@@ -65,8 +65,10 @@ reasons! {
     /// By the service's own settings.
     FaultInjected = "fault_injected", 503, "http_request_denied", "the service's settings ask for failures";
 
-    ConnectRefused = "connect_refused", 502, "connection_refused", "the backend refused the connection";
-    ConnectFailed = "connect_failed", 502, "destination_unavailable", "the backend cannot be reached";
+    /// So did every other backend that was asked: a request of which one got further has the reason of that.
+    ConnectRefused = "connect_refused", 503, "connection_refused", "the backend refused the connection";
+    /// The same.
+    ConnectFailed = "connect_failed", 503, "destination_unavailable", "the backend cannot be reached";
     ConnectTimeout = "connect_timeout", 504, "connection_timeout", "the backend did not accept the connection in time";
     BackendTls = "backend_tls", 502, "tls_protocol_error", "the TLS handshake with the backend failed";
     BackendReset = "backend_reset", 502, "connection_terminated", "the backend closed the connection before it answered";
@@ -120,6 +122,17 @@ impl Reason {
     /// Whether what follows on the connection cannot be trusted to be a request: it is closed after the answer.
     pub(crate) fn closes(self) -> bool {
         matches!(self.status().as_u16(), 400 | 408 | 414 | 431 | 500 | 501 | 505)
+    }
+
+    /// What the client is told of a request whose last attempt ended so, and an earlier one like `before`: that there was
+    /// no connection says nothing of what an earlier one may have done.
+    pub(crate) fn after(self, before: Option<Self>) -> Self {
+        if self.is_unconnected() { before.unwrap_or(self) } else { self }
+    }
+
+    /// Whether nobody had the request: there was no backend that could be reached.
+    fn is_unconnected(self) -> bool {
+        matches!(self, Self::ConnectRefused | Self::ConnectFailed)
     }
 }
 

@@ -1,8 +1,11 @@
 //! The configuration as requests see it: compiled, immutable, swapped as a whole.
 
+mod applied;
 mod apply;
+mod build;
 mod compile;
 mod entry;
+mod fit;
 mod forms;
 #[cfg(test)]
 mod tests;
@@ -14,7 +17,8 @@ use foldhash::fast::RandomState;
 use weir_proto::ServiceName;
 
 pub(crate) use self::{
-    apply::{Applied, Applier},
+    applied::Applied,
+    apply::Applier,
     entry::{Member, ServiceEntry},
 };
 use crate::{endpoint::Endpoint, objects::Position, router::Router};

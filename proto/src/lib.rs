@@ -30,10 +30,10 @@ pub use name::{BackendId, ListenerName, ProxyId, RouteName, ServiceName};
 pub use object::{CALLER, LEVEL, ObjectKey, ObjectKind};
 pub use route::{HostMatch, Route, WeightedService};
 pub use service::{
-    AdaptiveConcurrency, CircuitBreakers, FaultInjection, HashKey, HealthCheck, HedgePolicy, HttpProbe,
-    LbPolicy, LeastRequest, Maglev, Mirror, OutlierDetection, PeakEwma, Probe, RateLimit, RateLimitKey,
-    ReportedLoad, ResponseLimits, RetryOn, RetryPolicy, RingHash, Service, ServiceProtocol, SessionAffinity,
-    SlowStart, Timeouts, ZoneAware,
+    AdaptiveConcurrency, CircuitBreakers, DEFAULT_LOOKUP_TABLE_MEMORY, FaultInjection, HashKey, HealthCheck,
+    HedgePolicy, HttpProbe, LbPolicy, LeastRequest, Maglev, Mirror, OutlierDetection, PeakEwma, Probe,
+    RateLimit, RateLimitKey, ReportedLoad, ResponseLimits, RetryOn, RetryPolicy, RingHash, Service,
+    ServiceProtocol, SessionAffinity, SlowStart, Timeouts, ZoneAware, rate_limit_bytes, tables_warning,
 };
 pub use tls::{
     CertificateFiles, ClientCertificate, ClientCertificateMode, ListenerTls, PeerName, ServiceTls, TlsVersion,

@@ -9,6 +9,7 @@ mod limits;
 mod outlier_detection;
 mod response_limits;
 mod retry;
+mod tables;
 mod timeouts;
 
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub use self::{
     outlier_detection::OutlierDetection,
     response_limits::ResponseLimits,
     retry::{RetryOn, RetryPolicy},
+    tables::{DEFAULT_LOOKUP_TABLE_MEMORY, rate_limit_bytes, tables_warning},
     timeouts::Timeouts,
 };
 use crate::{

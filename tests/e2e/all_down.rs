@@ -21,7 +21,8 @@ async fn when_all_are_dead_clients_hear_so_at_once() {
     let started = Instant::now();
     for _ in 0..20 {
         let answer = get(daemons.traffic[0], "/").await.unwrap();
-        assert_eq!((answer.status(), reason(&answer)), (502, "connect_refused".to_owned()));
+        assert_eq!((answer.status(), reason(&answer)), (503, "connect_refused".to_owned()));
+        assert!(answer.head.get("retry-after").is_some(), "{}", answer.head.raw);
     }
     at_once("20 answers without a backend", started);
 

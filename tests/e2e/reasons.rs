@@ -54,7 +54,7 @@ async fn connect_refused() {
     backend.stop().await;
     daemons.serve("web", &["health_check: { tcp: {}, interval: 100ms }"], &[backend.address()]).await;
     daemons.finds(0, "web", backend.address(), "unhealthy", |found| found["health"] == "unhealthy").await;
-    told(&daemons, &ask(&daemons).await, 502, "connect_refused").await;
+    told(&daemons, &ask(&daemons).await, 503, "connect_refused").await;
     let explained = explain(&daemons).await;
     assert_eq!(explained["outcome"], "ok", "it would be tried: {explained:#}");
     assert_eq!(explained["candidates"][0]["health_reason"], "connection refused", "{explained:#}");

@@ -54,10 +54,14 @@ async fn from_files(global: &Global, diff: &Diff) -> Result<Exit, Error> {
     let client = global.connect().await?;
     let request = v1::ApplyRequest { dry_run: true, ..apply::request(&diff.declared, &documents) };
     let response = apply::send(&client, &documents, request).await?;
+    for warning in &response.warnings {
+        output::note(&format!("warning: {warning}"));
+    }
     let changes: Vec<_> = response.changes.iter().filter(|c| c.kind() != v1::ChangeKind::Unchanged).collect();
     let value = json!({
         "revision": response.revision,
         "changes": changes.iter().copied().map(output::change).collect::<Vec<_>>(),
+        "warnings": response.warnings,
     });
     show(global, &value, &changes, || format!("no difference from revision {}", response.revision))
 }

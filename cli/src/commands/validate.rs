@@ -1,11 +1,12 @@
 //! `weir validate`: checks files without a control plane.
 
-use std::path::PathBuf;
+use std::{collections::HashMap, path::PathBuf};
 
 use clap::Args;
 use serde_json::json;
+use weir_proto::{Backend, Route, Service, rate_limit_bytes, tables_warning, v1};
 
-use crate::{Error, Exit, commands::Global, document};
+use crate::{Error, Exit, commands::Global, document, output};
 
 /// Which files.
 #[derive(Debug, Args)]
@@ -17,18 +18,65 @@ pub(super) struct Validate {
 
 pub(super) fn run(global: &Global, validate: &Validate) -> Result<Exit, Error> {
     let wire = document::load(&validate.files)?.wire;
-    let count = |of: fn(&weir_proto::v1::Document) -> usize| wire.iter().map(of).sum::<usize>();
+    let count = |of: fn(&v1::Document) -> usize| wire.iter().map(of).sum::<usize>();
     let (listeners, services) = (count(|d| d.listeners.len()), count(|d| d.services.len()));
     let (backends, routes) = (count(|d| d.backends.len()), count(|d| d.routes.len()));
+    let warning = tables_warning(tables(&wire));
+    if let Some(warning) = &warning {
+        output::note(&format!("warning: {warning}"));
+    }
     let value = json!({
         "valid": true,
         "listeners": listeners,
         "services": services,
         "backends": backends,
         "routes": routes,
+        "warnings": warning.as_slice(),
     });
     global.output().show(&value, || {
         format!("valid: listeners {listeners}, services {services}, backends {backends}, routes {routes}")
     })?;
     Ok(Exit::Ok)
+}
+
+/// What each service and route asks for of a proxy's memory for lookup tables, as far as the files tell.
+fn tables(wire: &[v1::Document]) -> Vec<(String, u64)> {
+    let mut backends: HashMap<_, Vec<Backend>> = HashMap::new();
+    for backend in wire.iter().flat_map(|document| &document.backends) {
+        // What is not valid was refused already.
+        if let Ok(backend) = Backend::try_from(backend.clone()) {
+            backends.entry(backend.key.service.clone()).or_default().push(backend);
+        }
+    }
+    let service = |wire: &v1::Service| {
+        let service = Service::try_from(wire.clone()).ok()?;
+        let backends = backends.get(&service.name).into_iter().flatten();
+        Some((format!("service {}", service.name), service.table_bytes(backends, "")))
+    };
+    let route = |wire: &v1::Route| {
+        let route = Route::try_from(wire.clone()).ok()?;
+        Some((format!("route {}", route.name), rate_limit_bytes(&route.rate_limits)))
+    };
+    let services = wire.iter().flat_map(|document| &document.services).filter_map(service);
+    let routes = wire.iter().flat_map(|document| &document.routes).filter_map(route);
+    services.chain(routes).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_that_proxies_have_no_room_for_are_worth_a_warning() {
+        let text = "{lb_policy: {ring_hash: {minimum_ring_size: 8388608}}, backends: [10.0.0.1:80]}";
+        let services: Vec<_> =
+            (0..10).map(|n| text.replacen('{', &format!("{{name: ring-{n}, "), 1)).collect();
+        let file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
+        std::fs::write(file.path(), format!("services: [{}]", services.join(", "))).expect("written");
+        let documents = document::load(&[file.path().to_owned()]).expect("valid");
+        let warning = tables_warning(tables(&documents.wire)).expect("a warning");
+        assert!(
+            warning.contains(" need 960 MiB on every proxy, ") && warning.contains("service ring-0 (96 MiB)")
+        );
+    }
 }

@@ -97,6 +97,8 @@ pub(super) struct Fields<'c, 'a> {
     at: At,
     entries: &'c [(Key, Node)],
     known: Vec<&'static str>,
+    /// Keys that were refused with a reason of their own.
+    refused: Vec<&'static str>,
 }
 
 impl<'c, 'a> Fields<'c, 'a> {
@@ -111,7 +113,8 @@ impl<'c, 'a> Fields<'c, 'a> {
                 return None;
             }
         };
-        Some(Self { context, path: path.clone(), at: node.at, entries, known: Vec::new() })
+        let (known, refused) = (Vec::new(), Vec::new());
+        Some(Self { context, path: path.clone(), at: node.at, entries, known, refused })
     }
 
     /// The value of a field, if it is there.
@@ -262,10 +265,18 @@ impl<'c, 'a> Fields<'c, 'a> {
         }
     }
 
+    /// Refuses a key that many expect here, and says why there is no such thing.
+    pub(super) fn refuse(&mut self, key: &'static str, reason: &str) {
+        self.refused.push(key);
+        if let Some((found, _)) = self.entries.iter().find(|(k, _)| k.text == key) {
+            self.context.refuse(&self.path.key(key), found.at, reason);
+        }
+    }
+
     /// Refuses the keys that nobody asked for.
     pub(super) fn finish(self) {
         for (key, _) in self.entries {
-            if self.known.contains(&key.text.as_str()) {
+            if self.known.iter().chain(&self.refused).any(|known| *known == key.text) {
                 continue;
             }
             let hint = match nearest(&key.text, &self.known) {

@@ -7,6 +7,11 @@ use crate::{
     yaml::{Node, Value},
 };
 
+/// Why there is no such bound.
+const NO_MAX_CONNECTIONS: &str = "a service has no bound on connections in all: idle ones would count, and what one \
+     worker of a proxy keeps is of no use to another, so it could be full of connections that nobody uses; use \
+     `max_connections_per_backend`";
+
 pub(super) fn circuit_breakers(
     context: &mut Context<'_>,
     node: &Node,
@@ -24,6 +29,7 @@ pub(super) fn circuit_breakers(
         stall_grace: fields.duration("stall_grace"),
         max_requests_per_client: fields.number("max_requests_per_client"),
     };
+    fields.refuse("max_connections", NO_MAX_CONNECTIONS);
     fields.finish();
     Some(breakers)
 }

@@ -16,7 +16,7 @@ use crate::{
     snapshot::{Entry, Object, Snapshot, Value},
 };
 
-pub(super) use conflicts::{check, missing_services};
+pub(super) use conflicts::{check, large_tables, missing_services};
 pub(super) use prune::release;
 
 /// The declarations by what they declare, each with the path where it stands.
@@ -44,6 +44,7 @@ pub(super) fn apply(step: &mut Step<'_>, wanted: Apply) -> Result<Applied, Error
     }
     conflicts::check(step.draft.view(), &paths)?;
     warnings.extend(conflicts::missing_services(step.draft.view(), &paths));
+    warnings.extend(conflicts::large_tables(step.draft.view()));
 
     let changes: Vec<_> = keys.into_iter().map(|key| change(&base, step.draft.view(), key)).collect();
     if dry_run {

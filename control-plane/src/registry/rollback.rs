@@ -56,6 +56,7 @@ pub(super) fn rollback(
         .collect();
     apply::check(step.draft.view(), &paths)?;
     warnings.extend(apply::missing_services(step.draft.view(), &paths));
+    warnings.extend(apply::large_tables(step.draft.view()));
 
     let mut changes: Vec<_> =
         keys.into_iter().map(|key| apply::change(&base, step.draft.view(), key)).collect();

@@ -29,9 +29,10 @@ impl Affinity {
         Self { settings: settings.clone(), by_value }
     }
 
-    /// What the request's cookie says, if it has one of ours.
+    /// What the request's cookie says, if it has one of ours: of several the first that names a backend.
     pub(crate) fn wanted(&self, head: &RequestHead) -> Option<u64> {
-        cookie::value(&head.fields, &self.settings.cookie_name).and_then(cookie::number)
+        let ours = || cookie::values(&head.fields, &self.settings.cookie_name).filter_map(cookie::number);
+        ours().find(|wanted| self.by_value.contains_key(wanted)).or_else(|| ours().next())
     }
 
     /// The backend that it names, if there is one.
@@ -98,6 +99,25 @@ mod tests {
         assert_eq!(wanted("other=0123456789abcdef"), None);
         let forged = wanted("weir_affinity=0123456789abcdef").unwrap();
         assert!(affinity.find(forged).is_none());
+    }
+
+    /// Of other paths and domains, or of an older life of the service.
+    #[test]
+    fn of_several_cookies_of_the_name_the_first_that_names_a_backend_counts() {
+        let (affinity, endpoints) = affinity(&settings(), 2);
+        let of =
+            |endpoint: &Endpoint| affinity.set_cookie(endpoint, false).split(';').next().unwrap().to_owned();
+        let (first, second) = (of(&endpoints[0]), of(&endpoints[1]));
+        let gone = "weir_affinity=0123456789abcdef";
+        for cookies in [
+            &[&*format!("{gone}; {first}")][..],
+            &[gone, &first],
+            &["weir_affinity=no", gone, &first, &second],
+            &[&*format!("a=b; weir_affinity=\"\"; {first}; {second}")],
+        ] {
+            let found = affinity.wanted(&head(cookies)).and_then(|wanted| affinity.find(wanted));
+            assert_eq!(found.map(|e| e.id()), Some(endpoints[0].id()), "{cookies:?}");
+        }
     }
 
     #[test]

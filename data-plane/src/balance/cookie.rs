@@ -4,11 +4,16 @@ use std::{fmt::Write, time::Duration};
 
 use crate::message::{Fields, Name};
 
-/// The value of a cookie, of all lines (RFC 6265 section 4.2; HTTP/2 sends several), without quotes around it. Of several
-/// with the same name, the first.
+/// The value of a cookie, as `values` has it. Of several with the same name, the first.
 pub(super) fn value<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
+    values(fields, name).next()
+}
+
+/// The values of all cookies of a name, of all lines (RFC 6265 section 4.2; HTTP/2 sends several), without quotes around
+/// them. A client has several where they are of different paths or domains.
+pub(super) fn values<'a>(fields: &'a Fields, name: &str) -> impl Iterator<Item = &'a [u8]> {
     let pairs = fields.all(Name::Cookie).flat_map(|line| line.split(|byte| *byte == b';'));
-    pairs.map(<[u8]>::trim_ascii).find_map(|pair| {
+    pairs.map(<[u8]>::trim_ascii).filter_map(move |pair| {
         let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
         let inner = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
         Some(inner.unwrap_or(value))

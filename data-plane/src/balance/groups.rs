@@ -134,11 +134,12 @@ impl Groups {
     }
 
     /// Every endpoint that a request may get now: of the groups that take traffic, those that the pick admits. An endpoint
-    /// that begins slowly is among them.
+    /// that takes less than its share is among them.
     pub(crate) fn admitted(&self, pick: &Pick<'_>) -> impl Iterator<Item = &Arc<Endpoint>> {
         let choices = self.shares.iter().enumerate().filter(|(_, share)| share.load(Relaxed) > 0);
         choices.flat_map(move |(choice, _)| {
-            let pick = Pick { among: AMONG[choice % AMONG.len()], slow_start: None, ..*pick };
+            let among = AMONG[choice % AMONG.len()];
+            let pick = Pick { among, slow_start: None, spares: false, ..*pick };
             let members = self.all[choice / AMONG.len()].members.iter();
             members.map(|m| &m.endpoint).filter(move |endpoint| pick.admits(endpoint))
         })
@@ -162,6 +163,18 @@ impl Groups {
         self.only.store(only, Relaxed);
         for group in &self.all {
             group.balance.recount();
+        }
+    }
+
+    /// Whether all tables are built.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.all.iter().all(|group| group.balance.is_finished())
+    }
+
+    /// Builds what is not built, unless nobody wants it any more. May take seconds.
+    pub(crate) fn finish(&self, wanted: impl Fn() -> bool) {
+        for group in self.all.iter().take_while(|_| wanted()) {
+            group.balance.finish();
         }
     }
 
@@ -217,8 +230,8 @@ impl Groups {
     /// ignored only where it leaves nobody at all: a limit that is reached is no reason for that.
     #[cold]
     fn fall_back(&self, choice: usize, pick: &Pick<'_>) -> Picked<'_> {
-        // A slow start leaves the others more, and if there are none, its own group all the same.
-        let pick = &Pick { slow_start: None, ..*pick };
+        // Whoever takes less than its share leaves the others more, and if there are none, its own group all the same.
+        let pick = &Pick { slow_start: None, spares: false, ..*pick };
         let chosen = self.all.get(choice / AMONG.len()).into_iter();
         let healthy = chosen.chain(&self.all).map(|group| (group, Among::Healthy));
         let degraded = self.all.iter().map(|group| (group, Among::Degraded));

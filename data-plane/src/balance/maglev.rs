@@ -9,16 +9,25 @@ use std::sync::Arc;
 use weir_proto::Maglev as Settings;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{Balance, GroupMember, Pick, bound::Bound};
+use super::{
+    Balance, GroupMember, Pick,
+    bound::Bound,
+    lookup::{Lookup, Numbers},
+};
 use crate::endpoint::Endpoint;
 
 /// So often a key is hashed again whose endpoint may not be picked, before all endpoints are looked at.
 const TRIES: u64 = 16;
 
+/// Entries of what stands in where a large table is not built and nothing was before; a prime.
+const SMALL: usize = 65_537;
+
 #[derive(Debug)]
-pub(super) struct Maglev {
+pub(crate) struct Maglev {
     members: Arc<[GroupMember]>,
-    table: Table,
+    /// Entries of the table.
+    size: usize,
+    table: Lookup<Table>,
     bound: Bound,
 }
 
@@ -30,12 +39,31 @@ enum Table {
 }
 
 impl Maglev {
-    pub(super) fn new(settings: &Settings, members: &Arc<[GroupMember]>) -> Self {
-        Self {
-            members: Arc::clone(members),
-            table: Table::new(&entries(members, settings.table_size as usize)),
-            bound: Bound::new(settings.hash_balance_factor, members),
+    pub(super) fn new(settings: &Settings, members: &Arc<[GroupMember]>, previous: Option<&Self>) -> Self {
+        let size = settings.table_size as usize;
+        let previous = previous.map(|p| (&p.table, &*p.members));
+        let table = Lookup::new(
+            members,
+            size,
+            previous,
+            || Table::new(&entries(members, size)),
+            || Table::new(&entries(members, SMALL)),
+        );
+        let bound = Bound::new(settings.hash_balance_factor, members);
+        Self { members: Arc::clone(members), size, table, bound }
+    }
+
+    fn hop(&self, table: &Table, numbers: Numbers<'_>, pick: &Pick<'_>) -> Option<&Arc<Endpoint>> {
+        let mut key = pick.key;
+        for again in 1..=TRIES {
+            let member = numbers.member(&self.members, table.owner(key));
+            if let Some(member) = member.filter(|m| pick.admits(&m.endpoint) && self.bound.has_room(m, pick))
+            {
+                return Some(&member.endpoint);
+            }
+            key = xxh3_64_with_seed(&pick.key.to_le_bytes(), again);
         }
+        None
     }
 }
 
@@ -46,15 +74,8 @@ impl Balance for Maglev {
         }
         // A slow start would move keys twice.
         let pick = &Pick { slow_start: None, ..*pick };
-        let mut key = pick.key;
-        for again in 1..=TRIES {
-            let member = &self.members[self.table.owner(key)];
-            if pick.admits(&member.endpoint) && self.bound.has_room(member, pick) {
-                return Some(&member.endpoint);
-            }
-            key = xxh3_64_with_seed(&pick.key.to_le_bytes(), again);
-        }
-        self.bound.find(&self.members, pick)
+        let found = self.table.look(|table, numbers| self.hop(table, numbers, pick));
+        found.or_else(|| self.bound.find(&self.members, pick))
     }
 
     fn is_by_key(&self) -> bool {
@@ -63,6 +84,18 @@ impl Balance for Maglev {
 
     fn recount(&self) {
         self.bound.recount(&self.members);
+    }
+
+    fn maglev(&self) -> Option<&Maglev> {
+        Some(self)
+    }
+
+    fn is_finished(&self) -> bool {
+        self.table.is_built()
+    }
+
+    fn finish(&self) {
+        self.table.finish(|| Table::new(&entries(&self.members, self.size)));
     }
 }
 

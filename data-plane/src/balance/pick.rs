@@ -25,7 +25,12 @@ pub(crate) struct Pick<'a> {
     pub(crate) load: u32,
     /// How endpoints that are new or back begin. None: with their full share.
     pub(crate) slow_start: Option<&'a SlowStart>,
+    /// Whether endpoints that have said that they have enough are spared.
+    pub(crate) spares: bool,
 }
+
+/// Of so many requests that fall on an endpoint that has enough, one goes there.
+const SPARED: u32 = 4;
 
 /// Which endpoints come into question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,6 +84,12 @@ impl Pick<'_> {
         }
         marks.has(Marks::DEGRADED) == (self.among == Among::Degraded)
             && (!marks.has(Marks::RAMPING) || self.ramps(endpoint))
+            && (!marks.has(Marks::LIMITED) || self.troubles(endpoint))
+    }
+
+    /// Whether one that has enough takes this one all the same.
+    fn troubles(&self, endpoint: &Endpoint) -> bool {
+        !self.spares || fastrand::u32(..SPARED) == 0 || Moment::now() >= endpoint.limited_until()
     }
 
     /// Whether one that takes less than its share takes this one.
@@ -138,6 +149,7 @@ impl Default for Pick<'_> {
             limit: u32::MAX,
             load: 0,
             slow_start: None,
+            spares: true,
         }
     }
 }

@@ -9,34 +9,60 @@ use std::{fmt::Write, sync::Arc};
 use weir_proto::RingHash as Settings;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Balance, GroupMember, Pick, bound::Bound};
+use super::{
+    Balance, GroupMember, Pick,
+    bound::Bound,
+    lookup::{Lookup, Numbers},
+};
 use crate::endpoint::Endpoint;
 
 /// So many points are passed by before all endpoints are looked at.
 const STEPS: usize = 512;
-/// Points beyond which a ring does not grow of itself: 3 MiB.
-const ENOUGH: u32 = 1 << 18;
+
+/// What stands in where a large ring is not built and nothing was before.
+const SMALL: f64 = 1024.0;
 
 #[derive(Debug)]
-pub(super) struct RingHash {
+pub(crate) struct RingHash {
     members: Arc<[GroupMember]>,
+    /// Points of the ring.
+    size: f64,
+    ring: Lookup<Ring>,
+    bound: Bound,
+}
+
+#[derive(Debug)]
+struct Ring {
     /// In ascending order.
     points: Box<[u64]>,
     /// Whose they are.
     owners: Box<[u32]>,
-    bound: Bound,
 }
 
 impl RingHash {
-    pub(super) fn new(settings: &Settings, members: &Arc<[GroupMember]>) -> Self {
-        let mut points = points(settings, members);
-        points.sort_unstable();
-        Self {
-            members: Arc::clone(members),
-            points: points.iter().map(|(point, _)| *point).collect(),
-            owners: points.iter().map(|(_, owner)| *owner).collect(),
-            bound: Bound::new(settings.hash_balance_factor, members),
-        }
+    pub(super) fn new(settings: &Settings, members: &Arc<[GroupMember]>, previous: Option<&Self>) -> Self {
+        let sum = members.iter().map(|m| u64::from(m.weight)).sum();
+        let most = members.iter().map(|m| m.weight).max().unwrap_or(1);
+        let size = settings.points(sum, most);
+        let previous = previous.map(|p| (&p.ring, &*p.members));
+        let ring = Lookup::new(
+            members,
+            points_of(size),
+            previous,
+            || Ring::new(size, members),
+            || Ring::new(SMALL.min(size), members),
+        );
+        let bound = Bound::new(settings.hash_balance_factor, members);
+        Self { members: Arc::clone(members), size, ring, bound }
+    }
+
+    fn walk(&self, ring: &Ring, numbers: Numbers<'_>, pick: &Pick<'_>) -> Option<&Arc<Endpoint>> {
+        let start = ring.points.partition_point(|point| *point < pick.key);
+        (0..ring.points.len().min(STEPS)).find_map(|step| {
+            let owner = ring.owners[(start + step) % ring.owners.len()] as usize;
+            let member = numbers.member(&self.members, owner)?;
+            (pick.admits(&member.endpoint) && self.bound.has_room(member, pick)).then_some(&member.endpoint)
+        })
     }
 }
 
@@ -44,14 +70,8 @@ impl Balance for RingHash {
     fn pick(&self, pick: &Pick<'_>) -> Option<&Arc<Endpoint>> {
         // A slow start would move keys twice.
         let pick = &Pick { slow_start: None, ..*pick };
-        let start = self.points.partition_point(|point| *point < pick.key);
-        for step in 0..self.points.len().min(STEPS) {
-            let member = &self.members[self.owners[(start + step) % self.owners.len()] as usize];
-            if pick.admits(&member.endpoint) && self.bound.has_room(member, pick) {
-                return Some(&member.endpoint);
-            }
-        }
-        self.bound.find(&self.members, pick)
+        let found = self.ring.look(|ring, numbers| self.walk(ring, numbers, pick));
+        found.or_else(|| self.bound.find(&self.members, pick))
     }
 
     fn is_by_key(&self) -> bool {
@@ -61,6 +81,34 @@ impl Balance for RingHash {
     fn recount(&self) {
         self.bound.recount(&self.members);
     }
+
+    fn ring(&self) -> Option<&RingHash> {
+        Some(self)
+    }
+
+    fn is_finished(&self) -> bool {
+        self.ring.is_built()
+    }
+
+    fn finish(&self) {
+        self.ring.finish(|| Ring::new(self.size, &self.members));
+    }
+}
+
+impl Ring {
+    fn new(size: f64, members: &[GroupMember]) -> Self {
+        let mut points = points(size, members);
+        points.sort_unstable();
+        Self {
+            points: points.iter().map(|(point, _)| *point).collect(),
+            owners: points.iter().map(|(_, owner)| *owner).collect(),
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 8 million points")]
+fn points_of(size: f64) -> usize {
+    size.ceil() as usize
 }
 
 /// The points of all endpoints, and whose they are. The heaviest endpoint has as many as the least ring: so what it has
@@ -72,13 +120,9 @@ impl Balance for RingHash {
     clippy::cast_precision_loss,
     reason = "a ring has at most 8 million points, and weights sum up to less than 2^52"
 )]
-fn points(settings: &Settings, members: &[GroupMember]) -> Vec<(u64, u32)> {
+fn points(size: f64, members: &[GroupMember]) -> Vec<(u64, u32)> {
     let sum: u64 = members.iter().map(|m| u64::from(m.weight)).sum();
-    let most = members.iter().map(|m| m.weight).max().unwrap_or(1);
-    let wanted = f64::from(settings.minimum_ring_size) * sum as f64 / f64::from(most);
-    let room = ENOUGH.max(settings.minimum_ring_size).min(settings.maximum_ring_size);
-    let size = wanted.min(f64::from(room));
-    let mut points = Vec::with_capacity(size.ceil() as usize);
+    let mut points = Vec::with_capacity(points_of(size));
     let mut name = String::new();
     let mut weights = 0;
     for (owner, member) in (0u32..).zip(members) {

@@ -31,6 +31,9 @@ impl Marks {
     /// With `RETIRED`: what is in flight must end before long, and no client keeps it.
     pub(crate) const CLOSING: Self = Self(1 << 9);
 
+    /// Has said that it has enough, and takes a part of its share for a while.
+    pub(crate) const LIMITED: Self = Self(1 << 10);
+
     /// What keeps new requests away whatever health says.
     pub(crate) const RETIRED: Self = Self(Self::GONE.0 | Self::DRAINING.0);
     /// What keeps the requests of clients away that it has already.

@@ -40,6 +40,7 @@ impl<'a> Candidates<'a> {
             may_decide: asked.may_be_repeated(&entry.service),
             limit: entry.service.circuit_breakers.max_requests_per_backend,
             load: entry.live.gate().held(),
+            spares: false,
             ..Pick::default()
         };
         let mut admitted: HashSet<EndpointId> = entry.balance.admitted(&pick).map(|e| e.id()).collect();
@@ -163,5 +164,9 @@ fn why(member: &Member, service: &Service, pick: &Pick<'_>, traffic: &Traffic) -
         let same = traffic.priorities.contains(&backend.priority);
         return if same { "other_zone" } else { "other_priority" };
     }
-    if marks.has(Marks::RAMPING) && service.slow_start.is_some() { "slow_start" } else { "" }
+    match () {
+        () if marks.has(Marks::LIMITED) => "limited",
+        () if marks.has(Marks::RAMPING) && service.slow_start.is_some() => "slow_start",
+        () => "",
+    }
 }

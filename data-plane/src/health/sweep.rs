@@ -89,6 +89,7 @@ impl Watched {
             let slow_start = service.service.slow_start.as_ref();
             for member in service.members.values() {
                 end_ramp(slow_start, &member.endpoint, now);
+                end_limit(&member.endpoint, now);
             }
             service.balance.refresh(now);
             service.live.budget().tick(now, service.counters.started());
@@ -117,6 +118,18 @@ impl Watched {
                 "service {name}: enough of its backends are usable again, and only those are used"
             );
         }
+    }
+}
+
+/// From then on it costs picks nothing that the endpoint had enough.
+fn end_limit(endpoint: &Endpoint, now: Moment) {
+    if !endpoint.marks().has(Marks::LIMITED) || now < endpoint.limited_until() {
+        return;
+    }
+    endpoint.mark(Marks::LIMITED, Marks::default());
+    if now < endpoint.limited_until() {
+        // It has said so again meanwhile.
+        endpoint.mark(Marks::default(), Marks::LIMITED);
     }
 }
 

@@ -5,7 +5,7 @@ use memchr::memchr;
 
 use super::{
     Framing, Most,
-    facts::{Coding, Facts, Length},
+    facts::{Coding, Facts, KeepAlive, Length},
     section::{self, Fault},
     text,
 };
@@ -22,6 +22,8 @@ pub(crate) struct ParsedResponse {
     pub(crate) framing: Framing,
     /// Whether the backend lets the connection serve another request.
     pub(crate) persistent: bool,
+    /// For how long, and how many, if it says so.
+    pub(crate) keep_alive: Option<KeepAlive>,
 }
 
 /// Reads the head that `input` begins with, if it is complete; `None` asks for more bytes. What can never become a
@@ -59,8 +61,11 @@ pub(crate) fn parse(
     if facts.length != Length::None && (status.is_informational() || status == StatusCode::NO_CONTENT) {
         head.fields.remove(Name::ContentLength);
     }
-    let persistent = framing != Framing::UntilClose && facts.persistent(version);
-    Ok(Some(ParsedResponse { bytes: len, framing, persistent }))
+    let keep_alive = facts.connection_ends();
+    let persistent = framing != Framing::UntilClose
+        && facts.persistent(version)
+        && keep_alive.is_none_or(KeepAlive::lets_another_follow);
+    Ok(Some(ParsedResponse { bytes: len, framing, persistent, keep_alive }))
 }
 
 /// Whether an incomplete head may become one.

@@ -46,6 +46,11 @@ impl Collector for Traffic {
                 sums.upstream_floods,
             ),
             ("upstream_reused", "Requests on a connection that had served before", sums.upstream_reused),
+            (
+                "upstream_stale",
+                "Requests that went to another connection, for theirs had ended",
+                sums.upstream_stale,
+            ),
             ("retries", "Attempts after the first", sums.retries),
             ("mirrored", "Copies of requests that were sent to other services", sums.mirrored),
             ("received_bytes", "Bytes read from clients", sums.bytes_received),

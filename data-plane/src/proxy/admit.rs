@@ -129,6 +129,7 @@ fn enter(service: &ServiceEntry, wanted: Wanted<'_>) -> Entry {
         limit: breakers.max_requests_per_backend,
         load: gate.held(),
         slow_start: service.service.slow_start.as_ref(),
+        spares: true,
     };
     if let Some(in_flight) = wanted.pinned.and_then(|endpoint| stay(endpoint, &pick)) {
         std::mem::forget(place);
@@ -159,7 +160,7 @@ fn stay(endpoint: &Arc<Endpoint>, pick: &Pick<'_>) -> Option<InFlight> {
 
 /// Whether it is so, but for room.
 pub(crate) fn may_stay(endpoint: &Endpoint, pick: &Pick<'_>) -> bool {
-    let marks = endpoint.marks().without(Marks::DRAINING.and(Marks::RAMPING));
+    let marks = endpoint.marks().without(Marks::DRAINING.and(Marks::RAMPING).and(Marks::LIMITED));
     marks.is_empty() && !pick.tried.contains(&endpoint.id())
 }
 

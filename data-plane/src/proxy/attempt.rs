@@ -1,5 +1,6 @@
 //! What an attempt says about its backend: whether it did its work, how long it took, how loaded it is.
 
+use http::StatusCode;
 use tokio::time::{Duration, Instant};
 use weir_proto::{LbPolicy, PeakEwma};
 
@@ -24,20 +25,25 @@ pub(super) fn time(
     let now = Instant::now();
     let (took, now) = (now - began, Moment::of(now));
     if let (Some(adaptive), Ok(answer)) = (&service.adaptive, result)
-        && !answer.head.status.is_server_error()
+        && has_worked(answer)
         && adaptive.sample(took, now)
     {
         service.live.gate().look_again();
     }
     let LbPolicy::PeakEwma(PeakEwma { decay }) = service.service.lb_policy else { return };
     match result {
-        Ok(answer) if answer.head.status.is_server_error() => endpoint.latency().fail(now, decay),
-        Ok(_) => endpoint.latency().observe(took, now, decay),
+        Ok(answer) if has_worked(answer) => endpoint.latency().observe(took, now, decay),
+        Ok(_) => endpoint.latency().fail(now, decay),
         Err(Failure::Failed { reason, .. }) if Verdict::of_failure(*reason).is_some() => {
             endpoint.latency().fail(now, decay);
         }
         Err(_) => {}
     }
+}
+
+/// Whether the time that it took says how long the work takes: to refuse it takes none.
+fn has_worked(answer: &Answer<'_>) -> bool {
+    !answer.head.status.is_server_error() && answer.head.status != StatusCode::TOO_MANY_REQUESTS
 }
 
 /// What a backend's answer says about it.
@@ -52,6 +58,9 @@ pub(super) fn learn_from_answer(
         verdict => verdict,
     };
     health::learn(service, in_flight, verdict);
+    if verdict == Verdict::Limited {
+        health::spare(in_flight.endpoint(), &answer.head.fields);
+    }
     if service.wants_reports()
         && let Some(report) = LoadReport::of(&answer.head.fields)
     {

@@ -77,7 +77,7 @@ pub(super) async fn send<'a>(
     let mut head = head.clone();
     deadline::set(&mut head, hedge.call, timeouts, &clock, true);
     let endpoint = Arc::clone(other.endpoint());
-    let attempt = Attempt::plain(local, service, &endpoint, &head);
+    let attempt = Attempt { keeps: true, ..Attempt::plain(local, service, &endpoint, &head) };
     let body = RequestBody::Replay(Box::new(Replay::whole(hedge.body.clone())));
     let mut interim = Interim::None;
     let mut second = pin!(upstream::send(attempt, Unsent::Body(body), &mut clock, &mut interim));

@@ -58,7 +58,11 @@ async fn follow(
     local.alarms().give(alarm);
     match sent {
         Ok(answer) => {
-            health::learn(&service, &mut in_flight, Verdict::of_status(answer.head.status.as_u16()));
+            let verdict = Verdict::of_status(answer.head.status.as_u16());
+            health::learn(&service, &mut in_flight, verdict);
+            if verdict == Verdict::Limited {
+                health::spare(&endpoint, &answer.head.fields);
+            }
             let mut body = answer.body;
             let ended = time::timeout(timeouts.request, forget(&mut body, &endpoint)).await;
             if let (Ok(Ok(())), true, ResponseBody::Http1(body)) = (ended, answer.upload.is_done(), body)

@@ -67,8 +67,8 @@ pub(super) async fn relay<'a>(
     let policy = &service.service.retry_policy;
     let idempotent = retry::is_idempotent(&head.method) || policy.retry_non_idempotent;
     let place = Place::of(&service, head, client);
-    let mut course =
-        Course { client, call, idempotent, timeout, table, service, place, waited: false, tried: Vec::new() };
+    let past = Past::default();
+    let mut course = Course { client, call, idempotent, timeout, table, service, place, past };
 
     let mut request = Unsent::Body(rest.take().ok_or(Reason::Internal)?);
     loop {
@@ -142,12 +142,12 @@ pub(super) async fn relay<'a>(
                     (Some(unsent), Some(pause)) => (unsent, pause),
                     (unsent, _) => {
                         *rest = unsent.map(Unsent::into_body);
-                        return Err(reason);
+                        return Err(course.past.met.unwrap_or(reason));
                     }
                 }
             }
         };
-        course.tried.push(in_flight.endpoint().id());
+        course.past.tried.push(in_flight.endpoint().id());
         drop(in_flight);
         request = unsent;
         wait(request.body(), pause).await?;
@@ -168,9 +168,17 @@ struct Course<'r> {
     table: Rc<InForce>,
     service: Arc<ServiceEntry>,
     place: Place,
+    past: Past,
+}
+
+/// What a request has been through.
+#[derive(Default)]
+struct Past {
     /// Whether it comes from the queue of a service that is no longer what it was.
     waited: bool,
     tried: Vec<EndpointId>,
+    /// What attempts without an answer met, so far.
+    met: Option<Reason>,
 }
 
 /// What becomes of a request that was answered.
@@ -207,16 +215,16 @@ impl Course<'_> {
         exchange.rerouted(&self.service);
         self.place = Place::of(&self.service, head, self.client);
         self.table = newest;
-        self.waited = true;
+        self.past.waited = true;
         Ok(())
     }
 
     fn wanted(&self) -> Wanted<'_> {
         Wanted {
-            tried: &self.tried,
+            tried: &self.past.tried,
             may_decide: self.idempotent,
             key: self.place.key(),
-            waited: self.waited,
+            waited: self.past.waited,
             turn: self.client.standing.turn(),
             pinned: self.place.pinned(&self.service),
         }
@@ -255,7 +263,7 @@ impl Course<'_> {
 
     /// The same of an attempt without an answer. None if nothing more comes of the request.
     fn judge_failure(
-        &self,
+        &mut self,
         reason: Reason,
         progress: Progress,
         whole: bool,
@@ -265,6 +273,7 @@ impl Course<'_> {
     ) -> Option<Duration> {
         let verdict = attempt::verdict_of_failure(&self.service, reason, self.timeout);
         attempt::learn_from_failure(&self.service, in_flight, verdict);
+        self.past.met = Some(reason.after(self.past.met));
         let pause = self.pause(Ended::Failed(progress), whole, exchange, clock);
         if pause.is_none() {
             exchange.settle(verdict);

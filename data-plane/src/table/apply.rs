@@ -8,10 +8,11 @@ use std::{
 };
 
 use tokio::sync::watch;
-use weir_proto::{Invalid, Limits, Listener, ListenerName, v1};
+use weir_proto::{Invalid, Limits, Listener, ListenerName, ObjectKind};
 
 use super::{
-    SharedTable,
+    Applied, SharedTable,
+    build::Builder,
     compile::compile,
     forms::{self, Forms, Touched},
 };
@@ -22,7 +23,7 @@ use crate::{
     listener,
     listeners::{Plan, plan},
     metrics::ConfigMetrics,
-    objects::{Objects, Position, ReceivedKey, State},
+    objects::{Objects, State},
     tls,
     worker::{Terms, Workers},
 };
@@ -49,22 +50,12 @@ pub(crate) struct Applier {
     servers: BTreeMap<ListenerName, Arc<tls::Server>>,
     state: Option<State>,
     forms: Forms,
+    builder: Builder,
     keeper: Option<Keeper>,
     /// Whether addresses may be opened.
     listening: bool,
     applied: watch::Sender<Applied>,
     metrics: ConfigMetrics,
-}
-
-/// What is in force, for those who tell others.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Applied {
-    /// None before the first state.
-    pub(crate) position: Option<Position>,
-    /// The objects that keep their previous form.
-    pub(crate) refused: BTreeMap<ReceivedKey, Invalid>,
-    /// The addresses that are open.
-    pub(crate) open: BTreeMap<SocketAddr, Terms>,
 }
 
 impl Applier {
@@ -85,6 +76,7 @@ impl Applier {
             servers: BTreeMap::new(),
             state: None,
             forms: Forms::default(),
+            builder: Builder::new(),
             keeper: None,
             listening: true,
             applied: watch::Sender::new(Applied::default()),
@@ -107,6 +99,11 @@ impl Applier {
             self.open(address, terms, sockets).await;
         }
         self.publish();
+    }
+
+    /// So many bytes may all lookup tables take from now on.
+    pub(crate) fn limit_tables(&mut self, bytes: u64) {
+        self.forms.room.limit(bytes);
     }
 
     /// From now on, what comes into force is kept on disk.
@@ -147,9 +144,8 @@ impl Applier {
 
         let objects = &copy.state.objects;
         let newest = self.forms.update(&copy.previous, objects, &copy.previous.changed(objects));
-        touched.services.extend(newest.services);
-        touched.routes |= newest.routes;
-        touched.listeners = newest.listeners;
+        touched.extend(newest);
+        self.fit(&mut touched, &copy.previous);
         self.realise(copy.state, &copy.previous, touched, true).await;
     }
 
@@ -163,7 +159,11 @@ impl Applier {
         for (name, listener) in pending {
             touched.listeners.entry(name).or_insert(listener);
         }
-        self.forms.retry_services(&step.state.objects, &mut touched);
+        // What has gone may have left room.
+        for kind in [ObjectKind::Service, ObjectKind::Route] {
+            self.forms.retry_refused(kind, &step.state.objects, &mut touched);
+        }
+        self.fit(&mut touched, &old);
         self.realise(step.state, &old, touched, changed).await;
         if let (Some(keeper), Some(copy)) = (&self.keeper, self.copy()) {
             keeper.keep(copy, step.keys);
@@ -180,13 +180,18 @@ impl Applier {
         let Some(state) = self.state.clone().filter(|_| self.listening) else { return };
         let objects = state.objects.clone();
         let mut touched = Touched { listeners: self.pending(&objects), ..Touched::default() };
-        self.forms.retry_services(&objects, &mut touched);
+        self.forms.retry_refused(ObjectKind::Service, &objects, &mut touched);
+        self.fit(&mut touched, &objects);
         let missing = |address: &SocketAddr| !self.open.contains_key(address);
         let lost = self.forms.listeners.values().any(|l| missing(&l.address))
             || !self.stands_any() && self.fallback.as_ref().is_some_and(missing);
         if lost || !touched.listeners.is_empty() || !touched.services.is_empty() {
             self.realise(state, &objects, touched, false).await;
         }
+    }
+
+    fn fit(&mut self, touched: &mut Touched, old: &Objects) {
+        self.forms.fit(touched, old, self.table.load().as_deref(), &self.zone);
     }
 
     /// Listeners that are valid and refused: those that could not be opened, or whose files could not be used.
@@ -215,6 +220,9 @@ impl Applier {
         self.close_unused().await;
         self.state = Some(state);
         self.publish();
+        if let Some(table) = &*self.table.load() {
+            self.builder.build(touched.services.iter().filter_map(|name| table.services.get(name)));
+        }
     }
 
     /// Decides which listeners stand, and gives their new sockets.
@@ -369,6 +377,8 @@ impl Applier {
 
         self.metrics.revision.set(position.map_or(0, |p| p.revision.0));
         self.metrics.refused.set(refused.len() as u64);
+        self.metrics.lookup_table_bytes.set(self.forms.room.used());
+        self.metrics.lookup_table_max_bytes.set(self.forms.room.most());
         self.applied.send_modify(|applied| {
             for (key, invalid) in refused.iter().filter(|(key, why)| applied.refused.get(key) != Some(why)) {
                 weir_proto::seldom!(warn, "refused {key}, it keeps its previous form: {invalid}");
@@ -381,18 +391,4 @@ impl Applier {
 /// What is offered on the address of `--listen`.
 fn fallback() -> Terms {
     Terms::plain(FALLBACK_NAME, Limits::default())
-}
-
-impl Applied {
-    /// The refusals, as an acknowledgement carries them.
-    pub(crate) fn refused_wire(&self) -> Vec<v1::Refused> {
-        let refused = self.refused.iter();
-        refused
-            .map(|(key, Invalid { field, reason })| v1::Refused {
-                object: Some(key.wire()),
-                field: field.clone(),
-                reason: reason.clone(),
-            })
-            .collect()
-    }
 }

@@ -12,6 +12,7 @@ use weir_proto::{
     Service, ServiceName, v1,
 };
 
+use super::fit::{Before, Room};
 use crate::{
     objects::{Objects, Received, ReceivedKey},
     tls,
@@ -30,6 +31,8 @@ pub(crate) struct Forms {
     pub(crate) refused: BTreeMap<ReceivedKey, Invalid>,
     /// The bytes of the previous forms of refused objects, so that they survive a restart.
     pub(crate) previous: Objects,
+    /// For what must fit beside each other.
+    pub(crate) room: Room,
 }
 
 /// What an update touched, for those who must be compiled again.
@@ -39,6 +42,18 @@ pub(crate) struct Touched {
     pub(crate) routes: bool,
     /// Listeners that are new or changed. Their forms are not yet in force: somebody has to bind them first.
     pub(crate) listeners: BTreeMap<ListenerName, Listener>,
+    /// What services and routes were that have a new form, which must fit.
+    pub(super) before: BTreeMap<ReceivedKey, Before>,
+}
+
+impl Touched {
+    /// As if what touched `later` had come at once.
+    pub(crate) fn extend(&mut self, later: Self) {
+        self.services.extend(later.services);
+        self.routes |= later.routes;
+        self.listeners = later.listeners;
+        self.before.extend(later.before);
+    }
 }
 
 enum Form {
@@ -61,9 +76,10 @@ impl Forms {
         touched
     }
 
-    /// Tries again to bring services into force that are valid and refused: those whose files could not be used.
-    pub(crate) fn retry_services(&mut self, objects: &Objects, touched: &mut Touched) {
-        let keys = self.refused.keys().filter(|key| key.kind == ObjectKind::Service as u8);
+    /// Tries again to bring objects of this kind into force that are valid and refused: services whose files could not be
+    /// used, and services and routes whose tables did not fit.
+    pub(crate) fn retry_refused(&mut self, kind: ObjectKind, objects: &Objects, touched: &mut Touched) {
+        let keys = self.refused.keys().filter(|key| key.kind == kind as u8);
         for key in keys.cloned().collect::<Vec<_>>() {
             if let Some(received) = objects.get(&key) {
                 self.take(&key, received, touched, objects);
@@ -92,8 +108,10 @@ impl Forms {
     }
 
     fn take(&mut self, key: &ReceivedKey, received: &Received, touched: &mut Touched, old: &Objects) {
-        if let Err(invalid) = form(key, received).and_then(|form| self.set(key, form, touched)) {
-            self.refuse(key, invalid, old);
+        let before = self.before(key);
+        match form(key, received).and_then(|form| self.set(key, form, touched)) {
+            Ok(()) => touched.before.extend(before.map(|before| (key.clone(), before))),
+            Err(invalid) => self.refuse(key, invalid, old),
         }
     }
 
@@ -158,7 +176,10 @@ impl Forms {
                     self.backends.insert(service, of_service);
                 }
             }
-            Ok(ObjectKind::Route) => touched.routes |= self.routes.remove(name).is_some(),
+            Ok(ObjectKind::Route) => {
+                touched.routes |= self.routes.remove(name).is_some();
+                self.room.give_back(key);
+            }
             Err(_) => {}
         }
     }

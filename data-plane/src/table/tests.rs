@@ -185,3 +185,126 @@ async fn connections_that_speak_something_else_are_not_used_any_more() {
     fixture.apply(&[service(retried), backend]).await;
     assert!(Arc::ptr_eq(&before.unwrap(), &fixture.endpoint()), "what does not concern them leaves them");
 }
+
+/// A ring of so many points over one backend: 12 bytes each.
+fn ring(name: &str, points: u32) -> Object {
+    let ring = v1::RingHash { minimum_ring_size: Some(points), ..v1::RingHash::default() };
+    let policy = v1::lb_policy::Policy::RingHash(ring);
+    let lb_policy = Some(v1::LbPolicy { policy: Some(policy) });
+    let wire = v1::Service { name: name.into(), lb_policy, ..v1::Service::default() };
+    raw(ObjectKind::Service, name, &wire.encode_to_vec(), 3)
+}
+
+fn points(fixture: &Fixture, name: &str) -> Option<u32> {
+    let table = fixture.table.load_full().unwrap();
+    match &table.services.get(name)?.service.lb_policy {
+        weir_proto::LbPolicy::RingHash(ring) => Some(ring.minimum_ring_size),
+        _ => Some(0),
+    }
+}
+
+const MIB: u64 = 1 << 20;
+/// Points of a ring of 12 MiB.
+const LARGE: u32 = 1 << 20;
+
+#[tokio::test]
+async fn tables_that_do_not_fit_beside_the_others_are_refused_by_object() {
+    let mut fixture = Fixture::new();
+    fixture.applier.limit_tables(30 * MIB);
+    let backends = ["a", "b", "c"].map(|name| backend(name, "10.0.0.1:80"));
+    let all = |list: Vec<Object>| [list, backends.to_vec()].concat();
+    fixture.apply(&all(vec![ring("a", LARGE), ring("b", 1024), ring("c", LARGE)])).await;
+    assert_eq!(fixture.refused(), [""; 0]);
+    // Together they would need 36 MiB.
+    fixture.apply(&all(vec![ring("a", LARGE), ring("b", LARGE), ring("c", LARGE)])).await;
+    let expected = "service b: lb_policy.ring_hash.minimum_ring_size: asks for tables of 12 MiB, where of the 30 MiB that \
+                    this proxy gives all of them 6 MiB are left; ask for less, or set --max-lookup-table-memory";
+    assert_eq!(fixture.refused(), [expected]);
+    assert_eq!(points(&fixture, "b"), Some(1024), "it keeps its previous form");
+    assert_eq!((points(&fixture, "a"), points(&fixture, "c")), (Some(LARGE), Some(LARGE)));
+    // One that is new has no previous form.
+    let four = |b, rest: &[Object]| {
+        all([vec![ring("a", LARGE), ring("b", b), ring("c", LARGE)], rest.to_vec()].concat())
+    };
+    let new = [ring("d", LARGE), backend("d", "10.0.0.1:80")];
+    fixture.apply(&four(LARGE, &new)).await;
+    assert_eq!((fixture.refused().len(), points(&fixture, "d")), (2, None));
+    // What another one gives back is enough for one of them.
+    let list = all(vec![ring("b", LARGE), ring("c", LARGE), ring("d", LARGE), backend("d", "10.0.0.1:80")]);
+    fixture.apply(&list).await;
+    assert_eq!(fixture.refused().len(), 1, "{:?}", fixture.refused());
+    assert_eq!((points(&fixture, "b"), points(&fixture, "d")), (Some(LARGE), None));
+}
+
+#[tokio::test]
+async fn what_is_refused_for_its_size_survives_a_restart_as_it_was() {
+    let mut fixture = Fixture::new();
+    fixture.applier.limit_tables(16 * MIB);
+    let backends = ["a", "b"].map(|name| backend(name, "10.0.0.1:80"));
+    fixture.apply(&[&[ring("a", LARGE), ring("b", 1024)], &backends[..]].concat()).await;
+    fixture.apply(&[&[ring("a", LARGE), ring("b", LARGE)], &backends[..]].concat()).await;
+    fixture.applier.retry_refused().await;
+    let copy = fixture.applier.copy().unwrap();
+
+    let mut again = Fixture::new();
+    again.applier.limit_tables(16 * MIB);
+    again.applier.restore(copy).await;
+    assert_eq!(again.refused(), fixture.refused());
+    assert_eq!((points(&again, "a"), points(&again, "b")), (Some(LARGE), Some(1024)));
+}
+
+#[tokio::test]
+async fn more_backends_than_there_is_room_for_make_the_table_coarser_and_take_nothing_away() {
+    let mut fixture = Fixture::new();
+    fixture.applier.limit_tables(20 * MIB);
+    let second = v1::Backend {
+        service: "a".into(),
+        address: "10.0.0.2:80".into(),
+        priority: Some(1),
+        ..v1::Backend::default()
+    };
+    let second = raw(ObjectKind::Backend, "a/10.0.0.2:80", &second.encode_to_vec(), 3);
+    let first = [ring("a", LARGE), backend("a", "10.0.0.1:80")];
+    fixture.apply(&first).await;
+    fixture.apply(&[&first[..], &[second]].concat()).await;
+    assert_eq!((fixture.refused().len(), points(&fixture, "a")), (1, Some(1024)));
+    assert_eq!(fixture.table.load_full().unwrap().services["a"].routable, 2);
+    fixture.apply(&first).await;
+    assert_eq!((fixture.refused().len(), points(&fixture, "a")), (0, Some(LARGE)));
+}
+
+#[tokio::test]
+async fn keys_of_rate_limits_must_fit_too_of_services_and_of_routes() {
+    let mut fixture = Fixture::new();
+    fixture.applier.limit_tables(20 * MIB);
+    let key = v1::RateLimitKey { key: Some(v1::rate_limit_key::Key::ClientAddress(true)) };
+    let limit =
+        v1::RateLimit { requests: 1, max_keys: Some(1 << 20), key: Some(key), ..v1::RateLimit::default() };
+    let service = service(|wire| wire.rate_limits = vec![limit.clone()]);
+    let route = v1::Route {
+        name: "r".into(),
+        r#match: Some(v1::RouteMatch { host: "x.example".into(), ..v1::RouteMatch::default() }),
+        services: vec![v1::WeightedService { name: "web".into(), weight: None }],
+        rate_limits: vec![limit],
+    };
+    let route = raw(ObjectKind::Route, "r", &route.encode_to_vec(), 3);
+    fixture.apply(&[service.clone(), route.clone()]).await;
+    let refused = fixture.refused();
+    assert!(
+        refused.len() == 1 && refused[0].contains("rate_limits: asks for tables of 16 MiB"),
+        "{refused:?}"
+    );
+    fixture.apply(&[route]).await;
+    assert_eq!(fixture.refused(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_large_table_keeps_nothing_waiting_and_comes_into_use_when_it_is_built() {
+    let mut fixture = Fixture::new();
+    fixture.apply(&[ring("web", LARGE), backend("web", "10.0.0.1:80")]).await;
+    assert!(fixture.applied().position.is_some(), "what is built later is in force");
+    let entry = Arc::clone(&fixture.table.load_full().unwrap().services["web"]);
+    while !entry.balance.is_finished() {
+        tokio::task::yield_now().await;
+    }
+}

@@ -42,8 +42,10 @@ pub(super) async fn send<'a>(
         }
         Unsent::Body(body) => Upload::new(local, head, body, attempt.keeps),
     };
+    let mut stale = false;
     loop {
-        let idle = local.pool().take(endpoint);
+        // Where one idle connection was dead, the others may be.
+        let idle = if stale { None } else { local.pool().take(endpoint) };
         let reused = idle.is_some();
         let mut connection = if let Some(connection) = idle {
             connection
@@ -78,8 +80,14 @@ pub(super) async fn send<'a>(
                 ));
                 return Ok(Answer { head, body, upload: AnyUpload::Http1(upload) });
             }
-            // An idle connection that the backend has closed meanwhile: as if it had not been there.
-            Err((_, Progress::NotSent)) if reused && upload.rewind() => {}
+            // An idle connection that was dead already, of which the end has just come: as if it had not been there. What
+            // may have been read on it is sent again only if that means the same (RFC 9112 section 9.3.1).
+            Err((reason, progress))
+                if reused && was_dead(reason, progress, attempt.keeps) && upload.rewind() =>
+            {
+                local.counters().upstream_stale.add(1);
+                stale = true;
+            }
             Err((reason, progress)) => {
                 let request = upload.rewind().then_some(Unsent::Http1(upload));
                 return Err(Failure::Failed { reason, progress, request });
@@ -138,6 +146,15 @@ async fn exchange(
         clock.poll(cx, upload.flow()).map(Err)
     })
     .await
+}
+
+/// Whether a connection ended without a byte of an answer, and the request may go on another one.
+fn was_dead(reason: Reason, progress: Progress, idempotent: bool) -> bool {
+    match progress {
+        Progress::NotSent => true,
+        Progress::Sent => idempotent && reason == Reason::BackendReset,
+        _ => false,
+    }
 }
 
 /// How far a request got that nothing was heard of.

@@ -31,6 +31,8 @@ struct Waiting {
     connection: Box<Connection>,
     /// When it is closed if nobody has taken it by then.
     expires: Instant,
+    /// Whether the backend closes it soon after that.
+    by_backend: bool,
 }
 
 impl Pool {
@@ -42,10 +44,11 @@ impl Pool {
     pub(super) fn take(&self, endpoint: &Endpoint) -> Option<Box<Connection>> {
         let Idle { endpoints, total } = &mut *self.idle.borrow_mut();
         let (_, waiting) = endpoints.get_mut(&endpoint.id())?;
-        // What has waited too long goes with the next sweep, which is soon: no need to ask for the time.
-        while let Some(Waiting { connection, .. }) = waiting.pop() {
+        // What has waited too long goes with the next sweep, which is soon: no need to ask for the time, unless the
+        // backend counts too.
+        while let Some(Waiting { connection, expires, by_backend }) = waiting.pop() {
             *total -= 1;
-            if connection.is_quiet() {
+            if connection.is_quiet() && !(by_backend && Instant::now() >= expires) {
                 return Some(connection);
             }
         }
@@ -67,10 +70,18 @@ impl Pool {
         let (_, waiting) =
             endpoints.entry(endpoint.id()).or_insert_with(|| (Arc::clone(endpoint), Vec::new()));
         if waiting.len() < MAX_IDLE_PER_ENDPOINT {
-            let expires = (now + idle_timeout).min(connection.born() + MAX_AGE);
-            waiting.push(Waiting { connection, expires });
+            let said = connection.idle_limit().filter(|limit| *limit < idle_timeout);
+            let expires = (now + said.unwrap_or(idle_timeout)).min(connection.born() + MAX_AGE);
+            waiting.push(Waiting { connection, expires, by_backend: said.is_some() });
             *total += 1;
         }
+    }
+
+    /// Closes all.
+    pub(crate) fn clear(&self) {
+        // What is dropped may ask for the pool.
+        let idle = std::mem::take(&mut *self.idle.borrow_mut());
+        drop(idle);
     }
 
     /// Closes the connections that have waited too long, have ended, or wait at retired endpoints, or at endpoints that

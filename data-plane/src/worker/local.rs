@@ -216,6 +216,14 @@ impl Local {
         }
     }
 
+    /// The worker has ended. What it kept knows it, and so it may be there for as long as the process.
+    pub(super) fn end(&self) {
+        self.pool.clear();
+        if let Some(log) = &self.log {
+            log.borrow_mut().end();
+        }
+    }
+
     pub(super) fn in_flight(&self) -> u64 {
         WorkerCounters::sum([&*self.counters]).in_flight
     }

@@ -33,7 +33,9 @@ pub(super) fn spawn(shared: Shared, commands: mpsc::Receiver<Command>) -> io::Re
         }
         let local = Rc::new(Local::new(shared));
         runtime.block_on(run(&local, commands));
-        local.flush_log();
+        // With the runtime go the tasks that were cut, and each has a line.
+        drop(runtime);
+        local.end();
     })?;
     outcome.recv().map_err(io::Error::other)?
 }

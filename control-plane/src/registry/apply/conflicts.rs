@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, hash::Hash, net::SocketAddr};
 
-use weir_proto::{HostMatch, Invalid, ObjectKey, ObjectKind};
+use weir_proto::{HostMatch, Invalid, ObjectKey, ObjectKind, rate_limit_bytes, tables_warning};
 
 use super::Paths;
 use crate::{
@@ -45,6 +45,22 @@ pub(in crate::registry) fn missing_services(next: &Snapshot, declared: &Paths) -
         }
     }
     warnings
+}
+
+/// A warning if the lookup tables of all services and routes need more than proxies give them by default.
+pub(in crate::registry) fn large_tables(next: &Snapshot) -> Option<String> {
+    let services = next.list(ObjectKind::Service, None).filter_map(|entry| {
+        let Value::Service(service) = &entry.object.value else { return None };
+        let backends =
+            next.backends_of(&service.name, None).filter_map(|entry| entry.object.value.as_backend());
+        // Those who are asked for tables look through their backends.
+        Some((entry.object.key.to_string(), service.table_bytes(backends, "")))
+    });
+    let routes = next.list(ObjectKind::Route, None).filter_map(|entry| match &entry.object.value {
+        Value::Route(route) => Some((entry.object.key.to_string(), rate_limit_bytes(&route.rate_limits))),
+        _ => None,
+    });
+    tables_warning(services.chain(routes))
 }
 
 /// Finds two objects of a kind for which `mark` is the same: the path of a declared one, what they share, and the

@@ -1,6 +1,6 @@
 //! Declarations: all or nothing, and nobody's but one's own.
 
-use weir_proto::v1::ChangeKind;
+use weir_proto::v1::{self, ChangeKind};
 
 use crate::{
     error::Error,
@@ -133,6 +133,28 @@ async fn a_route_to_nowhere_is_worth_a_warning() {
         applied.warnings,
         ["route r names the service nowhere, which does not exist; its share is answered with 503"]
     );
+}
+
+#[tokio::test]
+async fn tables_that_proxies_have_no_room_for_are_worth_a_warning_in_a_dry_run_too() {
+    let (registry, _task, _) = start().await;
+    let ring = |name: &str| {
+        let ring = v1::RingHash { minimum_ring_size: Some(8 << 20), ..v1::RingHash::default() };
+        let policy = Some(v1::lb_policy::Policy::RingHash(ring));
+        let lb_policy = Some(v1::LbPolicy { policy });
+        Object::service(v1::Service { name: name.into(), lb_policy, ..v1::Service::default() })
+            .expect("valid")
+    };
+    let of = |name: &str| [ring(name), Object::backend(backend(&format!("{name}/a")))];
+    let fits = registry.apply(&me(), declare("one", [of("a"), of("b")].concat())).await.expect("ok");
+    assert_eq!(fits.warnings, [""; 0]);
+    let more = declare("two", of("c"));
+    for dry_run in [true, false] {
+        let applied = registry.apply(&me(), Apply { dry_run, ..more.clone() }).await.expect("ok");
+        let [warning] = &applied.warnings[..] else { panic!("{:?}", applied.warnings) };
+        assert!(warning.contains(" need 288 MiB on every proxy, "), "{warning}");
+        assert!(warning.ends_with("service a (96 MiB), service b (96 MiB), service c (96 MiB)"), "{warning}");
+    }
 }
 
 #[tokio::test]

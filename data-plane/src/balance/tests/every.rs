@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use tokio::time::{Duration, advance};
 use weir_proto::{LbPolicy, LeastRequest, Maglev, PeakEwma, ReportedLoad, RingHash};
 
 use crate::{
@@ -11,6 +12,7 @@ use crate::{
         testing::{counts, fits, index_of, member, members},
     },
     endpoint::Marks,
+    moment::Moment,
 };
 
 fn policies() -> Vec<LbPolicy> {
@@ -74,6 +76,28 @@ fn of_ten_thousand_the_only_one_is_found() {
         assert!(balance.pick(&random_key()).is_none(), "{policy:?}");
         members[4_321].endpoint.set_retired(Marks::default());
         members[4_321].endpoint.mark(Marks::RAMPING, Marks::default());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_has_enough_gets_a_part_of_its_share_for_its_time() {
+    fastrand::seed(22);
+    for policy in policies() {
+        // Those of two or three turns have whole tables for each only by chance.
+        if matches!(&policy, LbPolicy::RingHash(ring) if ring.maximum_ring_size == 3)
+            || matches!(&policy, LbPolicy::Maglev(maglev) if maglev.table_size == 2)
+        {
+            continue;
+        }
+        let members = members(&[1, 1, 1, 1]);
+        let balance = build(&policy, &members, None);
+        let before = counts(&*balance, &members, 8_000)[0];
+        members[0].endpoint.limit(Moment::now().plus(Duration::from_secs(5)));
+        let spared = counts(&*balance, &members, 8_000)[0];
+        assert!((before / 16..before / 2).contains(&spared), "{policy:?}: {spared} after {before}");
+        advance(Duration::from_secs(5)).await;
+        let after = counts(&*balance, &members, 8_000)[0];
+        assert!((before * 3 / 4..before * 5 / 4).contains(&after), "{policy:?}: {after} after {before}");
     }
 }
 

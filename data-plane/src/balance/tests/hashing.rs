@@ -72,6 +72,56 @@ fn keys_come_back_with_their_endpoint() {
     }
 }
 
+/// Of which a table takes so long that requests and other services do not wait for it.
+fn large() -> [LbPolicy; 2] {
+    [
+        LbPolicy::RingHash(RingHash { minimum_ring_size: 1 << 18, ..RingHash::default() }),
+        LbPolicy::Maglev(Maglev { table_size: 262_147, ..Maglev::default() }),
+    ]
+}
+
+#[test]
+fn a_large_table_is_built_when_somebody_asks_and_something_stands_in() {
+    for policy in large() {
+        let members = group((0..5).map(|n| member(n, 1)));
+        let balance = build(&policy, &members, None);
+        assert!(!balance.is_finished());
+        let counts =
+            |owners: Vec<usize>| (0..5).map(|n| owners.iter().filter(|o| **o == n).count()).collect();
+        let before: Vec<usize> = counts(owners(&*balance, &members, 5_000));
+        assert!(before.iter().all(|n| (500..2_000).contains(n)), "{policy:?}: {before:?}");
+        balance.finish();
+        assert!(balance.is_finished());
+        let other = build(&policy, &members, None);
+        other.finish();
+        assert_eq!(owners(&*balance, &members, 5_000), owners(&*other, &members, 5_000));
+    }
+}
+
+#[test]
+fn until_a_large_table_is_built_the_one_before_stands_in_for_those_who_are_left() {
+    for policy in large() {
+        let all = group((0..5).map(|n| member(n, 1)));
+        let first = build(&policy, &all, None);
+        first.finish();
+        let before = owners(&*first, &all, 5_000);
+        // One has gone, and all others have other numbers.
+        let fewer = group(all.iter().skip(1).cloned());
+        let second = build(&policy, &fewer, Some(&*first));
+        assert!(!second.is_finished());
+        for (before, now) in before.iter().zip(owners(&*second, &fewer, 5_000)) {
+            assert!(*before == 0 || *before == now + 1, "{policy:?}: a key of {before} moved to {}", now + 1);
+        }
+        // And again, before it is built.
+        let fewest = group(all.iter().skip(2).cloned());
+        let third = build(&policy, &fewest, Some(&*second));
+        for (before, now) in before.iter().zip(owners(&*third, &fewest, 5_000)) {
+            assert!(*before < 2 || *before == now + 2, "{policy:?}: a key of {before} moved to {}", now + 2);
+        }
+        assert!(build(&policy, &all, Some(&*first)).is_finished(), "nothing has changed");
+    }
+}
+
 #[test]
 fn who_may_not_be_picked_loses_its_keys_to_all_others_alike() {
     for policy in policies(None) {

@@ -24,9 +24,35 @@ fn a_head_is_read_and_what_follows_it_left() {
     let text = "HTTP/1.1 200 All right\r\nServer: x\r\nContent-Length: 3\r\nSet-Cookie: a\r\nset-cookie: b\r\n\r\nabc";
     let (parsed, head) = whole(text).unwrap();
     let bytes = text.len() - 3;
-    assert_eq!(parsed, ParsedResponse { bytes, framing: Framing::Sized(3), persistent: true });
+    assert_eq!(
+        parsed,
+        ParsedResponse { bytes, framing: Framing::Sized(3), persistent: true, keep_alive: None }
+    );
     assert_eq!((head.status.as_u16(), head.version, head.fields.len()), (200, Version::HTTP_11, 4));
     assert_eq!(head.fields.all(Name::SetCookie).collect::<Vec<_>>(), [b"a", b"b"]);
+}
+
+#[test]
+fn what_the_backend_says_of_the_connection_is_understood() {
+    let said = |fields: &str| {
+        let (parsed, _) = whole(&format!("HTTP/1.1 200 X\r\ncontent-length: 0\r\n{fields}\r\n")).unwrap();
+        (parsed.persistent, parsed.keep_alive.and_then(KeepAlive::idle_limit).map(|limit| limit.as_secs()))
+    };
+    for (fields, expected) in [
+        ("", (true, None)),
+        ("keep-alive: timeout=5\r\n", (true, Some(4))),
+        ("keep-alive: timeout=5, max=100\r\n", (true, Some(4))),
+        ("Keep-Alive: max=1,Timeout = \"72\"\r\n", (true, Some(71))),
+        ("keep-alive: timeout=9\r\nkeep-alive: timeout=3\r\n", (true, Some(2))),
+        ("keep-alive: timeout=1\r\n", (false, Some(0))),
+        ("keep-alive: timeout=0\r\n", (false, Some(0))),
+        ("keep-alive: max=0\r\n", (false, None)),
+        ("keep-alive: timeout=99999999999\r\n", (true, Some(u64::from(u32::MAX) - 1))),
+        ("keep-alive: timeout=-1, timeout, =5, timeout=5s, 300\r\n", (true, None)),
+        ("connection: close\r\nkeep-alive: timeout=5\r\n", (false, Some(4))),
+    ] {
+        assert_eq!(said(fields), expected, "{fields}");
+    }
 }
 
 #[test]

@@ -106,7 +106,7 @@ async fn an_answer_that_the_deadline_cuts_never_looks_complete() {
     assert_eq!(old.0.read_u8().await.map_err(|e| e.kind()), Err(std::io::ErrorKind::ConnectionReset));
     assert_eq!(new.rest().await, "");
     drop(proxy);
-    log.finish().await;
+    assert!(log.finish().await);
     let text = std::fs::read_to_string(file.path()).unwrap();
     assert_eq!(text.matches("\"reason\":\"stopped\"").count(), 2, "{text}");
 }
@@ -133,6 +133,23 @@ async fn dropped_workers_cut_everything() {
     until(|| !backend.heads().is_empty()).await;
     drop(proxy);
     assert_eq!(client.rest().await, "");
+}
+
+/// Idle connections know their worker, which keeps them.
+#[tokio::test]
+async fn the_access_log_ends_with_the_workers_whatever_they_kept() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let log = AccessLog::file(file.path()).unwrap();
+    let backend = Backend::named("a").await;
+    let proxy = Proxy::bare(Limits::default(), Some(&log)).await;
+    proxy.serve(vec![web(&[backend.address])], &[]);
+    for _ in 0..20 {
+        assert_eq!(proxy.ask(GET).await.status(), 200);
+    }
+    proxy.workers.drain(Duration::from_secs(5)).await;
+    drop(proxy);
+    assert!(log.finish().await, "all that was to be written is");
+    assert_eq!(std::fs::read_to_string(file.path()).unwrap().lines().count(), 20);
 }
 
 #[tokio::test]

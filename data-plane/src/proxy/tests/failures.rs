@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::{io::AsyncWriteExt, time::Duration};
 
-use super::harness::{Backend, Proxy, endpoint, refusing, service, until, web};
+use super::harness::{Backend, Proxy, eager, endpoint, refusing, service, until, web};
 use crate::{
     balance::{Balance, Groups, Pick},
     endpoint::Endpoint,
@@ -46,8 +46,25 @@ async fn a_refusing_backend_costs_no_error_and_breaks_no_order() {
 #[tokio::test]
 async fn when_all_refuse_the_client_is_told() {
     let proxy = Proxy::of(vec![web(&[refusing(), refusing()])]).await;
-    let response = proxy.ask(GET).await;
-    assert_eq!((response.status(), reason(&response.body)), (502, "connect_refused"));
+    for request in [GET, "POST / HTTP/1.1\r\nhost: a\r\n\r\n"] {
+        let response = proxy.ask(request).await;
+        assert_eq!((response.status(), reason(&response.body)), (503, "connect_refused"));
+        assert_eq!(response.field("retry-after"), Some("1"), "nothing was sent, so it may be tried again");
+    }
+}
+
+#[tokio::test]
+async fn when_one_got_further_than_a_refusal_the_client_is_told_that() {
+    let bad = Backend::scripted(|mut served| async move {
+        served.head().await;
+    })
+    .await;
+    let proxy = Proxy::of(vec![service("web", &[bad.address, refusing()], eager)]).await;
+    for _ in 0..4 {
+        let response = proxy.ask(GET).await;
+        assert_eq!((response.status(), reason(&response.body)), (502, "backend_reset"));
+        assert_eq!(response.field("retry-after"), None);
+    }
 }
 
 #[tokio::test]

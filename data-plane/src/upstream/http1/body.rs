@@ -25,7 +25,10 @@ pub(crate) struct Body {
 
 impl Body {
     /// `most` is what trailers may have.
-    pub(super) fn new(connection: Box<Connection>, parsed: &ParsedResponse, most: Most) -> Self {
+    pub(super) fn new(mut connection: Box<Connection>, parsed: &ParsedResponse, most: Most) -> Self {
+        if let Some(keep_alive) = parsed.keep_alive {
+            connection.note(keep_alive);
+        }
         let content = Content::new(&parsed.framing, most);
         Self { connection, length: content.length(), content, persistent: parsed.persistent }
     }

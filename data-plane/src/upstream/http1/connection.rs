@@ -9,12 +9,15 @@ use std::{
 };
 
 use http::Method;
-use tokio::{task::unconstrained, time::Instant};
+use tokio::{
+    task::unconstrained,
+    time::{Duration, Instant},
+};
 
 use crate::{
     buffer::Buffer,
     endpoint::Connected,
-    http1::{Most, ParsedResponse, response},
+    http1::{KeepAlive, Most, ParsedResponse, response},
     message::ResponseHead,
     reason::Reason,
     retry::Progress,
@@ -32,6 +35,8 @@ pub(crate) struct Connection {
     answered: bool,
     /// The last read filled all the room there was.
     full: bool,
+    /// How long it may idle, as the backend said last.
+    idle_limit: Option<Duration>,
 }
 
 /// A connection that is counted while it is open.
@@ -47,11 +52,22 @@ impl Connection {
             born: Instant::now(),
             answered: false,
             full: false,
+            idle_limit: None,
         }
     }
 
     pub(super) fn io(&self) -> &Io {
         &self.io
+    }
+
+    /// Notes what the backend says of how long it keeps the connection.
+    pub(super) fn note(&mut self, keep_alive: KeepAlive) {
+        self.idle_limit = keep_alive.idle_limit().or(self.idle_limit);
+    }
+
+    /// How long it may idle, if the backend has said anything of that.
+    pub(crate) fn idle_limit(&self) -> Option<Duration> {
+        self.idle_limit
     }
 
     pub(crate) fn born(&self) -> Instant {

@@ -119,3 +119,17 @@ async fn a_decision_that_comes_when_all_is_decided_changes_nothing() {
     assert!(!fixture.marks(0).has(Marks::EJECTION));
     assert_eq!(fixture.service.live.ejected(), 0);
 }
+
+/// It is alive; whether it does its work, the next request tells.
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_has_enough_has_neither_failed_nor_succeeded() {
+    let mut fixture = Fixture::new(3, |_| ());
+    fixture.fail(0, 4);
+    fixture.end(0, 3, Verdict::Limited);
+    assert!(!fixture.marks(0).has(Marks::EJECTED));
+    fixture.fail(0, 1);
+    assert!(fixture.marks(0).has(Marks::EJECTED), "five in a row, with no success between");
+    fixture.pass(left(&fixture)).await;
+    learn(&fixture.service, &mut fixture.begin(0).unwrap(), Verdict::Limited);
+    assert!(!fixture.marks(0).has(Marks::EJECTED), "it is alive");
+}
