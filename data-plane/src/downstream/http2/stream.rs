@@ -133,6 +133,7 @@ async fn deliver(
         reply.forget_text();
     }
     if reply.reason() == Reason::RequestBodyMalformed {
+        wire.refused();
         // The codec has reset it already where it was the one to notice.
         respond.send_reset(h2::Reason::PROTOCOL_ERROR);
         reply.fail(Reason::RequestBodyMalformed);
