@@ -1,5 +1,6 @@
 //! One question to a backend: is it well? Its own connection, which ends with the answer.
 
+mod bounded;
 mod connect;
 mod grpc;
 mod http;

@@ -3,14 +3,18 @@
 import argparse
 import shlex
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from peers.__main__ import one_of
 from peers.process import unwind_at_signals
 
 from . import compare, overload, report, storm
+from .attacks import ATTACKS, Attack
+from .attacks import run as attacks
+from .attacks.proxies import ALL as ATTACKED
 from .backends import PORTS, Capacity
-from .faults import FAULTS, STORMS
+from .faults import FAULTS, STORMS, Fault
 from .measure import Phases
 from .proxies import PEERS
 
@@ -44,23 +48,36 @@ def side_by_side(command: str, arguments: list[str]) -> None:
         prog=NAME,
         description="Faults behind proxies: one proxy at a time, the same fault, in rounds. "
         f"All of it takes about {minutes:.0f} minutes.",
-        epilog=f"Also: {NAME} storm, {NAME} overload (see their --help), {NAME} report FILE...",
+        epilog=f"Also: {NAME} storm, {NAME} overload (see their --help), {NAME} report FILE... "
+        f"Attacks stand in the place of faults: {listed(ATTACKS)}. They print what becomes of {attacks.RATE} good "
+        f"requests a second with and without, by default of {', '.join(ATTACKED)}.",
     )
     parser.add_argument("-r", "--rounds", type=int, help=f"in turn forwards and backwards [{ROUNDS}]")
-    peers_and(parser, PEERS_MOSTLY)
-    faults = ", ".join(f"{name} ({fault.what})" for name, fault in FAULTS.items())
+    peers_and(parser, PEERS_MOSTLY, [*PEERS, *ATTACKED])
     parser.add_argument(
-        "-f", "--faults", type=one_of(FAULTS), default=list(FAULTS), metavar="A,B", help=f"of {faults} [all]"
+        "-f",
+        "--faults",
+        type=one_of([*FAULTS, *ATTACKS]),
+        default=list(FAULTS),
+        metavar="A,B",
+        help=f"of {listed(FAULTS)} [all]",
     )
     parser.add_argument("--rate", type=int, default=RATE, help=f"requests a second [{RATE}]")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} short round")
     found = parser.parse_args(arguments)
+    if wanted := [name for name in found.faults if name in ATTACKS]:
+        names = list(ATTACKED) if found.peers is PEERS_MOSTLY else found.peers
+        rounds, seconds = (1, attacks.QUICK_SECONDS) if found.quick else (attacks.ROUNDS, attacks.SECONDS)
+        attacks.run(command, wanted, names, found.rounds or rounds, seconds, found.workers)
+    faults = [name for name in found.faults if name in FAULTS]
+    if not faults:
+        return
     file = compare.run(
         compare.Options(
             command=command,
             rounds=found.rounds or (QUICK_ROUNDS if found.quick else ROUNDS),
-            peers=found.peers,
-            faults=found.faults,
+            peers=[name for name in found.peers if name in PEERS],
+            faults=faults,
             rate=found.rate,
             workers=found.workers,
             whom=found.whom,
@@ -119,13 +136,18 @@ def flood(command: str, arguments: list[str]) -> bool:
     )
 
 
-def peers_and(parser: argparse.ArgumentParser, peers: list[str]) -> None:
+def listed(faults: Mapping[str, Fault | Attack]) -> str:
+    return ", ".join(f"{name} ({fault.what})" for name, fault in faults.items())
+
+
+def peers_and(parser: argparse.ArgumentParser, peers: list[str], among: Iterable[str] = PEERS) -> None:
     """Options of everything that compares proxies."""
-    names = ", ".join(PEERS)
+    among = list(dict.fromkeys(among))
+    names = ", ".join(among)
     parser.add_argument(
         "-p",
         "--peers",
-        type=one_of(PEERS),
+        type=one_of(among),
         default=peers,
         metavar="A,B",
         help=f"of {names} [{','.join(peers)}]",

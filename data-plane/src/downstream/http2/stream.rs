@@ -176,6 +176,7 @@ async fn deliver(
         reply.forget_text();
     }
     if reply.reason() == Reason::RequestBodyMalformed {
+        wire.refused();
         return Err(Reason::RequestBodyMalformed);
     }
     let mut alarm = Alarm::default();

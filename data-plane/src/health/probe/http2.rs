@@ -10,6 +10,7 @@ use weir_proto::HttpProbe;
 
 use super::{
     Fault, Outcome, USER_AGENT,
+    bounded::Bounded,
     http::{Search, judge},
 };
 use crate::stream::Stream;
@@ -72,7 +73,7 @@ pub(super) async fn exchange(
         .initial_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .max_header_list_size(WINDOW)
-        .handshake::<_, Bytes>(stream);
+        .handshake::<_, Bytes>(Bounded::new(stream));
     let (mut sender, connection) = handshake.await.map_err(fault)?;
     let exchange = async {
         let (response, mut out) = sender.send_request(request, body.is_none()).map_err(fault)?;

@@ -228,6 +228,71 @@ fn walked(mut frames: Frames, bytes: &[u8], pieces: &[usize]) -> Vec<(Block, Sec
     all
 }
 
+/// The names that have numbers of their own, but for one that no message may have.
+const NUMBERED: [&str; 46] = [
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "accept-ranges",
+    "accept",
+    "access-control-allow-origin",
+    "age",
+    "allow",
+    "authorization",
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-location",
+    "content-range",
+    "content-type",
+    "cookie",
+    "date",
+    "etag",
+    "expect",
+    "expires",
+    "from",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "last-modified",
+    "link",
+    "location",
+    "max-forwards",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "range",
+    "referer",
+    "refresh",
+    "retry-after",
+    "server",
+    "set-cookie",
+    "strict-transport-security",
+    "user-agent",
+    "vary",
+    "via",
+    "www-authenticate",
+];
+
+#[tokio::test]
+async fn every_name_that_has_a_number_is_known() {
+    let requests = NUMBERED.map(|name| ("/".to_owned(), vec![(name.to_owned(), "0".to_owned())], Vec::new()));
+    let [to_server, _] = exchanged(requests.to_vec()).await;
+    let heads = walked(Frames::of_client(), &to_server, &[usize::MAX]).into_iter().step_by(2);
+    let of_request = [(":method", "POST"), (":scheme", "http"), (":authority", "a.example"), (":path", "/")];
+    for (name, (_, section)) in NUMBERED.into_iter().zip(heads) {
+        assert_eq!(
+            section.size,
+            size(&of_request, &HeaderMap::new()) + 33 + u32::try_from(name.len()).unwrap()
+        );
+    }
+    assert_eq!(section(&mut Walker::default(), &[0x90]).size, 32 + 15 + 13, "accept-encoding: gzip, deflate");
+}
+
 fn lines() -> impl Strategy<Value = Lines> {
     let name = prop_oneof!["x-[a-d]", "[a-z][a-z0-9-]{0,40}", Just("cookie".to_owned())];
     let value = prop_oneof!["[a-c]{1,2}", "[ -~]{0,60}", "[!-~]{500,3000}"];

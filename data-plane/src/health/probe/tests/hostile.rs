@@ -72,6 +72,17 @@ async fn endless_heads_and_bodies_are_read_up_to_their_bounds() {
 }
 
 #[tokio::test]
+async fn frames_without_an_answer_are_read_up_to_a_bound() {
+    let ping = |flags| [&[0, 0, 8, 6, flags, 0, 0, 0, 0][..], &[7; 8]].concat();
+    for again in [ping(0), ping(1)] {
+        // Settings, which must come first.
+        let backend = endless("\0\0\0\x04\0\0\0\0\0", again.repeat(1000), None).await;
+        let outcome = over_http2(http(|_| ())).ask(backend.address).await;
+        assert_eq!(outcome, failed("frames without an answer"));
+    }
+}
+
+#[tokio::test]
 async fn garbage_is_no_answer() {
     for garbage in
         ["SSH-2.0-OpenSSH_9.2\r\n", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "\0\0\0"]
