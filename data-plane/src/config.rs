@@ -83,6 +83,11 @@ pub struct Config {
     #[arg(long, env = "WEIR_MAX_MEMORY", value_name = "SIZE", default_value = "auto")]
     pub max_memory: MaxMemory,
 
+    /// How late a thread may be with what it has to do; from a tenth of that on it refuses some requests, beyond it all.
+    /// `0s`: never refuse
+    #[arg(long, env = "WEIR_MAX_LATENESS", value_name = "DURATION", value_parser = duration, default_value = "1s")]
+    pub max_lateness: Duration,
+
     /// Requests that may be in flight at one time, over all listeners and services; more are refused with 503
     /// [default: no limit]
     #[arg(long, env = "WEIR_MAX_REQUESTS_IN_FLIGHT", value_name = "N")]
@@ -106,6 +111,7 @@ impl Default for Config {
             drain_timeout: Duration::from_mins(1),
             access_log: AccessLogTarget::Off,
             max_memory: MaxMemory::Auto,
+            max_lateness: Duration::from_secs(1),
             max_requests_in_flight: None,
         }
     }
@@ -275,6 +281,7 @@ mod tests {
             "--drain-timeout=1m30s",
             "--access-log=/var/log/weir.json",
             "--max-memory=512MiB",
+            "--max-lateness=3s",
             "--max-requests-in-flight=10000",
         ])
         .expect("valid");
@@ -284,6 +291,7 @@ mod tests {
         assert_eq!(config.drain_timeout, Duration::from_secs(90));
         assert_eq!(config.access_log, AccessLogTarget::File("/var/log/weir.json".into()));
         assert_eq!(config.max_memory, MaxMemory::Bytes(512 << 20));
+        assert_eq!(config.max_lateness, Duration::from_secs(3));
         assert_eq!(config.max_requests_in_flight, NonZeroU32::new(10_000));
         assert_eq!(parse(&["--max-memory=off"]).map(|config| config.max_memory), Ok(MaxMemory::Off));
     }
