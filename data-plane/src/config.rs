@@ -96,6 +96,10 @@ pub struct Config {
         default_value = "256MiB"
     )]
     pub max_lookup_table_memory: u64,
+    /// How late a thread may be with what it has to do; from a tenth of that on it refuses some requests, beyond it all.
+    /// `0s`: never refuse
+    #[arg(long, env = "WEIR_MAX_LATENESS", value_name = "DURATION", value_parser = duration, default_value = "1s")]
+    pub max_lateness: Duration,
 
     /// Requests that may be in flight at one time, over all listeners and services; more are refused with 503
     /// [default: no limit]
@@ -121,6 +125,7 @@ impl Default for Config {
             access_log: AccessLogTarget::Off,
             max_memory: MaxMemory::Auto,
             max_lookup_table_memory: DEFAULT_LOOKUP_TABLE_MEMORY,
+            max_lateness: Duration::from_secs(1),
             max_requests_in_flight: None,
         }
     }
@@ -310,6 +315,7 @@ mod tests {
             "--access-log=/var/log/weir.json",
             "--max-memory=512MiB",
             "--max-lookup-table-memory=1GiB",
+            "--max-lateness=3s",
             "--max-requests-in-flight=10000",
         ])
         .expect("valid");
@@ -320,6 +326,7 @@ mod tests {
         assert_eq!(config.access_log, AccessLogTarget::File("/var/log/weir.json".into()));
         assert_eq!(config.max_memory, MaxMemory::Bytes(512 << 20));
         assert_eq!(config.max_lookup_table_memory, 1 << 30);
+        assert_eq!(config.max_lateness, Duration::from_secs(3));
         assert_eq!(config.max_requests_in_flight, NonZeroU32::new(10_000));
         assert_eq!(parse(&["--max-memory=off"]).map(|config| config.max_memory), Ok(MaxMemory::Off));
     }

@@ -189,6 +189,8 @@ impl Builder {
                 id: Some(format!("proxy-{index}")),
                 workers: NonZeroUsize::new(self.workers),
                 lame_duck: self.lame_duck,
+                // Other programs may have the processors for long: that is no load.
+                max_lateness: Duration::ZERO,
                 ..data_plane::Config::default()
             };
             cluster.proxies.push(Proxy::start(config));

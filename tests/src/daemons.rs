@@ -155,7 +155,8 @@ impl Daemons {
         command.arg("--data-dir").arg(self.proxy_dir(index));
         command.args(["--listen", &traffic.to_string(), "--admin", "127.0.0.1:0", "--workers", "2"]);
         command.args(["--lame-duck", &format!("{}ms", self.lame_duck.as_millis())]);
-        command.args(["--id", &format!("proxy-{index}")]);
+        // Other programs may have the processors for long: that is no load.
+        command.args(["--id", &format!("proxy-{index}"), "--max-lateness", "0s"]);
         if self.logged {
             command.arg("--access-log").arg(self.access_log_file(index));
         }

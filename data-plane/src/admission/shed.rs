@@ -32,6 +32,7 @@ pub(crate) struct Shed {
     /// Memory in use and its limit, as they were seen last; a limit of 0 is none.
     used: AtomicU64,
     limit: AtomicU64,
+    max_lateness: Duration,
     max_in_flight: Option<NonZeroU32>,
     in_flight: Padded<AtomicU32>,
 }
@@ -71,6 +72,7 @@ impl Shed {
             meter: Meter::new(config.max_memory),
             used: AtomicU64::new(0),
             limit: AtomicU64::new(0),
+            max_lateness: config.max_lateness,
             max_in_flight: config.max_requests_in_flight,
             in_flight: Padded::default(),
         })
@@ -79,7 +81,7 @@ impl Shed {
     /// One that a test has no use for.
     #[cfg(test)]
     pub(crate) fn none() -> Arc<Self> {
-        Self::new(1, &Config::default())
+        Self::new(1, &Config { max_lateness: Duration::ZERO, ..Config::default() })
     }
 
     /// Whether this worker takes another request.
@@ -101,7 +103,7 @@ impl Shed {
         let Some(load) = self.workers.get(worker) else { return };
         let before = load.late.swap(nanos(late), Relaxed);
         let lasting = late.min(Duration::from_nanos(before));
-        load.by_lateness.store(Odds::of_lateness(lasting).bits(), Relaxed);
+        load.by_lateness.store(Odds::of_lateness(lasting, self.max_lateness).bits(), Relaxed);
         load.add_up();
     }
 
@@ -277,6 +279,15 @@ mod tests {
         time::sleep(LOOK * 2).await;
         assert_eq!(admitted(&shed, 0), 0);
         watch.abort();
+    }
+
+    #[test]
+    fn who_may_be_as_late_as_it_likes_refuses_nothing() {
+        let shed = Shed::new(1, &Config { max_lateness: Duration::ZERO, ..Config::default() });
+        for _ in 0..3 {
+            shed.late(0, Duration::from_mins(1));
+        }
+        assert_eq!(admitted(&shed, 0), 1_000);
     }
 
     #[test]

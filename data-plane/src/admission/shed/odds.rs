@@ -7,7 +7,8 @@ use tokio::time::Duration;
 /// Of the memory that may be used: from here on something is refused, and all from there on. The kernel ends whoever
 /// reaches the limit.
 const MEMORY: RangeInclusive<f64> = 0.90..=0.98;
-/// How late a thread is with what it does from time to time. A request waits that long at each of its steps.
+/// How late a thread is with what it does from time to time, of what it may be. A request waits that long at each of its
+/// steps.
 const LATENESS: RangeInclusive<f64> = 0.1..=1.0;
 
 /// A share of the requests, in 65,536ths, so that threads can share it in an atomic.
@@ -28,8 +29,12 @@ impl Odds {
         Self::within(&MEMORY, usage.fraction())
     }
 
-    pub(super) fn of_lateness(late: Duration) -> Self {
-        Self::within(&LATENESS, late.as_secs_f64())
+    /// `most` of nothing is no limit.
+    pub(super) fn of_lateness(late: Duration, most: Duration) -> Self {
+        if most.is_zero() {
+            return Self::default();
+        }
+        Self::within(&LATENESS, late.as_secs_f64() / most.as_secs_f64())
     }
 
     /// Grows evenly from nothing at the start to all at the end.
@@ -82,8 +87,12 @@ mod tests {
     fn it_begins_before_it_is_too_late_and_ends_with_everything() {
         let memory = |used| percent(Odds::of_memory(Usage { used, limit: 1_000 }));
         assert_eq!([0, 900, 940, 980, 2_000].map(memory), [0, 0, 50, 100, 100]);
-        let lateness = |millis| percent(Odds::of_lateness(Duration::from_millis(millis)));
-        assert_eq!([0, 100, 550, 1_000, 60_000].map(lateness), [0, 0, 50, 100, 100]);
+        for most in [1, 20] {
+            let lateness = |millis| {
+                percent(Odds::of_lateness(Duration::from_millis(most * millis), Duration::from_secs(most)))
+            };
+            assert_eq!([0, 100, 550, 1_000, 60_000].map(lateness), [0, 0, 50, 100, 100]);
+        }
     }
 
     #[test]
@@ -99,7 +108,7 @@ mod tests {
         fn more_pressure_never_refuses_less(used: u64, more: u64, limit: u64, late: u64, later: u64) {
             let odds = |used| Odds::of_memory(Usage { used, limit });
             prop_assert!(odds(used.min(more)) <= odds(used.max(more)));
-            let odds = |late| Odds::of_lateness(Duration::from_nanos(late));
+            let odds = |late| Odds::of_lateness(Duration::from_nanos(late), Duration::from_secs(1));
             prop_assert!(odds(late.min(later)) <= odds(late.max(later)));
         }
 
