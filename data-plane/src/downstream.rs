@@ -21,6 +21,7 @@ pub(crate) use self::{
 use self::{detect::Known, handshake::Opened};
 use crate::{
     access_log::Record,
+    admission::Stalled,
     buffer::Buffer,
     message::ResponseHead,
     reason::Reason,
@@ -81,6 +82,16 @@ pub(crate) async fn serve(
 }
 
 impl Client {
+    /// For the time without a request: whether the connection is to make way for another one. It listens for that only
+    /// while there are nearly as many as there may be.
+    fn vacates(&self, cx: &mut Context<'_>, vacating: &mut Option<Box<Stalled>>) -> bool {
+        if !self.listener.is_dense() {
+            return false;
+        }
+        let stalls = self.listener.crowd().stalls();
+        vacating.get_or_insert_with(|| Box::new(Stalled::new(stalls))).poll(cx).is_ready()
+    }
+
     /// Counts and logs what ended before it was a request.
     pub(crate) fn refused(&self, reason: Reason, took: tokio::time::Duration) {
         let status = reason.status().as_u16();

@@ -2,6 +2,7 @@
 
 use std::{
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -10,6 +11,7 @@ use tokio::time::{Duration, Instant};
 use weir_proto::Service;
 
 use crate::{
+    admission::Stalls,
     alarm::Alarm,
     body::{Length, ResponseBody},
     downstream::{Blocked, Holds},
@@ -26,6 +28,9 @@ use crate::{
 
 /// Bytes of an answer that are taken from the backend before the client takes them.
 const MOST_AHEAD: usize = 64 * 1024;
+
+/// How long a client whose request holds nothing may take nothing while others want its connection's place.
+const LISTENER_GRACE: Duration = Duration::from_secs(1);
 
 /// Cheaper to copy than to think about.
 const SMALL_PIECE: usize = 4 * 1024;
@@ -197,7 +202,8 @@ impl<'a> Reply<'a> {
     }
 
     /// The client takes nothing: ready when it must go. What is there of the body is taken from the backend, if
-    /// `reads_ahead`: one that is wholly here holds no place, no connection and no buffer.
+    /// `reads_ahead`: one that is wholly here holds no place, no connection and no buffer. `of_connection` are those who
+    /// want the place of the client's connection, where that goes with the request.
     pub(crate) fn poll_blocked(
         &mut self,
         cx: &mut Context<'_>,
@@ -205,6 +211,7 @@ impl<'a> Reply<'a> {
         blocked: &mut Blocked,
         most: Duration,
         reads_ahead: bool,
+        of_connection: Option<&Arc<Stalls>>,
     ) -> Poll<Reason> {
         if let Some(held) = self.held.as_ref().filter(|_| reads_ahead && !self.tunnel) {
             let stalled = blocked.has_stalled(cx, alarm, held.stall_grace);
@@ -213,7 +220,7 @@ impl<'a> Reply<'a> {
         // Of no more use, and this may last.
         self.head.fields = Fields::default();
         self.upload.iter_mut().for_each(Upload::forget);
-        blocked.poll(cx, alarm, most, self.holds())
+        blocked.poll(cx, alarm, most, self.holds(of_connection))
     }
 
     /// Takes small pieces and the last one at once, so that a large body that only waits for a moment is not copied, and
@@ -236,15 +243,18 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// What the request holds that others may wait for.
-    fn holds(&self) -> Option<Holds<'_>> {
-        let held = self.held.as_ref()?;
+    /// What the request holds that others may wait for, besides what its connection does.
+    fn holds<'h>(&'h self, of_connection: Option<&'h Arc<Stalls>>) -> Holds<'h> {
+        let Some(held) = &self.held else {
+            return Holds { grace: LISTENER_GRACE, stalls: [None, None, of_connection] };
+        };
         let endpoint = held.in_flight.endpoint();
         let way = match &self.body {
             ResponseBody::Http2(body) => body.stalls(),
             ResponseBody::Http1(_) | ResponseBody::Text(_) => endpoint.connections().stalls(),
         };
-        Some(Holds { grace: held.stall_grace, stalls: [endpoint.live().gate().stalls(), way] })
+        let stalls = [Some(endpoint.live().gate().stalls()), Some(way), of_connection];
+        Holds { grace: held.stall_grace, stalls }
     }
 
     /// Whether what is to come of the body is much, and could be moved by the kernel.

@@ -62,8 +62,8 @@ pub(crate) async fn run(client: &Rc<Client>, tunnel: Tunnel, io: Io, read: Buffe
     let displaced = poll_fn(|cx| {
         if takes_nothing.get() {
             let endpoint = in_flight.endpoint();
-            let stalls = [endpoint.live().gate().stalls(), endpoint.connections().stalls()];
-            return blocked.poll(cx, &mut alarm, idle_timeout, Some(Holds { grace, stalls }));
+            let stalls = [Some(endpoint.live().gate().stalls()), Some(endpoint.connections().stalls()), None];
+            return blocked.poll(cx, &mut alarm, idle_timeout, Holds { grace, stalls });
         }
         blocked.moved();
         Poll::Pending

@@ -1,5 +1,6 @@
 //! The seam to backends: a connection takes a request and yields a response, in the protocol of the service.
 
+mod awaited;
 mod clock;
 mod connect;
 pub(crate) mod http1;

@@ -2,6 +2,7 @@
 
 mod accept;
 mod connections;
+mod crowd;
 mod local;
 mod run;
 mod spares;
@@ -11,7 +12,7 @@ mod waiters;
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    sync::{Arc, atomic::AtomicU32},
+    sync::Arc,
 };
 
 use tokio::{
@@ -22,6 +23,7 @@ use weir_proto::ProxyId;
 
 pub(crate) use self::{
     accept::{Guards, Listener},
+    crowd::Crowd,
     local::{InForce, Local, Shared},
     spares::Spare,
     terms::Terms,
@@ -55,7 +57,7 @@ struct Worker {
 /// no requests.
 #[derive(Debug)]
 enum Command {
-    Open { address: SocketAddr, terms: Terms, open: Arc<AtomicU32>, socket: TcpListener },
+    Open { address: SocketAddr, terms: Terms, crowd: Arc<Crowd>, socket: TcpListener },
     Update { address: SocketAddr, terms: Terms },
     Close { address: SocketAddr, done: oneshot::Sender<()> },
     Barrier { done: oneshot::Sender<()> },
@@ -101,10 +103,10 @@ impl Workers {
     /// Accepts on an address that is not open. `sockets` are all bound to it, one for each worker, as `listener::bind`
     /// makes them.
     pub(crate) async fn open(&self, address: SocketAddr, terms: &Terms, sockets: Vec<TcpListener>) {
-        let open = Arc::new(AtomicU32::new(0));
+        let crowd = Arc::default();
         for (worker, socket) in self.workers.iter().zip(sockets) {
-            let (terms, open) = (terms.clone(), Arc::clone(&open));
-            worker.tell(Command::Open { address, terms, open, socket }).await;
+            let (terms, crowd) = (terms.clone(), Arc::clone(&crowd));
+            worker.tell(Command::Open { address, terms, crowd, socket }).await;
         }
     }
 

@@ -42,7 +42,8 @@ async fn all_refuse() {
     cluster.serve("web", &[&a, &b]).await;
     a.stop().await;
     b.stop().await;
-    assert_eq!(quick(&cluster).await.status(), 502);
+    let answer = quick(&cluster).await;
+    assert_eq!((answer.status(), answer.head.get("retry-after")), (503, Some("1")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,6 +56,11 @@ impl Stalls {
         self.line.load(SeqCst) > 0
     }
 
+    /// Whether anybody may make way.
+    pub(crate) fn has_stalled(&self) -> bool {
+        self.listening.load(SeqCst) > 0
+    }
+
     /// Requests whose clients take nothing.
     #[cfg(test)]
     pub(crate) fn listening(&self) -> u32 {

@@ -18,15 +18,15 @@ use crate::{
 pub(crate) struct Blocked {
     since: Option<Instant>,
     /// What others may wait for, once they are heard.
-    stalled: Option<[Stalled; 2]>,
+    stalled: Option<Box<[Option<Stalled>; 3]>>,
 }
 
-/// What a request holds that others may wait for.
-#[derive(Debug)]
+/// What a request holds that others may wait for: places of several kinds.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Holds<'a> {
     /// How long its client may take nothing before they are heard.
     pub(crate) grace: Duration,
-    pub(crate) stalls: [&'a Arc<Stalls>; 2],
+    pub(crate) stalls: [Option<&'a Arc<Stalls>>; 3],
 }
 
 impl Blocked {
@@ -49,16 +49,18 @@ impl Blocked {
         cx: &mut Context<'_>,
         alarm: &mut Alarm,
         most: Duration,
-        holds: Option<Holds<'_>>,
+        holds: Holds<'_>,
     ) -> Poll<Reason> {
-        match holds {
-            None => self.stalled = None,
-            Some(Holds { grace, stalls }) => {
-                if self.has_stalled(cx, alarm, grace.min(most)) {
-                    let stalled = self.stalled.get_or_insert_with(|| stalls.map(Stalled::new));
-                    if stalled.iter_mut().any(|stalled| stalled.poll(cx).is_ready()) {
-                        return Poll::Ready(Reason::ClientDisplaced);
-                    }
+        if self.has_stalled(cx, alarm, holds.grace.min(most)) {
+            let stalled = self.stalled.get_or_insert_with(Box::default);
+            for (stalled, stalls) in stalled.iter_mut().zip(holds.stalls) {
+                // What was given back meanwhile is nobody's concern.
+                let Some(stalls) = stalls else {
+                    *stalled = None;
+                    continue;
+                };
+                if stalled.get_or_insert_with(|| Stalled::new(stalls)).poll(cx).is_ready() {
+                    return Poll::Ready(Reason::ClientDisplaced);
                 }
             }
         }
@@ -83,7 +85,7 @@ mod tests {
     async fn end(stalls: &Arc<Stalls>, holds: bool) -> (Reason, Duration) {
         let (start, mut blocked, mut alarm) = (Instant::now(), Blocked::default(), Alarm::default());
         let reason = poll_fn(|cx| {
-            let holds = holds.then_some(Holds { grace: SECOND, stalls: [stalls, stalls] });
+            let holds = Holds { grace: SECOND, stalls: [None, holds.then_some(stalls), None] };
             blocked.poll(cx, &mut alarm, MINUTE, holds)
         })
         .await;
@@ -124,7 +126,7 @@ mod tests {
         let (start, mut blocked, mut alarm) = (Instant::now(), Blocked::default(), Alarm::default());
         let mut end = async |blocked: &mut Blocked| {
             poll_fn(|cx| {
-                let holds = Some(Holds { grace: SECOND, stalls: [&stalls, &stalls] });
+                let holds = Holds { grace: SECOND, stalls: [None, None, Some(&stalls)] };
                 blocked.poll(cx, &mut alarm, MINUTE, holds)
             })
             .await

@@ -119,12 +119,16 @@ impl Connection {
         self.io.take()
     }
 
-    /// False when the wait is over: for an hour nothing came, or the listener closes.
+    /// False when the wait is over: for an hour nothing came, the listener closes, or another connection wants the place.
     async fn until_readable(&mut self, client: &Client) -> bool {
         let Self { io: Some(io), closing, idle_since, alarm, .. } = self else { return false };
+        let mut vacating = None;
         poll_fn(|cx| {
             if let Poll::Ready(readable) = io.poll_readable(cx) {
                 return Poll::Ready(readable.is_ok());
+            }
+            if client.vacates(cx, &mut vacating) {
+                return Poll::Ready(false);
             }
             let deadline = *idle_since + idle_timeout(client, closing.poll(client, cx));
             alarm.poll(cx, deadline).map(|()| false)

@@ -36,6 +36,11 @@ impl<'a> Clock<'a> {
         Self { timeout, per_try, started: None, try_started: None, alarm }
     }
 
+    /// Of what is waited for beside it.
+    pub(super) fn alarm(&mut self) -> &mut Alarm {
+        self.alarm
+    }
+
     /// Another attempt begins.
     pub(crate) fn try_again(&mut self) {
         self.try_started = None;

@@ -9,7 +9,7 @@ use std::{future::poll_fn, task::Poll};
 use http::StatusCode;
 
 pub(crate) use self::{body::Body, connection::Connection, upload::Upload};
-use super::{Answer, Attempt, Clock, Failure, Unsent, Upload as AnyUpload, connect};
+use super::{Answer, Attempt, Clock, Failure, Flow, Unsent, Upload as AnyUpload, awaited::Awaited, connect};
 use crate::{
     body::ResponseBody,
     downstream::Interim,
@@ -107,7 +107,7 @@ async fn exchange(
 ) -> Result<ParsedResponse, (Reason, Progress)> {
     let method = &attempt.head.method;
     let most = Most::from(&attempt.service.service.response_limits);
-    let (mut before, mut leave) = (0, Leave::default());
+    let (mut before, mut leave, mut awaited) = (0, Leave::default(), Awaited::default());
     poll_fn(|cx| {
         if let Poll::Ready(Err(reason)) = upload.poll(cx, connection.io()) {
             return Poll::Ready(Err((reason, Progress::Over)));
@@ -142,6 +142,12 @@ async fn exchange(
         }
         if leave.poll(cx, attempt.endpoint).is_ready() {
             return Poll::Ready(Err((Reason::BackendDrainTimeout, lost(upload))));
+        }
+        if upload.flow() == Flow::Client {
+            let way = attempt.endpoint.connections().stalls();
+            if let Poll::Ready(end) = awaited.poll(cx, attempt, clock, upload.body(), way) {
+                return Poll::Ready(Err(end));
+            }
         }
         clock.poll(cx, upload.flow()).map(Err)
     })

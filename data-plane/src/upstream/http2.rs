@@ -9,7 +9,7 @@ mod tests;
 mod upload;
 mod watch;
 
-use std::{future::poll_fn, rc::Rc, task::Poll};
+use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll};
 
 use bytes::Bytes;
 use h2::{
@@ -25,8 +25,9 @@ use self::{
     pool::{Connecting, Place, Waiting},
     watch::Stream,
 };
-use super::{Answer, Attempt, Clock, Failure, Unsent, Upload as AnyUpload, connect};
+use super::{Answer, Attempt, Clock, Failure, Flow, Unsent, Upload as AnyUpload, awaited::Awaited, connect};
 use crate::{
+    admission::Stalls,
     body::{RequestBody, ResponseBody},
     downstream::Interim,
     endpoint::{Leave, unless_retired},
@@ -72,7 +73,8 @@ pub(super) async fn send<'a>(
         };
         let stream = Rc::new(place.watch().begin(response.stream_id()));
         let mut upload = Upload::new(body, out, Rc::clone(&stream), place.gauge());
-        return match exchange(&attempt, response, &stream, &mut upload, clock, interim).await {
+        return match exchange(&attempt, response, &stream, place.stalls(), &mut upload, clock, interim).await
+        {
             Ok((mut head, incoming)) => {
                 let body = match Body::new(&attempt, &mut head, incoming, stream, place) {
                     Ok(body) => body,
@@ -143,11 +145,12 @@ async fn exchange(
     attempt: &Attempt<'_>,
     mut response: ResponseFuture,
     stream: &Stream,
+    way: &Arc<Stalls>,
     upload: &mut Upload<'_>,
     clock: &mut Clock<'_>,
     interim: &mut Interim<'_>,
 ) -> Result<(ResponseHead, RecvStream), Failed> {
-    let (mut before, mut leave) = (0, Leave::default());
+    let (mut before, mut leave, mut awaited) = (0, Leave::default(), Awaited::default());
     let most_fields = attempt.service.service.response_limits.max_headers as usize;
     poll_fn(|cx| {
         if let Poll::Ready(Err(reason)) = upload.poll(cx) {
@@ -181,6 +184,11 @@ async fn exchange(
         }
         if leave.poll(cx, attempt.endpoint).is_ready() {
             return Poll::Ready(Err((Reason::BackendDrainTimeout, Progress::Sent)));
+        }
+        if upload.flow() == Flow::Client
+            && let Poll::Ready(end) = awaited.poll(cx, attempt, clock, upload.body(), way)
+        {
+            return Poll::Ready(Err(end));
         }
         clock.poll(cx, upload.flow()).map(Err)
     })

@@ -5,10 +5,7 @@ use std::{
     io,
     net::SocketAddr,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    },
+    sync::Arc,
 };
 
 use tokio::{
@@ -19,7 +16,12 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use weir_proto::{Limits, ListenerProtocol};
 
-use super::{connections::Open, local::Local, terms::Terms};
+use super::{
+    connections::Open,
+    crowd::{Crowd, Place},
+    local::Local,
+    terms::Terms,
+};
 use crate::{descriptors::Taken, downstream, tls};
 
 /// How long to wait when there is no room for clients, or the system has no descriptors left: a full queue must not be
@@ -35,7 +37,7 @@ pub(crate) struct Listener {
     address: SocketAddr,
     terms: RefCell<Terms>,
     /// Connections at all workers.
-    open: Arc<AtomicU32>,
+    crowd: Arc<Crowd>,
     closing: CancellationToken,
     /// As the token says, without its lock.
     is_closing: Cell<bool>,
@@ -48,10 +50,6 @@ pub(super) struct Accepting {
     task: JoinHandle<()>,
 }
 
-/// A place among the listener's connections.
-#[derive(Debug)]
-struct Place(Arc<AtomicU32>);
-
 /// A connection's places: at its worker, its listener and in the process. Given up when it ends.
 #[derive(Debug)]
 pub(crate) struct Guards {
@@ -61,9 +59,9 @@ pub(crate) struct Guards {
 }
 
 impl Listener {
-    pub(super) fn new(address: SocketAddr, terms: Terms, open: Arc<AtomicU32>) -> Self {
+    pub(super) fn new(address: SocketAddr, terms: Terms, crowd: Arc<Crowd>) -> Self {
         let closing = CancellationToken::new();
-        Self { address, terms: RefCell::new(terms), open, closing, is_closing: Cell::new(false) }
+        Self { address, terms: RefCell::new(terms), crowd, closing, is_closing: Cell::new(false) }
     }
 
     pub(super) fn update(&self, terms: Terms) {
@@ -102,15 +100,26 @@ impl Listener {
         self.closing.clone().cancelled_owned()
     }
 
-    fn place(&self) -> Option<Place> {
-        let place = Place(Arc::clone(&self.open));
-        (self.open.fetch_add(1, Relaxed) < self.terms.borrow().limits.max_connections).then_some(place)
+    /// Of all connections to it.
+    pub(crate) fn crowd(&self) -> &Crowd {
+        &self.crowd
     }
-}
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+    /// Whether there are nearly as many connections as there may be.
+    pub(crate) fn is_dense(&self) -> bool {
+        self.crowd.is_dense(self.max_connections())
+    }
+
+    fn max_connections(&self) -> u32 {
+        self.terms.borrow().limits.max_connections
+    }
+
+    fn place(&self) -> Option<Place> {
+        self.crowd.place(self.max_connections())
+    }
+
+    async fn make_room(&self) -> Option<Place> {
+        self.crowd.make_room(self.max_connections()).await
     }
 }
 
@@ -161,7 +170,13 @@ async fn accept(local: Rc<Local>, listener: Rc<Listener>, socket: TcpListener) {
             () = listener.closing() => break,
         };
         match accepted {
-            Ok((stream, peer)) => take(&local, &listener, stream, peer),
+            Ok((stream, peer)) => {
+                let place = match listener.place() {
+                    Some(place) => Some(place),
+                    None => listener.make_room().await,
+                };
+                take(&local, &listener, place, stream, peer);
+            }
             Err(e) if is_of_one_connection(&e) => {}
             Err(e) => {
                 if is_due(&mut warned) {
@@ -185,7 +200,7 @@ fn empty(local: &Rc<Local>, listener: &Rc<Listener>, socket: TcpListener) -> io:
         match socket.accept() {
             Ok((stream, peer)) => {
                 stream.set_nonblocking(true)?;
-                take(local, listener, TcpStream::from_std(stream)?, peer);
+                take(local, listener, listener.place(), TcpStream::from_std(stream)?, peer);
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(e) if is_of_one_connection(&e) => {}
@@ -194,8 +209,14 @@ fn empty(local: &Rc<Local>, listener: &Rc<Listener>, socket: TcpListener) -> io:
     }
 }
 
-fn take(local: &Rc<Local>, listener: &Rc<Listener>, stream: TcpStream, peer: SocketAddr) {
-    let Some(place) = listener.place() else {
+fn take(
+    local: &Rc<Local>,
+    listener: &Rc<Listener>,
+    place: Option<Place>,
+    stream: TcpStream,
+    peer: SocketAddr,
+) {
+    let Some(place) = place else {
         local.counters().connections_refused.add(1);
         return;
     };

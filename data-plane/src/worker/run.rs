@@ -62,8 +62,8 @@ async fn run(local: &Rc<Local>, mut commands: mpsc::Receiver<Command>) {
 
 async fn obey(local: &Rc<Local>, open: &mut HashMap<SocketAddr, Accepting>, command: Command) {
     match command {
-        Command::Open { address, terms, open: connections, socket } => {
-            let listener = Rc::new(Listener::new(address, terms, connections));
+        Command::Open { address, terms, crowd, socket } => {
+            let listener = Rc::new(Listener::new(address, terms, crowd));
             match Accepting::start(local, listener, socket) {
                 Ok(accepting) => {
                     open.insert(address, accepting);

@@ -286,6 +286,8 @@ impl<'d, 'a> Delivery<'d, 'a> {
         let most = self.client.listener.limits().send_timeout;
         // What is in the pipe comes first.
         let reads_ahead = self.pipe.is_none();
-        self.reply.poll_blocked(cx, alarm, &mut self.blocked, most, reads_ahead).map(Err)
+        let of_connection = Some(self.client.listener.crowd().stalls());
+        let reply = &mut self.reply;
+        reply.poll_blocked(cx, alarm, &mut self.blocked, most, reads_ahead, of_connection).map(Err)
     }
 }

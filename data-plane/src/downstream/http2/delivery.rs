@@ -100,6 +100,6 @@ impl<'d, 'a> Delivery<'d, 'a> {
             Poll::Pending => {}
         }
         let most = self.client.listener.limits().send_timeout;
-        self.reply.poll_blocked(cx, alarm, &mut self.blocked, most, true).map(Err)
+        self.reply.poll_blocked(cx, alarm, &mut self.blocked, most, true, None).map(Err)
     }
 }

@@ -22,7 +22,7 @@ use super::{
     },
     stream::{self, Streams},
 };
-use crate::{alarm::Alarm, reason::Reason};
+use crate::{admission::Stalled, alarm::Alarm, reason::Reason};
 
 /// How long a client may take to agree to the end of a connection without requests.
 pub(super) const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
@@ -47,6 +47,8 @@ pub(super) struct Driver<'a> {
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
     alarm: Alarm,
     phase: Phase,
+    /// While it waits for a request, and others may want its place.
+    vacating: Option<Box<Stalled>>,
     /// Requests so far.
     requests: u32,
 }
@@ -89,6 +91,7 @@ impl<'a> Driver<'a> {
             closing: Box::pin(client.listener.closing_owned()),
             alarm: Alarm::default(),
             phase: Phase::Open,
+            vacating: None,
             requests: 0,
         }
     }
@@ -118,6 +121,12 @@ impl<'a> Driver<'a> {
             }
             if matches!(self.phase, Phase::Open) && self.client.listener.is_closing() {
                 self.drain();
+                continue;
+            }
+            if self.streams.idle_since().is_none() {
+                self.vacating = None;
+            } else if !matches!(self.phase, Phase::Ending(_)) && self.client.vacates(cx, &mut self.vacating) {
+                self.end(h2::Reason::NO_ERROR);
                 continue;
             }
             let Some((deadline, due)) = self.deadline() else { return Poll::Pending };

@@ -113,13 +113,15 @@ async fn an_answer_that_the_deadline_cuts_never_looks_complete() {
 
 #[tokio::test]
 async fn limits_change_without_a_new_socket() {
-    let backend = Backend::named("a").await;
+    let gate = Arc::new(Semaphore::new(0));
+    let backend = gated(&gate).await;
     let proxy = Proxy::of(vec![web(&[backend.address])]).await;
     let limits = Limits { max_connections: 1, ..Limits::default() };
     proxy.workers.update(proxy.address, &Terms::plain("renamed", limits)).await;
     proxy.workers.barrier().await;
     let mut first = proxy.client().await;
-    first.ask(GET).await;
+    first.send(GET).await;
+    until(|| !backend.heads().is_empty()).await;
     assert_eq!(proxy.client().await.rest().await, "");
 }
 

@@ -3,7 +3,10 @@
 use tokio::time::Duration;
 use weir_proto::{Limits, Route, v1};
 
-use super::harness::{Backend, Proxy, service, until, via, web};
+use super::{
+    harness::{Backend, Proxy, service, until, via, web},
+    scripts::Hold,
+};
 
 async fn refused(proxy: &Proxy, request: &str) -> (u16, String) {
     let response = proxy.ask(request).await;
@@ -181,16 +184,19 @@ async fn a_malformed_body_is_refused() {
 
 #[tokio::test]
 async fn connections_beyond_the_limit_are_closed() {
-    let backend = Backend::named("a").await;
+    let hold = Hold::new();
+    let backend = hold.backend().await;
     let limits = Limits { max_connections: 1, ..Limits::default() };
     let proxy = Proxy::limited(vec![web(&[backend.address])], limits).await;
     let mut first = proxy.client().await;
-    assert_eq!(first.ask("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.body, "a");
+    first.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    until(|| hold.now() == 1).await;
     assert_eq!(proxy.client().await.rest().await, "");
     until(|| proxy.workers.counters().connections_refused == 1).await;
     drop(first);
     until(|| proxy.workers.counters().connections_open == 0).await;
-    assert_eq!(proxy.ask("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.body, "a");
+    hold.release(2);
+    assert_eq!(proxy.ask("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.body, "held");
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use tokio::time::Duration;
-use weir_proto::CircuitBreakers;
+use tokio::{io::AsyncBufReadExt, time::Duration};
+use weir_proto::{CircuitBreakers, Limits};
 
 use super::harness::{Backend, Client, Proxy, eager, ended, endpoint, service, until, within};
 use crate::{reason::Reason, table::ServiceEntry};
@@ -141,7 +141,67 @@ async fn a_tunnel_whose_client_takes_nothing_makes_way_too() {
     until(|| ended(&counters, Reason::ClientDisplaced) == 1).await;
 }
 
-/// What a client of its own kind asks for at one address.
+#[tokio::test]
+async fn a_client_that_sends_nothing_more_of_its_body_makes_way_too() {
+    let backend = Backend::scripted(|mut served| async move {
+        while served.message().await.is_some() {
+            served.answer("small").await;
+        }
+    })
+    .await;
+    let entry = bounded(&backend, |breakers| breakers.max_requests = 1);
+    let live = Arc::clone(&entry.live);
+    let proxy = Proxy::of(vec![entry]).await;
+    let mut client = proxy.client().await;
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhello").await;
+    until(|| live.gate().stalls().listening() == 1).await;
+    assert_eq!(proxy.ask(SMALL).await.body, "small");
+    assert_eq!(client.response().await.outcome(), (408, "request_body_timeout"));
+    assert_eq!(client.rest().await, "");
+}
+
+#[tokio::test]
+async fn the_connection_that_has_been_idle_for_longest_makes_way_for_a_new_one() {
+    let backend = backend(sized).await;
+    let limits = Limits { max_connections: 2, ..Limits::default() };
+    let proxy = Proxy::limited(vec![bounded(&backend, |_| ())], limits).await;
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(served(&proxy).await);
+    }
+    for mut gone in clients.drain(..2) {
+        assert_eq!(gone.rest().await, "");
+    }
+    for mut kept in clients {
+        assert_eq!(kept.ask(SMALL).await.body, "small");
+    }
+}
+
+/// A client that was served. It may find the proxy full for the moment in which one that idles has not said so.
+async fn served(proxy: &Proxy) -> Client {
+    loop {
+        let mut client = proxy.client().await;
+        client.send(SMALL).await;
+        if within(client.0.fill_buf()).await.is_ok_and(|bytes| !bytes.is_empty()) {
+            assert_eq!(client.response().await.body, "small");
+            return client;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_whose_client_takes_nothing_makes_way_for_a_new_one() {
+    let backend = backend(sized).await;
+    let limits = Limits { max_connections: 1, ..Limits::default() };
+    let entry = bounded(&backend, |_| ());
+    let live = Arc::clone(&entry.live);
+    let proxy = Proxy::limited(vec![entry], limits).await;
+    let first = stalled(&proxy).await;
+    until(|| live.gate().stalls().listening() == 1).await;
+    assert_eq!(proxy.ask(SMALL).await.body, "small");
+    assert!(is_cut(first).await);
+}
+
 #[tokio::test]
 async fn a_client_has_no_more_requests_than_its_share() {
     let backend = backend(sized).await;
