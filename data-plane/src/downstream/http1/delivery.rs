@@ -287,7 +287,7 @@ impl<'d, 'a> Delivery<'d, 'a> {
         // What is in the pipe comes first.
         let reads_ahead = self.pipe.is_none();
         let of_connection = Some(self.client.listener.crowd().stalls());
-        let reply = &mut self.reply;
+        let reply = &mut *self.reply;
         reply.poll_blocked(cx, alarm, &mut self.blocked, most, reads_ahead, of_connection).map(Err)
     }
 }

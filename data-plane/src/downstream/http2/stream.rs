@@ -108,8 +108,9 @@ pub(super) async fn serve(
     let mut answered = Box::pin(answer(&client, &wire, &active.0.heads, request, &respond)).await;
     // Where it is: each move would be kept for as long as the client takes.
     if let Some(reply) = &mut answered {
-        let delivered = deliver(&client, &wire, &mut respond.borrow_mut(), reply, to_head).await;
-        if let Some(upload) = end(&client, &wire, &active, &respond, answered, delivered) {
+        let mut respond = respond.into_inner();
+        let delivered = deliver(&client, &wire, &mut respond, reply, to_head).await;
+        if let Some(upload) = end(&client, &wire, &active, &mut respond, answered, delivered) {
             drop(active);
             // Many clients say the end of a body in a frame of its own, and a response may well be faster. Resetting such a
             // stream is allowed (RFC 9113 section 8.1), and takes clients by surprise.
@@ -189,7 +190,7 @@ fn end<'a>(
     client: &Client,
     wire: &Wire,
     active: &Active,
-    respond: &RefCell<SendResponse<Bytes>>,
+    respond: &mut SendResponse<Bytes>,
     reply: Option<Reply<'a>>,
     delivered: Result<(), Reason>,
 ) -> Option<Upload<'a>> {
@@ -205,7 +206,7 @@ fn end<'a>(
         Err(reason) => (reply?, reason),
     };
     // Cut short, it must not look complete.
-    respond.borrow_mut().send_reset(match reason {
+    respond.send_reset(match reason {
         Reason::ClientStalled => h2::Reason::CANCEL,
         Reason::ClientDisplaced => h2::Reason::ENHANCE_YOUR_CALM,
         // The codec has reset it already where it was the one to notice.

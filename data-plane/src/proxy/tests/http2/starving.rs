@@ -102,7 +102,7 @@ async fn an_upload_that_a_backend_does_not_take_holds_up_no_other_one_to_it() {
         client.send("POST /hung HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n").await;
         let (_, mut write) = client.0.into_inner().into_split();
         hung.push(tokio::spawn(async move {
-            let _ = write.write_all(&[b'x'; 1_000_000]).await;
+            let _ = write.write_all(&vec![b'x'; 1_000_000]).await;
             std::future::pending::<()>().await;
         }));
         until(|| live.in_flight() == n).await;
