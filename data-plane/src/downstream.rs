@@ -11,7 +11,10 @@ mod standing;
 
 use std::{net::SocketAddr, rc::Rc, task::Context};
 
-use tokio::net::TcpStream;
+use tokio::{
+    net::TcpStream,
+    time::{Duration, Instant},
+};
 
 pub(crate) use self::{
     blocked::{Blocked, Holds},
@@ -22,12 +25,16 @@ use self::{detect::Known, handshake::Opened};
 use crate::{
     access_log::Record,
     admission::Stalled,
+    alarm::Alarm,
     buffer::Buffer,
     message::ResponseHead,
     reason::Reason,
     stream::Stream,
     worker::{Guards, Listener, Local, Waiter},
 };
+
+/// A client that has just been answered may well ask again.
+const IDLE_GRACE: Duration = Duration::from_secs(1);
 
 /// One client's connection, as its requests see it.
 #[derive(Debug)]
@@ -82,10 +89,16 @@ pub(crate) async fn serve(
 }
 
 impl Client {
-    /// For the time without a request: whether the connection is to make way for another one. It listens for that only
-    /// while there are nearly as many as there may be.
-    fn vacates(&self, cx: &mut Context<'_>, vacating: &mut Option<Box<Stalled>>) -> bool {
-        if !self.listener.is_dense() {
+    /// For the time without a request, which began `idle_since`: whether the connection is to make way for another one. It
+    /// listens for that only after its grace, and while there are nearly as many as there may be.
+    fn vacates(
+        &self,
+        cx: &mut Context<'_>,
+        alarm: &mut Alarm,
+        idle_since: Instant,
+        vacating: &mut Option<Box<Stalled>>,
+    ) -> bool {
+        if !self.listener.is_dense() || alarm.poll(cx, idle_since + IDLE_GRACE).is_pending() {
             return false;
         }
         let stalls = self.listener.crowd().stalls();

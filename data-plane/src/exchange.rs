@@ -37,7 +37,7 @@ pub(crate) struct Exchange {
     permit: Option<Permit>,
     admitted: Option<Admitted>,
     /// Of what its client may have at the service, where that is bounded.
-    share: Option<Share>,
+    share: Option<Box<Share>>,
 }
 
 /// What our own answer says besides its reason.
@@ -123,7 +123,7 @@ impl Exchange {
 
     /// The request counts among those of its client, to its end.
     pub(crate) fn shared(&mut self, share: Option<Share>) {
-        self.share = share;
+        self.share = share.map(Box::new);
     }
 
     /// Tells the service's circuit what became of the request, if that says anything about the service.

@@ -29,6 +29,9 @@ use crate::{
 /// Bytes of an answer that are taken from the backend before the client takes them.
 const MOST_AHEAD: usize = 64 * 1024;
 
+/// The same of all answers at one worker. Beyond that they stay at their backends, and keep their places.
+const MOST_AHEAD_OF_WORKER: usize = 64 * 1024 * 1024;
+
 /// How long a client whose request holds nothing may take nothing while others want its connection's place.
 const LISTENER_GRACE: Duration = Duration::from_secs(1);
 
@@ -41,7 +44,9 @@ pub(crate) struct Reply<'a> {
     /// As it goes to the client, but for what says where its body ends.
     pub(crate) head: ResponseHead,
     /// What was taken of the body while the client took nothing.
-    ahead: BytesMut,
+    ahead: Option<Box<Ahead>>,
+    /// What the body ended with after that, other than well.
+    failed_ahead: Option<Reason>,
     body: ResponseBody,
     upload: Option<Upload<'a>>,
     /// None once the backend has done its part, and where there was none.
@@ -52,6 +57,37 @@ pub(crate) struct Reply<'a> {
     exchange: Exchange,
     tunnel: bool,
     closes: bool,
+}
+
+/// Bytes of an answer that wait for the client, counted at their worker.
+#[derive(Debug)]
+struct Ahead {
+    text: BytesMut,
+    local: Rc<Local>,
+    counted: usize,
+}
+
+impl Ahead {
+    fn new(local: &Rc<Local>) -> Self {
+        Self { text: BytesMut::new(), local: Rc::clone(local), counted: 0 }
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        self.text.extend_from_slice(bytes);
+        self.counted += bytes.len();
+        self.local.ahead().set(self.local.ahead().get() + bytes.len());
+    }
+
+    /// The room stays until all is gone, and so does the count.
+    fn consume(&mut self, n: usize) {
+        self.text.advance(n.min(self.text.len()));
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.local.ahead().set(self.local.ahead().get() - self.counted);
+    }
 }
 
 /// The backend's part, and its patience.
@@ -94,7 +130,8 @@ impl<'a> Reply<'a> {
         let body = ResponseBody::Text(text);
         Self {
             head,
-            ahead: BytesMut::new(),
+            ahead: None,
+            failed_ahead: None,
             body,
             upload: None,
             held: None,
@@ -111,7 +148,8 @@ impl<'a> Reply<'a> {
         let Answer { head, body, upload } = answer;
         let mut reply = Self {
             head,
-            ahead: BytesMut::new(),
+            ahead: None,
+            failed_ahead: None,
             body,
             upload: Some(upload),
             held: Some(held),
@@ -136,7 +174,7 @@ impl<'a> Reply<'a> {
 
     /// Whether nothing more is to be sent, trailers neither.
     pub(crate) fn is_ended(&self) -> bool {
-        self.body.is_ended() && self.ahead.is_empty() && self.trailers.is_none()
+        self.body.is_ended() && self.ahead.is_none() && self.trailers.is_none() && self.failed_ahead.is_none()
     }
 
     pub(crate) fn is_tunnel(&self) -> bool {
@@ -175,8 +213,11 @@ impl<'a> Reply<'a> {
         if let Some(reason) = self.failed {
             return Poll::Ready(Err(reason));
         }
-        if !self.ahead.is_empty() {
-            return Poll::Ready(Ok(&self.ahead));
+        if self.ahead.is_some() {
+            return Poll::Ready(Ok(self.ahead.as_ref().map_or(&[], |ahead| &ahead.text)));
+        }
+        if let Some(reason) = self.failed_ahead {
+            return Poll::Ready(Err(reason));
         }
         let ended = match self.body.poll_fill(cx) {
             Poll::Ready(bytes) => bytes?.is_empty(),
@@ -194,8 +235,12 @@ impl<'a> Reply<'a> {
 
     pub(crate) fn consume(&mut self, n: usize) {
         self.exchange.sent(n);
-        if !self.ahead.is_empty() {
-            return self.ahead.advance(n);
+        if let Some(ahead) = &mut self.ahead {
+            ahead.consume(n);
+            if ahead.text.is_empty() {
+                self.ahead = None;
+            }
+            return;
         }
         self.body.consume(n);
         self.release_if_ended();
@@ -226,18 +271,28 @@ impl<'a> Reply<'a> {
     /// Takes small pieces and the last one at once, so that a large body that only waits for a moment is not copied, and
     /// everything from a client that has `stalled`.
     fn read_ahead(&mut self, cx: &mut Context<'_>, stalled: bool) {
-        while self.held.is_some() && self.ahead.len() < MOST_AHEAD {
-            // What fails, fails again when its turn comes.
-            let Poll::Ready(Ok(bytes)) = self.body.poll_fill(cx) else { return };
-            let n = bytes.len();
+        while let Some(held) = &self.held
+            && self.failed_ahead.is_none()
+        {
+            let room =
+                self.ahead.as_ref().map_or(MOST_AHEAD, |ahead| MOST_AHEAD.saturating_sub(ahead.text.len()));
+            let n = match self.body.poll_fill(cx) {
+                Poll::Ready(Ok(bytes)) => bytes.len(),
+                Poll::Ready(Err(reason)) => return self.failed_ahead = Some(reason),
+                Poll::Pending => return,
+            };
             if n == 0 {
                 return self.release();
             }
-            if !stalled && n > SMALL_PIECE && !self.body.is_last(n) {
+            let local = &held.local;
+            let much = !stalled && n > SMALL_PIECE && !self.body.is_last(n);
+            if much || n > room || local.ahead().get() + n > MOST_AHEAD_OF_WORKER {
                 return;
             }
-            let Poll::Ready(Ok(bytes)) = self.body.poll_fill(cx) else { return };
-            self.ahead.extend_from_slice(bytes);
+            let ahead = self.ahead.get_or_insert_with(|| Box::new(Ahead::new(local)));
+            if let Poll::Ready(Ok(bytes)) = self.body.poll_fill(cx) {
+                ahead.add(&bytes[..n]);
+            }
             self.body.consume(n);
             self.release_if_ended();
         }
@@ -261,7 +316,7 @@ impl<'a> Reply<'a> {
     pub(crate) fn is_worth_splicing(&self) -> bool {
         let is_worth =
             |body: &ResponseBody| matches!(body, ResponseBody::Http1(body) if body.is_worth_splicing());
-        is_worth(&self.body) && self.ahead.is_empty()
+        is_worth(&self.body) && self.ahead.is_none()
     }
 
     /// As `poll_fill` and `consume`, into an empty pipe. Ready with nothing when the body has ended.
@@ -349,7 +404,7 @@ impl<'a> Reply<'a> {
             self.count_upload();
             (self.held, self.upload) = (None, None);
             self.body = ResponseBody::Text(Bytes::new());
-            self.ahead.clear();
+            self.ahead = None;
         }
     }
 

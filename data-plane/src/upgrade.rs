@@ -65,7 +65,7 @@ pub(crate) async fn run(client: &Rc<Client>, tunnel: Tunnel, io: Io, read: Buffe
             let stalls = [Some(endpoint.live().gate().stalls()), Some(endpoint.connections().stalls()), None];
             return blocked.poll(cx, &mut alarm, idle_timeout, Holds { grace, stalls });
         }
-        blocked.moved();
+        blocked.moved(usize::MAX);
         Poll::Pending
     });
     let mut leave = Leave::default();

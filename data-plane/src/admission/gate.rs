@@ -132,13 +132,7 @@ impl Gate {
         let _waiting = Waiting::begin(self.line(turn), most)?;
         let line = InLine::begin(self, turn);
         let is_next = waited || line.is_first && (turn == Turn::First || !self.has_line(Turn::First));
-        let entered = self.follow(self.calls(turn), deadline, is_next, enter).await;
-        drop(line);
-        if entered.is_err() {
-            // There may be room that the next one was too polite to look for.
-            self.call();
-        }
-        entered
+        self.follow(self.calls(turn), deadline, is_next, enter).await
     }
 
     /// The same for those who want something else than a place, and are called otherwise: a call must not be lost on
@@ -189,7 +183,8 @@ async fn wait_for(called: impl Future<Output = ()>, deadline: Instant) -> Result
 
 /// One who waits for a place, while it does.
 struct InLine<'a> {
-    line: &'a Line,
+    gate: &'a Gate,
+    turn: Turn,
     /// Nobody was there before.
     is_first: bool,
     /// Those that hold places for nothing are told.
@@ -198,14 +193,17 @@ struct InLine<'a> {
 
 impl<'a> InLine<'a> {
     fn begin(gate: &'a Gate, turn: Turn) -> Self {
-        let line = gate.line(turn);
-        Self { line, is_first: line.in_line.fetch_add(1, SeqCst) == 0, _told: gate.stalls.line_up() }
+        let is_first = gate.line(turn).in_line.fetch_add(1, SeqCst) == 0;
+        Self { gate, turn, is_first, _told: gate.stalls.line_up() }
     }
 }
 
 impl Drop for InLine<'_> {
     fn drop(&mut self) {
-        self.line.in_line.fetch_sub(1, SeqCst);
+        self.gate.line(self.turn).in_line.fetch_sub(1, SeqCst);
+        // Whether it has found a place or not: there may be room that the next one was too polite to look for, and a call
+        // that came while this one had been called already and not yet gone.
+        self.gate.call();
     }
 }
 
@@ -336,6 +334,37 @@ mod tests {
         tasks.join_all().await;
         assert_eq!(*order.lock().unwrap(), [2, 3, 0, 1]);
         assert!(!gate.has_line(Turn::Second));
+    }
+
+    /// Two places become free while the only one of the first line has been called and has not come.
+    #[tokio::test(start_paused = true)]
+    async fn no_call_is_lost_on_a_line_that_is_empty_by_then() {
+        let gate = Gate::default();
+        assert!(gate.enter(2) && gate.enter(2));
+        let wait = |turn| gate.wait(turn, 2, in_a_second(), false, || enter(&gate, 2));
+        let leave = async {
+            tokio::task::yield_now().await;
+            gate.leave();
+            gate.leave();
+        };
+        let waits =
+            async { tokio::join!(biased; wait(Turn::First), wait(Turn::Second), wait(Turn::Second), leave) };
+        assert_eq!(waits.await, (Ok(()), Ok(()), Err(Reason::QueueTimeout), ()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_called_and_gives_up_passes_the_call_to_the_other_line() {
+        let gate = Gate::default();
+        assert!(gate.enter(1));
+        let mut first = Box::pin(gate.wait(Turn::First, 2, in_a_second(), false, || enter(&gate, 1)));
+        assert!(futures_util::poll!(first.as_mut()).is_pending());
+        let second = gate.wait(Turn::Second, 2, in_a_second(), false, || enter(&gate, 1));
+        let leave = async {
+            tokio::task::yield_now().await;
+            gate.leave();
+            drop(first);
+        };
+        assert_eq!(tokio::join!(biased; second, leave), (Ok(()), ()));
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,10 +13,15 @@ use crate::{
     reason::Reason,
 };
 
+/// Bytes a second that a client must take so that its grace does not run out.
+const LEAST_RATE: u64 = 4 * 1024;
+
 /// Belongs to one answer while it is sent. Costs nothing while the client takes what it is sent.
 #[derive(Debug, Default)]
 pub(crate) struct Blocked {
     since: Option<Instant>,
+    /// When the grace began: a client that takes a little begins it a little later.
+    grace_began: Option<Instant>,
     /// What others may wait for, once they are heard.
     stalled: Option<Box<[Option<Stalled>; 3]>>,
 }
@@ -30,16 +35,27 @@ pub(crate) struct Holds<'a> {
 }
 
 impl Blocked {
-    /// The client has taken something.
-    pub(crate) fn moved(&mut self) {
-        if self.since.is_some() {
+    /// The client has taken `n` bytes.
+    pub(crate) fn moved(&mut self, n: usize) {
+        if self.grace_began.is_some() {
+            self.take(n);
+        }
+    }
+
+    #[cold]
+    fn take(&mut self, n: usize) {
+        let worth = Duration::from_millis((n as u64).saturating_mul(1_000) / LEAST_RATE);
+        self.grace_began = self.grace_began.and_then(|began| began.checked_add(worth));
+        self.since = None;
+        if self.grace_began.is_none_or(|began| began >= Instant::now()) {
             *self = Self::default();
         }
     }
 
     /// The client takes nothing. Whether that has been so for as long as its `grace`.
     pub(crate) fn has_stalled(&mut self, cx: &mut Context<'_>, alarm: &mut Alarm, grace: Duration) -> bool {
-        self.stalled.is_some() || alarm.poll(cx, self.since() + grace).is_ready()
+        let began = *self.grace_began.get_or_insert_with(Instant::now);
+        self.stalled.is_some() || alarm.poll(cx, began + grace).is_ready()
     }
 
     /// Ready when the client must go, because it has taken nothing for as long as `most`, or because others wait for what
@@ -120,6 +136,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_a_byte_now_and_then_gains_little_by_it() {
+        let stalls = Arc::new(Stalls::default());
+        let _waits = stalls.line_up();
+        let (start, mut blocked, mut alarm) = (Instant::now(), Blocked::default(), Alarm::default());
+        loop {
+            let end = poll_fn(|cx| {
+                let holds = Holds { grace: SECOND, stalls: [None, None, Some(&stalls)] };
+                blocked.poll(cx, &mut alarm, MINUTE, holds)
+            });
+            if let Ok(reason) = tokio::time::timeout(SECOND / 10, end).await {
+                assert_eq!(reason, Reason::ClientDisplaced);
+                break;
+            }
+            blocked.moved(41);
+        }
+        // A tenth of the least rate, so a tenth more.
+        assert!((SECOND..SECOND * 5 / 4).contains(&start.elapsed()), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_something_begins_anew() {
         let stalls = Arc::new(Stalls::default());
         let _waits = stalls.line_up();
@@ -132,7 +168,7 @@ mod tests {
             .await
         };
         assert!(tokio::time::timeout(SECOND * 9 / 10, end(&mut blocked)).await.is_err());
-        blocked.moved();
+        blocked.moved(usize::MAX);
         assert_eq!(end(&mut blocked).await, Reason::ClientDisplaced);
         assert_eq!(start.elapsed(), SECOND * 19 / 10);
     }

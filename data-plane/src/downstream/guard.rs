@@ -124,10 +124,10 @@ impl Wire {
     }
 
     /// An answer was not taken: not at all, or not before others wanted its place. A client for which that is no accident
-    /// would go on for ever.
-    pub(super) fn stalled(&self, reason: Reason) {
+    /// would go on for ever: one that takes no answers ends at once, and one that `takes` others after some more.
+    pub(super) fn stalled(&self, reason: Reason, takes: bool) {
         let mut received = self.received.borrow_mut();
-        if reason == Reason::ClientStalled {
+        if reason == Reason::ClientStalled && !takes {
             received.overdrawn = true;
         } else {
             received.spend(|budget| budget.refused(DISPLACED));

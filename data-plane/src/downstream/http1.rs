@@ -127,7 +127,7 @@ impl Connection {
             if let Poll::Ready(readable) = io.poll_readable(cx) {
                 return Poll::Ready(readable.is_ok());
             }
-            if client.vacates(cx, &mut vacating) {
+            if client.vacates(cx, alarm, *idle_since, &mut vacating) {
                 return Poll::Ready(false);
             }
             let deadline = *idle_since + idle_timeout(client, closing.poll(client, cx));

@@ -71,6 +71,7 @@ pub(crate) async fn serve(client: &Rc<Client>, stream: Stream, read: Buffer) {
     let ending = match end {
         End::Quiet => Ending::Linger,
         End::Stuck => Ending::Reset,
+        End::Vacated => Ending::Plain,
     };
     close::close(client, Io::new(stream), ending).await;
 }

@@ -10,7 +10,7 @@ use crate::admission::Turn;
 pub(crate) struct Standing {
     /// Requests that have not ended.
     open: Cell<u32>,
-    /// Answers that were taken to their end, since the last one that was not.
+    /// Answers that were taken to their end; each one that was not costs half of them.
     taken: Cell<u32>,
 }
 
@@ -28,9 +28,11 @@ impl Standing {
         self.taken.set(self.taken.get().saturating_add(1));
     }
 
-    /// An answer was not taken.
-    pub(super) fn stall(&self) {
-        self.taken.set(0);
+    /// An answer was not taken. Whether any was since the last one that was not.
+    pub(super) fn stall(&self) -> bool {
+        let taken = self.taken.get();
+        self.taken.set(taken / 2);
+        taken > 0
     }
 
     /// Its requests wait in the first line as long as there is one of them, and one more for each answer that was taken.
@@ -54,7 +56,7 @@ mod tests {
         standing.take();
         standing.begin();
         assert_eq!(standing.turn(), Turn::First);
-        standing.stall();
+        assert!(standing.stall() && !standing.stall());
         assert_eq!(standing.turn(), Turn::Second);
         standing.end();
         assert_eq!(standing.turn(), Turn::First);

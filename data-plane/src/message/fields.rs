@@ -42,6 +42,11 @@ impl Fields {
         self.lines.clear();
     }
 
+    /// Bytes of its text.
+    pub(crate) fn size(&self) -> usize {
+        self.text.len()
+    }
+
     /// Bytes of its text that it has room for.
     pub(crate) fn room(&self) -> usize {
         self.text.capacity()

@@ -99,6 +99,7 @@ impl Name {
     }
 
     /// CGI makes `_` of every `-` (RFC 3875 section 4.1.18), and so do its heirs.
+    #[cold]
     fn of_unknown(name: &[u8]) -> Self {
         if !name.contains(&b'_') {
             return Self::Other;

@@ -7,6 +7,7 @@ mod upload;
 use std::{future::poll_fn, task::Poll};
 
 use http::StatusCode;
+use tokio::time::Duration;
 
 pub(crate) use self::{body::Body, connection::Connection, upload::Upload};
 use super::{Answer, Attempt, Clock, Failure, Flow, Unsent, Upload as AnyUpload, awaited::Awaited, connect};
@@ -83,7 +84,7 @@ pub(super) async fn send<'a>(
             // An idle connection that was dead already, of which the end has just come: as if it had not been there. What
             // may have been read on it is sent again only if that means the same (RFC 9112 section 9.3.1).
             Err((reason, progress))
-                if reused && was_dead(reason, progress, attempt.keeps) && upload.rewind() =>
+                if reused && was_dead(reason, progress, attempt.keeps, upload.flow()) && upload.rewind() =>
             {
                 local.counters().upstream_stale.add(1);
                 stale = true;
@@ -154,11 +155,17 @@ async fn exchange(
     .await
 }
 
+/// An end that comes later than so long after the request has another reason than that the connection was dead before.
+const DEAD_WITHIN: Duration = Duration::from_secs(1);
+
 /// Whether a connection ended without a byte of an answer, and the request may go on another one.
-fn was_dead(reason: Reason, progress: Progress, idempotent: bool) -> bool {
+fn was_dead(reason: Reason, progress: Progress, idempotent: bool, flow: Flow) -> bool {
     match progress {
         Progress::NotSent => true,
-        Progress::Sent => idempotent && reason == Reason::BackendReset,
+        Progress::Sent => {
+            let at_once = !matches!(flow, Flow::Done(at) if at.elapsed() > DEAD_WITHIN);
+            idempotent && at_once && reason == Reason::BackendReset
+        }
         _ => false,
     }
 }

@@ -118,8 +118,10 @@ async fn place(attempt: &Attempt<'_>, flows: bool, clock: &Clock<'_>) -> Result<
                 Err(reason) => return slot.place(false).ok_or(reason),
             }
         } else {
-            let waiting = Waiting::begin(&slot);
-            time::timeout_at(deadline, waiting.ended()).await.map_err(|_| Reason::ConnectTimeout)?;
+            let waiting = Waiting::begin(&slot, most);
+            if time::timeout_at(deadline, waiting.ended()).await.is_err() {
+                return slot.place(false).ok_or(Reason::ConnectTimeout);
+            }
         }
         if let Some(place) = there() {
             return Ok(place);

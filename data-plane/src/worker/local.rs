@@ -37,6 +37,7 @@ pub(crate) struct Local {
     connections: Rc<Connections>,
     waiters: Waiters,
     heads: Cell<usize>,
+    ahead: Cell<usize>,
     log: Option<RefCell<LogBuffer>>,
     buffers: Buffers,
     texts: Spares<Vec<u8>>,
@@ -96,6 +97,7 @@ impl Local {
             connections: Rc::default(),
             waiters: Waiters::default(),
             heads: Cell::default(),
+            ahead: Cell::default(),
             log: log.map(RefCell::new),
             buffers: Buffers::default(),
             texts: Spares::default(),
@@ -199,6 +201,11 @@ impl Local {
     /// Bytes of heads that are held for requests of HTTP/2.
     pub(crate) fn heads(&self) -> &Cell<usize> {
         &self.heads
+    }
+
+    /// Bytes of answers that were taken from backends before clients took them.
+    pub(crate) fn ahead(&self) -> &Cell<usize> {
+        &self.ahead
     }
 
     pub(super) fn connections(&self) -> &Rc<Connections> {

@@ -191,7 +191,7 @@ impl<'d, 'a> Delivery<'d, 'a> {
                 };
                 let n = n.map_err(|_| Reason::ClientGone)?;
                 self.client.local.counters().bytes_sent.add(n as u64);
-                self.blocked.moved();
+                self.blocked.moved(n);
                 let ours = n.min(waiting.len());
                 self.written += ours;
                 n - ours
@@ -238,7 +238,7 @@ impl<'d, 'a> Delivery<'d, 'a> {
                 Poll::Ready(n) => {
                     let n = n.map_err(|_| Reason::ClientGone)?;
                     self.client.local.counters().bytes_sent.add(n as u64);
-                    self.blocked.moved();
+                    self.blocked.moved(n);
                 }
                 Poll::Pending => {
                     self.pipe = Some(pipe);
@@ -262,7 +262,7 @@ impl<'d, 'a> Delivery<'d, 'a> {
                 Poll::Ready(Ok(n)) if n > 0 => {
                     self.client.local.counters().bytes_sent.add(n as u64);
                     self.written += n;
-                    self.blocked.moved();
+                    self.blocked.moved(n);
                 }
                 Poll::Ready(_) => return Poll::Ready(Err(Reason::ClientGone)),
                 Poll::Pending => return self.poll_blocked(cx, alarm),

@@ -69,7 +69,7 @@ impl<'d, 'a> Delivery<'d, 'a> {
             }
             let n = chunk.len().min(allowed);
             let data = Bytes::copy_from_slice(&chunk[..n]);
-            self.blocked.moved();
+            self.blocked.moved(n);
             self.reply.consume(n);
             self.ended = self.reply.is_ended();
             self.wire.sent(n);

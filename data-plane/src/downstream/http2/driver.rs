@@ -37,6 +37,8 @@ pub(super) enum End {
     Quiet,
     /// The client takes nothing any more.
     Stuck,
+    /// Another connection waits for the place.
+    Vacated,
 }
 
 pub(super) struct Driver<'a> {
@@ -49,6 +51,7 @@ pub(super) struct Driver<'a> {
     phase: Phase,
     /// While it waits for a request, and others may want its place.
     vacating: Option<Box<Stalled>>,
+    vacated: bool,
     /// Requests so far.
     requests: u32,
 }
@@ -92,6 +95,7 @@ impl<'a> Driver<'a> {
             alarm: Alarm::default(),
             phase: Phase::Open,
             vacating: None,
+            vacated: false,
             requests: 0,
         }
     }
@@ -110,7 +114,7 @@ impl<'a> Driver<'a> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
             if self.poll_requests(cx).is_ready() {
-                return Poll::Ready(End::Quiet);
+                return Poll::Ready(if self.vacated { End::Vacated } else { End::Quiet });
             }
             self.wire.accepted(self.requests);
             if self.wire.is_overdrawn() && !matches!(self.phase, Phase::Ending(_)) {
@@ -123,9 +127,7 @@ impl<'a> Driver<'a> {
                 self.drain();
                 continue;
             }
-            if self.streams.idle_since().is_none() {
-                self.vacating = None;
-            } else if !matches!(self.phase, Phase::Ending(_)) && self.client.vacates(cx, &mut self.vacating) {
+            if self.vacates(cx) {
                 self.end(h2::Reason::NO_ERROR);
                 continue;
             }
@@ -161,6 +163,17 @@ impl<'a> Driver<'a> {
                 None => return Poll::Ready(()),
             }
         }
+    }
+
+    /// Whether it is to make way now: while it waits for a request.
+    fn vacates(&mut self, cx: &mut Context<'_>) -> bool {
+        let idle_since = self.streams.idle_since().filter(|_| !matches!(self.phase, Phase::Ending(_)));
+        let Some(idle_since) = idle_since else {
+            self.vacating = None;
+            return false;
+        };
+        self.vacated = self.client.vacates(cx, &mut self.alarm, idle_since, &mut self.vacating);
+        self.vacated
     }
 
     /// Tells the client to begin no more requests; those that it has begun are served.

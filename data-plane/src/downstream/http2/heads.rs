@@ -17,8 +17,8 @@ const EACH_BYTE: usize = 64;
 /// The most, in heads of the largest size.
 const MOST: usize = 32;
 
-/// What all clients of one worker may have held, in heads of the largest size.
-const MOST_OF_WORKER: usize = 1024;
+/// What all clients of one worker may have held; then each has no more than what is free.
+const MOST_OF_WORKER: usize = 32 * 1024 * 1024;
 
 /// Of one connection.
 #[derive(Debug, Default)]
@@ -45,7 +45,8 @@ impl Heads {
         let earned = usize::try_from(sent).unwrap_or(usize::MAX).saturating_mul(EACH_BYTE);
         let most = FREE.saturating_add(earned).min(largest * MOST).max(largest);
         let (held, of_worker) = (self.0.get() + bytes, local.heads().get() + bytes);
-        if held > most || of_worker > largest * MOST_OF_WORKER {
+        let is_free = held <= FREE.max(bytes);
+        if held > most || of_worker > MOST_OF_WORKER && !is_free {
             return None;
         }
         self.0.set(held);
@@ -93,8 +94,10 @@ mod tests {
         for client in &clients {
             held.extend((0..32).map_while(|_| client.hold(&local, &limits, 32 * KIB, 1 << 20)));
         }
-        assert_eq!(held.len(), 1024);
-        held.pop();
-        assert!(clients[99].hold(&local, &limits, 32 * KIB, 1 << 20).is_some());
+        // 31 clients have all they may have, one has the rest, and the others what is free.
+        assert_eq!(held.len(), 1024 + 68 * 2);
+        assert!(clients[99].hold(&local, &limits, KIB, 1 << 20).is_none(), "it has that already");
+        let other = Rc::<Heads>::default();
+        assert!(other.hold(&local, &limits, 32 * KIB, 0).is_some(), "nobody is kept out by the others");
     }
 }

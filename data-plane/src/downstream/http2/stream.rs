@@ -139,7 +139,7 @@ async fn answer(
         }
     };
     drop(parts);
-    let Some(_held) = heads.hold(&client.local, &limits, head.fields.room(), wire.received()) else {
+    let Some(_held) = heads.hold(&client.local, &limits, head.fields.size(), wire.received()) else {
         refuse(client, wire, respond, Refusal::Later);
         return None;
     };
@@ -214,8 +214,7 @@ fn end<'a>(
         _ => h2::Reason::INTERNAL_ERROR,
     });
     if matches!(reason, Reason::ClientStalled | Reason::ClientDisplaced) {
-        client.standing.stall();
-        wire.stalled(reason);
+        wire.stalled(reason, client.standing.stall());
         active.0.wake_driver();
     }
     reply.fail(reason);

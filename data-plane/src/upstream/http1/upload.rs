@@ -386,7 +386,9 @@ impl DerefMut for Out {
 
 impl Out {
     fn give_back(&mut self) {
-        self.0.texts().give(std::mem::take(&mut self.1));
+        if self.1.capacity() > 0 {
+            self.0.texts().give(std::mem::take(&mut self.1));
+        }
     }
 }
 

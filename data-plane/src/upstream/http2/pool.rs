@@ -62,7 +62,8 @@ pub(super) struct Connecting<'a>(&'a Slot);
 /// A request that waits for a place.
 pub(super) struct Waiting<'a> {
     slot: &'a Slot,
-    _told: InLine<'a>,
+    /// Those who hold places for clients that take nothing hear of it, where no other connection may be made.
+    _told: Option<InLine<'a>>,
 }
 
 impl Pool {
@@ -189,9 +190,11 @@ impl Drop for Connecting<'_> {
 }
 
 impl<'a> Waiting<'a> {
-    pub(super) fn begin(slot: &'a Slot) -> Self {
+    /// For one of `most` connections.
+    pub(super) fn begin(slot: &'a Slot, most: u32) -> Self {
         slot.waiting.set(slot.waiting.get() + 1);
-        Self { slot, _told: slot.stalls.line_up() }
+        let is_full = slot.connecting.get() == 0 && !slot.has_room(most);
+        Self { slot, _told: is_full.then(|| slot.stalls.line_up()) }
     }
 
     /// Returns when it is worth to look again.

@@ -114,6 +114,43 @@ async fn an_answer_that_comes_in_pieces_holds_no_place_once_it_is_here() {
     assert_eq!(proxy.ask(SMALL).await.status(), 200);
 }
 
+/// What fails while nobody takes it must not look like a good end when somebody does.
+#[tokio::test]
+async fn an_answer_that_is_cut_while_its_client_takes_nothing_does_not_end_well() {
+    let backend = Backend::scripted(|mut served| async move {
+        served.head().await;
+        served.send("HTTP/1.1 200 OK\r\n\r\nhello").await;
+        served.stream.get_ref().set_zero_linger().unwrap();
+    })
+    .await;
+    let entry = bounded(backend.address, ServiceProtocol::Http1, |_| ());
+    let counters = Arc::clone(&entry.counters);
+    let proxy = Proxy::of(vec![entry]).await;
+    let mut client = shut(&proxy).await;
+    let mut answered = 0;
+    for stream in (1..60).step_by(2) {
+        ask(&mut client, stream, "/").await;
+        match client.outcome().await {
+            Ok(200) => answered += 1,
+            // The end came before anything of the answer.
+            Ok(502) => continue,
+            other => panic!("{other:?}"),
+        }
+        // The proxy has had its time to hear of the end.
+        client.send(&frame(super::frames::PING, 0, 0, b"whatever")).await;
+        client.until(super::frames::PING).await;
+        client.send(&frame(super::frames::WINDOW_UPDATE, 0, stream, &[0, 0, 1, 0])).await;
+        let end = loop {
+            let frame = client.next().await.expect("an end");
+            if frame.kind == RST_STREAM || frame.flags & super::frames::END_STREAM != 0 {
+                break frame.kind;
+            }
+        };
+        assert_eq!(end, RST_STREAM, "{stream}");
+    }
+    until(|| ended(&counters, Reason::BodyTruncated) == answered).await;
+}
+
 #[tokio::test]
 async fn an_answer_of_http2_that_is_wholly_here_holds_no_place_either() {
     let server = Server::scripted(|mut asked| async move {
