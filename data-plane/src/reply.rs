@@ -1,21 +1,23 @@
 //! A response on its way to the client: what both of their protocols write, and what is held until it is written.
 
+mod ahead;
+mod held;
+
 use std::{
-    rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::time::{Duration, Instant};
-use weir_proto::Service;
 
+use self::ahead::Ahead;
+pub(crate) use self::held::Held;
 use crate::{
     admission::Stalls,
     alarm::Alarm,
     body::{Length, ResponseBody},
     downstream::{Blocked, Holds},
-    endpoint::{InFlight, Leave},
     exchange::Exchange,
     health::{self, Verdict},
     message::{Fields, ResponseHead},
@@ -23,14 +25,7 @@ use crate::{
     splice::Pipe,
     upgrade::Tunnel,
     upstream::{Answer, Upload},
-    worker::Local,
 };
-
-/// Bytes of an answer that are taken from the backend before the client takes them.
-const MOST_AHEAD: usize = 64 * 1024;
-
-/// The same of all answers at one worker. Beyond that they stay at their backends, and keep their places.
-const MOST_AHEAD_OF_WORKER: usize = 64 * 1024 * 1024;
 
 /// How long a client whose request holds nothing may take nothing while others want its connection's place.
 const LISTENER_GRACE: Duration = Duration::from_secs(1);
@@ -57,71 +52,6 @@ pub(crate) struct Reply<'a> {
     exchange: Exchange,
     tunnel: bool,
     closes: bool,
-}
-
-/// Bytes of an answer that wait for the client, counted at their worker.
-#[derive(Debug)]
-struct Ahead {
-    text: BytesMut,
-    local: Rc<Local>,
-    counted: usize,
-}
-
-impl Ahead {
-    fn new(local: &Rc<Local>) -> Self {
-        Self { text: BytesMut::new(), local: Rc::clone(local), counted: 0 }
-    }
-
-    fn add(&mut self, bytes: &[u8]) {
-        self.text.extend_from_slice(bytes);
-        self.counted += bytes.len();
-        self.local.ahead().set(self.local.ahead().get() + bytes.len());
-    }
-
-    /// The room stays until all is gone, and so does the count.
-    fn consume(&mut self, n: usize) {
-        self.text.advance(n.min(self.text.len()));
-    }
-}
-
-impl Drop for Ahead {
-    fn drop(&mut self) {
-        self.local.ahead().set(self.local.ahead().get() - self.counted);
-    }
-}
-
-/// The backend's part, and its patience.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub(crate) local: Rc<Local>,
-    pub(crate) in_flight: InFlight,
-    /// Whether the backend has done well if the body comes to its end.
-    good_so_far: bool,
-    /// How long the backend may send nothing.
-    pub(crate) body_idle: Duration,
-    /// How long its connection is kept for later.
-    pub(crate) connection_idle: Duration,
-    /// How long the client may take nothing while others wait.
-    stall_grace: Duration,
-    silent_since: Option<Instant>,
-    alarm: Alarm,
-    leave: Leave,
-}
-
-impl Held {
-    pub(crate) fn new(local: &Rc<Local>, in_flight: InFlight, good_so_far: bool, service: &Service) -> Self {
-        Self {
-            local: Rc::clone(local),
-            in_flight,
-            good_so_far,
-            body_idle: service.timeouts.body_idle,
-            connection_idle: service.timeouts.connection_idle,
-            stall_grace: service.circuit_breakers.stall_grace,
-            silent_since: None,
-            alarm: Alarm::default(),
-            leave: Leave::default(),
-        }
-    }
 }
 
 impl<'a> Reply<'a> {
@@ -214,7 +144,7 @@ impl<'a> Reply<'a> {
             return Poll::Ready(Err(reason));
         }
         if self.ahead.is_some() {
-            return Poll::Ready(Ok(self.ahead.as_ref().map_or(&[], |ahead| &ahead.text)));
+            return Poll::Ready(Ok(self.ahead.as_ref().map_or(&[], |ahead| ahead.text())));
         }
         if let Some(reason) = self.failed_ahead {
             return Poll::Ready(Err(reason));
@@ -237,7 +167,7 @@ impl<'a> Reply<'a> {
         self.exchange.sent(n);
         if let Some(ahead) = &mut self.ahead {
             ahead.consume(n);
-            if ahead.text.is_empty() {
+            if ahead.text().is_empty() {
                 self.ahead = None;
             }
             return;
@@ -274,8 +204,6 @@ impl<'a> Reply<'a> {
         while let Some(held) = &self.held
             && self.failed_ahead.is_none()
         {
-            let room =
-                self.ahead.as_ref().map_or(MOST_AHEAD, |ahead| MOST_AHEAD.saturating_sub(ahead.text.len()));
             let n = match self.body.poll_fill(cx) {
                 Poll::Ready(Ok(bytes)) => bytes.len(),
                 Poll::Ready(Err(reason)) => return self.failed_ahead = Some(reason),
@@ -286,7 +214,7 @@ impl<'a> Reply<'a> {
             }
             let local = &held.local;
             let much = !stalled && n > SMALL_PIECE && !self.body.is_last(n);
-            if much || n > room || local.ahead().get() + n > MOST_AHEAD_OF_WORKER {
+            if much || !ahead::has_room(local, self.ahead.as_deref(), n) {
                 return;
             }
             let ahead = self.ahead.get_or_insert_with(|| Box::new(Ahead::new(local)));
