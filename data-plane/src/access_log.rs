@@ -36,7 +36,7 @@ const BUFFER: usize = 32 * 1024;
 /// Buffers that wait for the writer, of all workers together.
 const WAITING: usize = 64;
 
-/// How long lines wait for older ones of other workers: twice as long as a worker keeps them, so that one that is late
+/// Time that lines wait for older ones of other workers: twice as long as a worker keeps them, so that one that is late
 /// is not too late.
 const WINDOW: Duration = Duration::from_millis(500);
 
@@ -152,7 +152,7 @@ impl LogBuffer {
 /// The thread that writes.
 struct Writer<W> {
     target: W,
-    /// Whether the last lines could not be written.
+    /// The last lines could not be written.
     failing: bool,
     /// Workers whose lines come.
     buffers: Arc<AtomicUsize>,

@@ -39,7 +39,7 @@ pub(super) fn run(global: &Global, validate: &Validate) -> Result<Exit, Error> {
     Ok(Exit::Ok)
 }
 
-/// What each service and route asks for of a proxy's memory for lookup tables, as far as the files tell.
+/// Memory for lookup tables that each service and route asks of a proxy, as far as the files tell.
 fn tables(wire: &[v1::Document]) -> Vec<(String, u64)> {
     let mut backends: HashMap<_, Vec<Backend>> = HashMap::new();
     for backend in wire.iter().flat_map(|document| &document.backends) {

@@ -1,4 +1,4 @@
-//! How much may be under way, how much may come, and how large answers may be.
+//! Bounds on what is under way, on what comes, and on the size of answers.
 
 use weir_proto::v1;
 

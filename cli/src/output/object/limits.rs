@@ -1,4 +1,4 @@
-//! How much may be under way, how much may come, and how large answers may be, as it is written in a file.
+//! Bounds on what is under way, on what comes, and on the size of answers, as they are written in a file.
 
 use serde_json::{Value, json};
 use weir_proto::v1;
