@@ -134,7 +134,7 @@ fn show(output: Output, event: &v1::Event) -> Result<(), Error> {
             (None, "") => String::new(),
             (None, proxy) => format!("proxy {proxy}"),
         };
-        format!("{time}  r{:<6} {kind:<22} {what:<32} {}", event.revision, event.message)
+        format!("{time}  r{:<5} {kind:<18} {what:<25} {}", event.revision, event.message)
     })
 }
 
