@@ -139,7 +139,7 @@ async fn the_audit_log_shows_what_was_refused_too() {
     };
     let fake = Fake::default().on(records).listen().await;
     let text = fake.weir(&["audit"]).await.stdout;
-    assert!(text.contains("bob@pc (10.0.0.1)  Apply  service web  revision 9"), "{text}");
+    assert!(text.contains("bob@pc (10.0.0.1)  Apply  service web  r9"), "{text}");
     assert!(text.contains("service web  failed_precondition: not now"), "{text}");
     let (_, value) = fake.json(&["audit"]).await;
     assert_eq!(value["records"][1]["code"], "failed_precondition");
