@@ -44,6 +44,9 @@ pub(super) async fn run(global: &Global, export: &Export) -> Result<Exit, Error>
             add(&mut declared, info);
         }
     }
+    if declared.is_empty() {
+        output::note("nothing of this is declared, so the document is empty");
+    }
     let text = output::document(&declared.document(), global.output().format())?;
     match &export.to {
         None => output::print_document(&text)?,
