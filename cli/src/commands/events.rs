@@ -141,7 +141,7 @@ fn show(output: Output, event: &v1::Event) -> Result<(), Error> {
         // Most messages name what they are about.
         let what =
             [&object, &proxy].into_iter().flatten().filter(|what| !event.message.contains(what.as_str()));
-        let what: String = what.map(|what| format!("{what}: ")).collect();
+        let what = what.map(|what| format!("{what}: ")).collect::<Vec<_>>().concat();
         format!("{time}  r{:<5} {kind:<22} {what}{}", event.revision, event.message)
     })
 }
