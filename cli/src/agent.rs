@@ -4,6 +4,8 @@
 mod backoff;
 mod child;
 mod heartbeat;
+mod leash;
+mod passing;
 mod port;
 #[cfg(test)]
 mod testing;
@@ -30,6 +32,7 @@ use crate::{
 };
 
 pub(crate) use child::Child;
+pub(crate) use leash::become_command;
 pub(crate) use port::accepts;
 
 /// How long one call may take; a drain comes on top.

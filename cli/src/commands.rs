@@ -48,8 +48,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
     version,
     about = "Manage Weir, the HTTP load balancer",
     after_help = Exit::HELP,
-    max_term_width = 100,
-    disable_help_subcommand = true
+    max_term_width = 100
 )]
 pub(crate) struct Program {
     #[command(subcommand)]
@@ -223,6 +222,9 @@ pub(crate) async fn run(program: Program) -> Result<Exit, Error> {
 }
 
 #[cfg(test)]
+mod hints;
+
+#[cfg(test)]
 mod tests {
     use clap::CommandFactory;
 
@@ -234,6 +236,19 @@ mod tests {
         let program = clap::Parser::try_parse_from(program);
         let Ok(Program { global, .. }) = program else { panic!("{program:?}") };
         assert_eq!(global.control_plane, "http://a:7400");
+    }
+
+    #[test]
+    fn help_is_a_verb_too() {
+        for asked in
+            [&["weir", "help"][..], &["weir", "help", "drain"], &["weir", "help", "backend", "register"]]
+        {
+            let told = Program::try_parse_from(asked).expect_err("help");
+            assert_eq!(told.kind(), clap::error::ErrorKind::DisplayHelp, "{asked:?}");
+        }
+        let told =
+            Program::try_parse_from(["weir", "backend", "help", "register"]).expect_err("help").to_string();
+        assert!(told.contains("Usage: weir backend register"), "{told}");
     }
 
     #[test]

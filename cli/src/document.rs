@@ -56,14 +56,11 @@ impl Documents {
         self.places.problem(&self.sources, wire_path, reason)
     }
 
-    /// The same for a sentence that begins with such a path and a colon; any other sentence as it is.
-    pub(crate) fn placed(&self, sentence: &str) -> String {
-        match sentence.split_once(": ") {
-            Some((path, reason)) if path.starts_with("documents[") && !path.contains(' ') => {
-                self.problem(path, reason).to_string()
-            }
-            _ => sentence.to_owned(),
-        }
+    /// The same for a sentence that begins with such a path and a colon.
+    pub(crate) fn placed(&self, sentence: &str) -> Option<Box<Problem>> {
+        let (path, reason) = sentence.split_once(": ")?;
+        let is_path = path.starts_with("documents[") && !path.contains(' ');
+        is_path.then(|| Box::new(self.problem(path, reason)))
     }
 }
 
@@ -279,8 +276,9 @@ routes:
             "shop.yaml:15:14: routes[0].service: no"
         );
         assert_eq!(place("file_set"), "file_set: no");
-        assert_eq!(documents.placed("see documents[0]: no"), "see documents[0]: no");
-        let placed = documents.placed("documents[0].services[1]: belongs to ops");
+        assert!(documents.placed("see documents[0]: no").is_none());
+        let placed = documents.placed("documents[0].services[1]: belongs to ops").expect("a place");
+        let placed = placed.lines().to_string();
         assert!(placed.starts_with("shop.yaml:11:5: services[1]: belongs to ops\n"), "{placed}");
     }
 

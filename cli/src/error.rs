@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::{Exit, document::Problem};
+use crate::{Exit, document::Problem, output::Lines};
 
 /// How many problems of files are shown.
 const MAX_PROBLEMS: usize = 20;
@@ -35,6 +35,16 @@ pub enum Error {
     /// Files, or fields of a request, are not valid.
     #[error("{}", problems(.0))]
     Invalid(Vec<Problem>),
+    /// The control plane refuses what a file says.
+    #[error("{what}: {}", problem.summary())]
+    InFile {
+        /// In a word or two.
+        what: &'static str,
+        /// What is refused, where, and why.
+        problem: Box<Problem>,
+        /// How the program ends with it.
+        exit: Exit,
+    },
     /// There is no such object.
     #[error("{0}")]
     NotFound(String),
@@ -74,7 +84,17 @@ impl Error {
             Self::Timeout(_) => Exit::Timeout,
             Self::RefusedByProxy(_) => Exit::RefusedByProxy,
             Self::Failed(_) | Self::Denied(_) | Self::Daemon(_) => Exit::Failed,
+            Self::InFile { exit, .. } => *exit,
             Self::BrokenPipe => Exit::Ok,
+        }
+    }
+
+    /// As people read it.
+    pub(crate) fn lines(&self) -> Lines {
+        match self {
+            Self::Invalid(list) => problems(list),
+            Self::InFile { what, problem, .. } => problem.lines().after(&format!("{what}: ")),
+            other => other.to_string().into(),
         }
     }
 }
@@ -97,11 +117,11 @@ pub(crate) fn reason(error: &io::Error) -> String {
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
-fn problems(problems: &[Problem]) -> String {
-    let shown = problems.iter().take(MAX_PROBLEMS).map(ToString::to_string);
+fn problems(problems: &[Problem]) -> Lines {
+    let shown = problems.iter().take(MAX_PROBLEMS).map(Problem::lines);
     let rest = problems.len().saturating_sub(MAX_PROBLEMS);
-    let rest = (rest > 0).then(|| format!("and {rest} more"));
-    shown.chain(rest).collect::<Vec<_>>().join("\n")
+    let rest = (rest > 0).then(|| format!("and {rest} more").into());
+    shown.chain(rest).collect()
 }
 
 #[cfg(test)]

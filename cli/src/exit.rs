@@ -17,11 +17,11 @@ pub enum Exit {
     Timeout,
     /// The control plane cannot be reached.
     Unreachable,
-    /// A file or a value is not valid.
+    /// A file or a value is not valid, or a file cannot be read.
     Invalid,
     /// There is no such object or revision.
     NotFound,
-    /// It belongs to somebody else, or has changed meanwhile.
+    /// It belongs to somebody else, is there already, or has changed meanwhile.
     Conflict,
     /// `diff` found differences.
     Different,
@@ -39,9 +39,9 @@ Exit codes:
   3  a proxy could not realise what was applied
   4  the time was up (--timeout)
   5  the control plane cannot be reached
-  6  a file or a value is not valid
+  6  a file or a value is not valid, or cannot be read
   7  there is no such object or revision
-  8  it belongs to somebody else, or has changed meanwhile
+  8  it belongs to somebody else, is there already, or has changed meanwhile
   9  `diff` found differences
 `weir run` passes on the exit code of its command; 128 + N if signal N ended it.";
 

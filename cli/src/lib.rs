@@ -25,13 +25,17 @@ const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(200);
 
 /// Runs one command to its end. The first argument is the program's name. Results go to standard output, why there is
 /// none to standard error.
-pub fn run(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit {
-    let command = match commands::Program::try_parse_from(args) {
+pub fn run(args: impl IntoIterator<Item = impl Into<OsString>>) -> Exit {
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    if let Some(exit) = agent::become_command(&args) {
+        return exit;
+    }
+    let command = match commands::Program::try_parse_from(&args) {
         Ok(command) => command,
         Err(e) => {
             // Help and versions are errors to clap, but not to the caller.
             let exit = if e.use_stderr() { Exit::Usage } else { Exit::Ok };
-            drop(e.print());
+            output::usage(&told_visibly(e, &args));
             return exit;
         }
     };
@@ -44,9 +48,15 @@ pub fn run(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit 
     result.unwrap_or_else(|e| failed(&e))
 }
 
+/// The same error without what an argument has hidden in it.
+fn told_visibly(error: clap::Error, args: &[OsString]) -> clap::Error {
+    let shown = args.iter().map(|arg| weir_proto::visible(&arg.to_string_lossy()).into_owned());
+    commands::Program::try_parse_from(shown).err().unwrap_or(error)
+}
+
 fn failed(error: &Error) -> Exit {
     if !matches!(error, Error::BrokenPipe) {
-        output::note(&error.to_string());
+        output::report(error.lines());
     }
     error.exit()
 }

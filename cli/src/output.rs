@@ -1,9 +1,12 @@
-//! What commands print: tables for people, JSON and YAML, stable and complete, for programs.
+//! What commands print: tables for people, JSON and YAML, stable and complete, for programs. All that the program prints
+//! goes through here, and nothing that somebody else wrote reaches the terminal as a command or a line of its own: see
+//! [`Lines`].
 
 mod condition;
 mod document;
 mod explanation;
 mod history;
+mod lines;
 mod object;
 mod outcome;
 mod progress;
@@ -13,6 +16,7 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use serde_json::Value;
+use weir_proto::log::{Form, Spelled};
 
 use crate::{Error, yaml};
 
@@ -20,6 +24,7 @@ pub(crate) use condition::{ejection, fleet_health, health, proxy_condition};
 pub(crate) use document::Declared;
 pub(crate) use explanation::{people as explanation, value as explanation_value};
 pub(crate) use history::{record, records, revision, revision_line, revisions};
+pub(crate) use lines::Lines;
 pub(crate) use object::{change, info, proxy, reference, resource, resource_name, timestamp, word};
 pub(crate) use outcome::{outcomes, proxy_outcome, refusal, refusals};
 pub(crate) use progress::Progress;
@@ -68,19 +73,23 @@ impl Output {
     }
 
     /// Prints the value for programs, or what `people` makes of it.
-    pub(crate) fn show(self, value: &Value, people: impl FnOnce() -> String) -> Result<(), Error> {
+    pub(crate) fn show<L: Into<Lines>>(self, value: &Value, people: impl FnOnce() -> L) -> Result<(), Error> {
         match self.format {
-            Format::Table => line(&people()),
-            Format::Json => line(&format!("{value:#}")),
+            Format::Table => line(people()),
+            Format::Json => text(&format!("{}\n", json_text(value, true))),
             Format::Yaml => text(&yaml_text(value)?),
         }
     }
 
     /// Prints one of many values: a line, or a YAML document.
-    pub(crate) fn show_next(self, value: &Value, people: impl FnOnce() -> String) -> Result<(), Error> {
+    pub(crate) fn show_next<L: Into<Lines>>(
+        self,
+        value: &Value,
+        people: impl FnOnce() -> L,
+    ) -> Result<(), Error> {
         match self.format {
-            Format::Table => line(&people()),
-            Format::Json => line(&value.to_string()),
+            Format::Table => line(people()),
+            Format::Json => text(&format!("{}\n", json_text(value, false))),
             Format::Yaml => text(&format!("---\n{}", yaml_text(value)?)),
         }
     }
@@ -106,22 +115,82 @@ impl Output {
     }
 }
 
-/// Prints a line for people.
-pub(crate) fn line(line: &str) -> Result<(), Error> {
-    text(&format!("{}\n", line.trim_end_matches('\n')))
+/// Prints lines for people.
+pub(crate) fn line(lines: impl Into<Lines>) -> Result<(), Error> {
+    text(&format!("{}\n", lines.into()))
 }
 
 /// Prints a line on standard error. That it cannot be written is no reason to stop.
 pub(crate) fn note(line: &str) {
-    drop(writeln!(io::stderr().lock(), "weir: {line}"));
+    report(line.into());
 }
 
+/// The same for what may be several lines.
+pub(crate) fn report(lines: Lines) {
+    tell(&format!("{}\n", lines.after("weir: ")));
+}
+
+/// A document as a text that reads back: JSON if that is asked for, else YAML.
+pub(crate) fn document(value: &Value, format: Format) -> Result<String, Error> {
+    match format {
+        Format::Json => Ok(format!("{}\n", json_text(value, true))),
+        Format::Table | Format::Yaml => yaml_text(value),
+    }
+}
+
+/// Prints a document that [`document`] made.
+pub(crate) fn print_document(document: &str) -> Result<(), Error> {
+    text(document)
+}
+
+/// Hands on bytes that are not for people. They are refused at a terminal.
+pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    Ok(out.flush()?)
+}
+
+/// Whether somebody looks at what is printed.
+pub(crate) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Where the daemons of this process log to. What they log of others is spelled out.
+pub(crate) fn log() -> Spelled<io::Stderr> {
+    let form = if is_log_colored() { Form::Colored } else { Form::Plain };
+    Spelled::new(io::stderr(), form)
+}
+
+/// Whether that log has colours.
+pub(crate) fn is_log_colored() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// Prints what is wrong with the command line, or its help.
+pub(crate) fn usage(told: &clap::Error) {
+    drop(told.print());
+}
+
+/// JSON leaves characters alone that terminals obey.
+fn json_text(value: &Value, pretty: bool) -> String {
+    let text = if pretty { format!("{value:#}") } else { value.to_string() };
+    weir_proto::visible_json(&text).into_owned()
+}
+
+/// YAML spells out controls and nothing else; where that is not enough it is JSON, which is YAML too.
 fn yaml_text(value: &Value) -> Result<String, Error> {
-    yaml::to_string(value).map_err(|e| Error::Failed(format!("cannot write the result as YAML: {e}")))
+    let text =
+        yaml::to_string(value).map_err(|e| Error::Failed(format!("cannot write the result as YAML: {e}")))?;
+    let is_hidden = |c: char| c != '\n' && weir_proto::is_hidden(c);
+    Ok(if text.contains(is_hidden) { format!("{}\n", json_text(value, true)) } else { text })
 }
 
 fn text(text: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)
+}
+
+fn tell(text: &str) {
+    drop(io::stderr().lock().write_all(text.as_bytes()));
 }

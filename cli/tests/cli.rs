@@ -18,7 +18,7 @@ fn texts_and_exit_codes() {
 
 #[test]
 fn run_passes_on_the_exit_code_also_without_a_control_plane() {
-    for (script, code) in [("exit 7", 7), ("kill -9 $$", 137), ("true", 0)] {
+    for (script, code) in [("exit 7", 7), ("kill -9 $$", 137), ("kill -QUIT $$", 131), ("true", 0)] {
         let mut weir = Command::new(WEIR);
         weir.args(["--control-plane", NOWHERE, "run", "--service", "web", "--port", "80", "--check", "none"]);
         let status = weir.args(["--", "sh", "-c", script]).stderr(Stdio::null()).status().expect("weir runs");

@@ -36,7 +36,7 @@ pub enum Error {
     },
     /// The configuration has changed since the caller looked.
     #[error(
-        "the current revision is {current}, not {expected}; look at what changed and try again with {current}"
+        "the current revision is {current}, not {expected}; see `weir history`, then try again with --if-revision {current}"
     )]
     RevisionMismatch {
         /// What the caller asked for.
@@ -199,7 +199,7 @@ pub enum Error {
         id: ProxyId,
     },
     /// An answer that nobody could take.
-    #[error("there are more than {most} to list; ask for one service")]
+    #[error("there are more than {most} to list; name a service")]
     TooLong {
         /// The bound.
         most: usize,

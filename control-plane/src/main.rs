@@ -8,6 +8,7 @@ use std::{io::Write, process::ExitCode};
 use clap::Parser;
 use mimalloc::MiMalloc;
 use weir_control_plane::{Config, Error, Listeners, Restore, restore, serve};
+use weir_proto::visible;
 
 /// Many small objects of few sizes live long and are changed all the time: it keeps each size in pages of its own.
 #[global_allocator]
@@ -47,7 +48,7 @@ async fn main() -> ExitCode {
         Some(Instead::Restore(wanted)) => make_anew(&wanted),
     };
     let Err(error) = done else { return ExitCode::SUCCESS };
-    let _ = writeln!(std::io::stderr(), "weir-control-plane: {error:#}");
+    let _ = writeln!(std::io::stderr(), "weir-control-plane: {}", visible(&format!("{error:#}")));
     ExitCode::from(if matches!(error.downcast_ref(), Some(Error::Config(_))) { 2 } else { 1 })
 }
 

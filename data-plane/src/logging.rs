@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
+use weir_proto::log::{Form, Spelled};
 
 use crate::Error;
 
@@ -36,9 +37,14 @@ impl Logging {
             name: "--log",
             reason: format!("{e}; as info or info,weir_data_plane=debug"),
         })?;
-        let colours = std::io::stderr().is_terminal();
-        let lines =
-            tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+        let colored = std::io::stderr().is_terminal();
+        let form = match self.log_format {
+            LogFormat::Json => Form::Json,
+            LogFormat::Text if colored => Form::Colored,
+            LogFormat::Text => Form::Plain,
+        };
+        let writer = move || Spelled::new(std::io::stderr(), form);
+        let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(colored);
         // To say that nobody reads the log any more would be a panic in whatever task has something to log.
         let lines = lines.log_internal_errors(false);
         match self.log_format {

@@ -10,6 +10,7 @@ use std::{
 use clap::Parser;
 use mimalloc::MiMalloc;
 use weir_data_plane::{Config, Error, Listeners, Logging, serve};
+use weir_proto::visible;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
@@ -27,7 +28,7 @@ struct Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let Err(error) = run(Command::parse()).await else { return ExitCode::SUCCESS };
-    let _ = writeln!(stderr(), "weir-data-plane: {error}");
+    let _ = writeln!(stderr(), "weir-data-plane: {}", visible(&error.to_string()));
     ExitCode::from(if matches!(error.downcast_ref(), Some(Error::Setting { .. })) { 2 } else { 1 })
 }
 

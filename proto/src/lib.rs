@@ -2,7 +2,7 @@
 //!
 //! What arrives as a message is turned into a type that cannot be wrong (`TryFrom<v1::X>`) before anything is decided
 //! by it. So the control plane and the proxies refuse the same things in the same words, as [`Invalid`]. Beside the
-//! contract: what is in their [`log`]s.
+//! contract: what is in their [`log`]s, and how text of others is shown.
 
 mod backend;
 mod bounds;
@@ -19,6 +19,7 @@ mod route;
 mod service;
 mod tls;
 mod userinfo;
+mod visible;
 
 pub use backend::{Backend, BackendKey, LeaseState, LeaseTerms, OperatorState};
 pub use digest::Digest;
@@ -39,6 +40,7 @@ pub use tls::{
     CertificateFiles, ClientCertificate, ClientCertificateMode, ListenerTls, PeerName, ServiceTls, TlsVersion,
 };
 pub use userinfo::without_userinfo;
+pub use visible::{is_hidden, visible, visible_json};
 
 /// The generated messages, clients and servers. `weir/v1/*.proto` is the specification.
 #[allow(

@@ -79,7 +79,7 @@ async fn it_ends_by_what_every_proxy_made_of_it() {
     let (output, error) = fleet.listener(60).await;
     assert_eq!(output.status.code(), Some(3), "{error}");
     assert!(error.starts_with("weir: proxy picky cannot realise listener web: "), "{error}");
-    assert!(error.ends_with("it keeps the previous form\n"), "{error}");
+    assert!(error.ends_with("this form of it is not in force there\n"), "{error}");
     let refused = fleet.revision().await;
     assert_eq!(pairs(&fleet.outcomes(refused).await), [("good", "acknowledged"), ("picky", "refused")]);
 

@@ -39,7 +39,7 @@ const REQUEST_PATH: [&str; 25] = [
 const TEST_ONLY: [&str; 5] = ["fuzz", "fuzz.rs", "reference.rs", "tests", "tests.rs"];
 
 /// Words that no source in these places may have outside of comments and tests, and why.
-const FORBIDDEN: [(&str, &[&str], &[&str], &str); 6] = [
+const FORBIDDEN: [(&str, &[&str], &[&str], &str); 7] = [
     (
         "data-plane/src",
         &REQUEST_PATH,
@@ -75,6 +75,12 @@ const FORBIDDEN: [(&str, &[&str], &[&str], &str); 6] = [
         &["balance", "body", "http1", "message", "proxy", "reply", "retry", "router", "upstream/http1"],
         &["h2::"],
         "the codec of HTTP/2 is behind the seams, and not in the way of HTTP/1",
+    ),
+    (
+        "cli/src",
+        &["agent", "client", "commands", "document", "error", "exit", "lib", "signals", "units", "yaml"],
+        &["io::stdout", "io::stderr", " stdout", " stderr", "{stdout", "{stderr", "print!", "println!"],
+        "all that is printed goes through output, which shows what others wrote and does not obey it",
     ),
 ];
 

@@ -64,6 +64,7 @@ mod reasons;
 mod restart;
 mod rotation;
 mod routes;
+mod run_signals;
 mod stalls;
 mod stopped_proxy;
 mod sudden_death;

@@ -1,5 +1,10 @@
 //! Who calls: what the history and the audit log show of this program.
 
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, Read},
+};
+
 use tonic::{
     Request, Status,
     metadata::{Ascii, MetadataValue},
@@ -9,6 +14,10 @@ use weir_proto::CALLER;
 
 /// The longest name that the control plane takes.
 const MOST_BYTES: usize = 253;
+/// Who has which number on this machine.
+const USERS: &str = "/etc/passwd";
+/// As much as is read of that.
+const MOST_USERS: u64 = 1 << 20;
 /// Stands for a character that the name may not have.
 const REPLACEMENT: char = '_';
 
@@ -25,10 +34,13 @@ impl Caller {
 
     /// The user and the host of this process: `alice@laptop`.
     pub(crate) fn this_process() -> Self {
-        let user = ["USER", "LOGNAME"].into_iter().find_map(std::env::var_os);
-        let user = user.map_or_else(String::new, |user| user.to_string_lossy().into_owned());
+        let named = |name| std::env::var_os(name).filter(|user| !user.is_empty());
+        let user = match ["USER", "LOGNAME"].into_iter().find_map(named) {
+            Some(user) => user.to_string_lossy().into_owned(),
+            None => user(rustix::process::getuid().as_raw()),
+        };
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Self::named(&at(&user, &host))
+        Self::named(&format!("{user}@{host}"))
     }
 }
 
@@ -39,9 +51,22 @@ impl Interceptor for Caller {
     }
 }
 
-/// A daemon's environment often names no user.
-fn at(user: &str, host: &str) -> String {
-    if user.is_empty() { host.to_owned() } else { format!("{user}@{host}") }
+/// The user of this number, as far as the machine itself knows it; the environment of a daemon or a container often
+/// names none. Directories of users are not asked: that may take long, and needs a libc that loads modules.
+fn user(number: u32) -> String {
+    let known = File::open(USERS).map(|users| BufReader::new(users.take(MOST_USERS)));
+    let known = known.ok().and_then(|users| user_in(users, number));
+    known.unwrap_or_else(|| format!("uid-{number}"))
+}
+
+/// By the form of `passwd(5)`: `name:password:uid:...`.
+fn user_in(users: impl BufRead, number: u32) -> Option<String> {
+    let number = number.to_string();
+    users.lines().map_while(Result::ok).find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, uid) = (fields.next()?, fields.nth(1)?);
+        (uid == number && !name.is_empty()).then(|| name.to_owned())
+    })
 }
 
 fn visible(name: &str) -> String {
@@ -66,7 +91,10 @@ mod tests {
     }
 
     #[test]
-    fn a_process_without_a_user_is_its_host() {
-        assert_eq!((at("", "laptop"), at("alice", "laptop")), ("laptop".into(), "alice@laptop".into()));
+    fn a_user_without_a_name_in_the_environment_is_looked_up() {
+        let users = "root:x:0:0::/root:/bin/sh\n\n# none\n:x:7:\nbob:x:1000:1000:Bob:/home/bob:/bin/sh\n";
+        let found = [0, 1000, 100, 7].map(|number| user_in(users.as_bytes(), number));
+        assert_eq!(found, [Some("root".to_owned()), Some("bob".to_owned()), None, None]);
+        assert_eq!(user(u32::MAX - 1), "uid-4294967294");
     }
 }

@@ -100,10 +100,14 @@ pub(super) async fn send(
         Error::Invalid(problems) => {
             Error::Invalid(problems.iter().map(|p| documents.problem(p.field(), p.reason())).collect())
         }
-        Error::Conflict(reason) => {
-            Error::Conflict(format!("nothing was applied: {}", documents.placed(&reason)))
-        }
-        Error::Denied(reason) => Error::Denied(documents.placed(&reason)),
+        Error::Conflict(reason) => match documents.placed(&reason) {
+            Some(problem) => Error::InFile { what: "nothing was applied", problem, exit: Exit::Conflict },
+            None => Error::Conflict(format!("nothing was applied: {reason}")),
+        },
+        Error::Denied(reason) => match documents.placed(&reason) {
+            Some(problem) => Error::InFile { what: "not allowed", problem, exit: Exit::Failed },
+            None => Error::Denied(reason),
+        },
         other => other,
     })
 }
@@ -131,7 +135,7 @@ impl Changed<'_> {
         wait::show(client, output, wait, self.revision, value, || self.people()).await
     }
 
-    fn people(&self) -> String {
+    fn people(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let mut unchanged = 0;
         for change in self.changes {
@@ -153,7 +157,7 @@ impl Changed<'_> {
             (n, true) => format!("would change {n} of revision {revision}; {unchanged} unchanged"),
             (n, false) => format!("revision {revision}: {n} changed, {unchanged} unchanged"),
         });
-        lines.join("\n")
+        lines
     }
 }
 

@@ -1,6 +1,6 @@
 //! `weir backend`: register, remove and look at backends, and set their operator state.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -222,18 +222,48 @@ async fn deregister(global: &Global, deregister: &Deregister) -> Result<(), Erro
 async fn list(global: &Global, service: &str) -> Result<(), Error> {
     let client = global.connect().await?;
     let infos = object::list(&client, ObjectKind::Backend, service).await?;
+    if infos.is_empty() && !service.is_empty() {
+        // That there is no such service is another answer than that it has no backend.
+        let object = v1::ObjectRef { kind: ObjectKind::Service.wire() as i32, name: service.to_owned() };
+        let mut admin = client.admin();
+        client.call(admin.get_object(v1::GetObjectRequest { object: Some(object) })).await?;
+    }
     let value = infos.iter().map(json).collect();
-    global.output().show_table(&value, || {
+    let output = global.output();
+    output.show(&value, || {
         let columns = ["BACKEND", "ADDRESS", "WEIGHT", "ZONE", "OPERATOR", "LEASE", "HEALTH", "OWNER"];
-        let mut table = Table::new(&columns, "no backend; register one with `weir backend register`");
+        let empty = match service {
+            "" => "no backend; register one with `weir backend register`".to_owned(),
+            of => {
+                format!("service {of} has no backend; register one with `weir backend register {of} ADDRESS`")
+            }
+        };
+        let mut table = Table::new(&columns, &empty);
         for info in &infos {
             let resource = info.resource.as_ref().and_then(|r| r.resource.as_ref());
             if let Some(v1::resource::Resource::Backend(backend)) = resource {
                 table.row(row(info, backend));
             }
         }
-        table
+        let mut lines = table.render(output.is_colored());
+        for (n, reason) in held(&infos).into_iter().enumerate() {
+            lines = if n == 0 { lines.and_apart(reason) } else { lines.and(reason) };
+        }
+        lines
     })
+}
+
+/// Why leases do not expire although they are due: a line for each reason, which is that of many.
+fn held(infos: &[v1::ObjectInfo]) -> Vec<String> {
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for info in infos.iter().filter(|info| !info.hold_reason.is_empty()) {
+        *reasons.entry(&info.hold_reason).or_default() += 1;
+    }
+    let held = |(reason, count): (&str, usize)| match count {
+        1 => format!("1 lease is overdue and held: {reason}"),
+        _ => format!("{count} leases are overdue and held: {reason}"),
+    };
+    reasons.into_iter().map(held).collect()
 }
 
 /// A backend with what proxies find of it, for programs.
@@ -272,7 +302,7 @@ async fn get(global: &Global, backend: &BackendKey) -> Result<(), Error> {
         let mut fields = Table::new(&["FIELD", "VALUE"], "");
         object::rows("", &shown, &mut fields);
         let fields = fields.render(output.is_colored());
-        format!("{fields}\n\n{}", views(&conditions, &silent).render(output.is_colored()))
+        fields.and_apart(views(&conditions, &silent).render(output.is_colored()))
     })
 }
 
@@ -312,9 +342,14 @@ fn row(info: &v1::ObjectInfo, backend: &v1::Backend) -> [(String, Option<State>)
         }
         _ => State::plain(lease),
     };
-    let lease = match info.hold_reason.as_str() {
-        "" => lease,
-        reason => State::Doubtful.cell(format!("{}, held: {reason}", lease.0)),
+    let lease = match (info.hold_reason.as_str(), info.overdue_since) {
+        ("", _) => lease,
+        (_, None) => State::Doubtful.cell("overdue"),
+        (_, Some(since)) => {
+            // By this machine's clock, which may be another one than the control plane's.
+            let seconds = jiff::Timestamp::now().as_second().saturating_sub(since.seconds).max(0);
+            State::Doubtful.cell(format!("overdue {seconds}s"))
+        }
     };
     [
         State::plain(format!("{}/{}", backend.service, backend.id)),

@@ -1,7 +1,6 @@
 //! `weir backup`: a copy of the control plane's store.
 
 use std::{
-    io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -23,30 +22,31 @@ const TIMEOUT: Duration = Duration::from_mins(10);
 /// Where to.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The file holds the configuration at one revision with its history. It takes its place when it is complete, and an \
+The file holds the configuration at one revision with its history. It is there when it is complete; with --force an \
     older one stays until then. `weir-control-plane restore FILE` makes a store of it.")]
 pub(super) struct Backup {
     /// The file to write; - is standard output
     file: PathBuf,
+    /// Take the place of a file that is there already
+    #[arg(long)]
+    force: bool,
 }
 
 pub(super) async fn run(global: &Global, backup: &Backup) -> Result<Exit, Error> {
     let path = backup.file.as_path();
     if path == Path::new("-") {
-        if io::stdout().is_terminal() {
+        if output::is_terminal() {
             return Err(Error::Usage(
                 "a backup is nothing to look at; name a file, or send the output somewhere".to_owned(),
             ));
         }
         let client = global.connect_for(TIMEOUT).await?;
-        let mut stdout = io::stdout().lock();
-        let bytes = copy(&client, |data| Ok(stdout.write_all(data)?)).await?;
-        stdout.flush()?;
+        let bytes = copy(&client, output::bytes).await?;
         output::note(&format!("wrote {}", units::about(bytes)));
         return Ok(Exit::Ok);
     }
     let client = global.connect_for(TIMEOUT).await?;
-    let mut file = NewFile::create(path)?;
+    let mut file = NewFile::create(path, backup.force)?;
     copy(&client, |data| file.write(data)).await?;
     let bytes = file.finish()?;
     let value = json!({ "file": path.display().to_string(), "bytes": bytes });

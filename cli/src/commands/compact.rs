@@ -31,12 +31,12 @@ pub(super) async fn run(global: &Global, compact: &Compact) -> Result<Exit, Erro
         "floor": done.floor,
     });
     global.output().show(&value, || {
-        format!(
-            "the store had {} and has {}; `weir diff` and `weir rollback` reach back to revision {}",
-            units::about(done.bytes_before),
-            units::about(done.bytes_after),
-            done.floor
-        )
+        let reach = match done.floor {
+            0 => "the whole history is still there".to_owned(),
+            floor => format!("`weir diff` and `weir rollback` reach back to revision {floor}"),
+        };
+        let (before, after) = (units::about(done.bytes_before), units::about(done.bytes_after));
+        format!("the store had {before} and has {after}; {reach}")
     })?;
     Ok(Exit::Ok)
 }

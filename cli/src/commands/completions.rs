@@ -1,11 +1,9 @@
 //! `weir completions`.
 
-use std::io::{self, Write};
-
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use crate::{Error, Exit, commands::Program};
+use crate::{Error, Exit, commands::Program, output};
 
 /// For which shell.
 #[derive(Debug, Args)]
@@ -17,6 +15,6 @@ pub(super) struct Completions {
 pub(super) fn run(completions: &Completions) -> Result<Exit, Error> {
     let mut script = Vec::new();
     clap_complete::generate(completions.shell, &mut Program::command(), "weir", &mut script);
-    io::stdout().lock().write_all(&script)?;
+    output::bytes(&script)?;
     Ok(Exit::Ok)
 }

@@ -15,7 +15,7 @@ use crate::{
         Global,
         dev::system::{Daemons, System},
     },
-    document,
+    document, output,
     signals::Signals,
 };
 
@@ -107,7 +107,10 @@ fn log(filter: &str) -> Result<(), Error> {
     let filter: tracing_subscriber::EnvFilter =
         weir_proto::log::filter(filter).parse().map_err(|e| Error::Usage(format!("--log {filter}: {e}")))?;
     // A second call in one process keeps the first one's log.
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(output::log)
+        .with_ansi(output::is_log_colored());
     // To say that nobody reads the log any more would be a panic in whatever task has something to log.
     drop(lines.log_internal_errors(false).try_init());
     Ok(())

@@ -73,13 +73,13 @@ fn show(
     none: impl FnOnce() -> String,
 ) -> Result<Exit, Error> {
     global.output().show(value, || match changes.len() {
-        0 => none(),
-        _ => changes.iter().copied().map(people).collect::<Vec<_>>().join("\n"),
+        0 => vec![none()],
+        _ => changes.iter().copied().flat_map(people).collect(),
     })?;
     Ok(if changes.is_empty() { Exit::Ok } else { Exit::Different })
 }
 
-fn people(change: &v1::Change) -> String {
+fn people(change: &v1::Change) -> Vec<String> {
     let sign = match change.kind() {
         v1::ChangeKind::Created => '+',
         v1::ChangeKind::Deleted => '-',
@@ -89,7 +89,7 @@ fn people(change: &v1::Change) -> String {
     let side = |r: &Option<v1::Resource>| r.as_ref().and_then(output::resource).map(|(_, value)| value);
     let mut lines = vec![format!("{sign} {object}")];
     differences("", side(&change.before).as_ref(), side(&change.after).as_ref(), &mut lines);
-    lines.join("\n")
+    lines
 }
 
 /// A line for each field that differs: `  timeouts.request: 5s -> 10s`.

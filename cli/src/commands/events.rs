@@ -79,6 +79,7 @@ async fn show_all(global: &Global, shown: Shown, follow: bool) -> Result<Exit, E
     };
     let mut events = client.call(admin.watch_events(request)).await?;
     let output = global.output();
+    let mut none = true;
     loop {
         let next = async {
             if follow {
@@ -92,10 +93,18 @@ async fn show_all(global: &Global, shown: Shown, follow: bool) -> Result<Exit, E
             next = next => next?,
         };
         match next {
-            Some(event) if shown.takes(&event) => show(output, &event)?,
+            Some(event) if shown.takes(&event) => {
+                none = false;
+                show(output, &event)?;
+            }
             Some(_) => {}
             None if follow => return Err(ended(client.url())),
-            None => return Ok(Exit::Ok),
+            None => {
+                if none && output.for_people() {
+                    output::note("no such event is remembered");
+                }
+                return Ok(Exit::Ok);
+            }
         }
     }
 }
@@ -128,13 +137,12 @@ fn show(output: Output, event: &v1::Event) -> Result<(), Error> {
         "message": event.message,
     });
     output.show_next(&value, || {
-        let what = match (&object, event.proxy_id.as_str()) {
-            (Some(object), "") => object.clone(),
-            (Some(object), proxy) => format!("{object} proxy {proxy}"),
-            (None, "") => String::new(),
-            (None, proxy) => format!("proxy {proxy}"),
-        };
-        format!("{time}  r{:<6} {kind:<22} {what:<32} {}", event.revision, event.message)
+        let proxy = (!event.proxy_id.is_empty()).then(|| format!("proxy {}", event.proxy_id));
+        // Most messages name what they are about.
+        let what =
+            [&object, &proxy].into_iter().flatten().filter(|what| !event.message.contains(what.as_str()));
+        let what = what.map(|what| format!("{what}: ")).collect::<Vec<_>>().concat();
+        format!("{time}  r{:<5} {kind:<22} {what}{}", event.revision, event.message)
     })
 }
 

@@ -3,15 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::Value;
 use weir_proto::{ObjectKind, v1};
 
 use crate::{
     Error, Exit,
     client::Client,
     commands::{Global, new_file::NewFile, object, reference},
-    output::{self, Declared, Format},
-    yaml,
+    output::{self, Declared},
 };
 
 /// How often everything is read before it counts as changing all the time.
@@ -33,6 +31,9 @@ pub(super) struct Export {
     /// The file to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
+    /// Take the place of a file that is there already
+    #[arg(long, requires = "to")]
+    force: bool,
 }
 
 pub(super) async fn run(global: &Global, export: &Export) -> Result<Exit, Error> {
@@ -43,11 +44,14 @@ pub(super) async fn run(global: &Global, export: &Export) -> Result<Exit, Error>
             add(&mut declared, info);
         }
     }
-    let text = text(global.output().format(), &declared.document())?;
+    if declared.is_empty() {
+        output::note("nothing of this is declared, so the document is empty");
+    }
+    let text = output::document(&declared.document(), global.output().format())?;
     match &export.to {
-        None => output::line(&text)?,
+        None => output::print_document(&text)?,
         Some(path) => {
-            let mut file = NewFile::create(path)?;
+            let mut file = NewFile::create(path, export.force)?;
             file.write(text.as_bytes())?;
             file.finish()?;
         }
@@ -107,14 +111,6 @@ fn add(declared: &mut Declared, info: v1::ObjectInfo) {
         Some(R::Backend(backend)) => declared.backends.push(backend),
         Some(R::Route(route)) => declared.routes.push(route),
         None => {}
-    }
-}
-
-fn text(format: Format, document: &Value) -> Result<String, Error> {
-    match format {
-        Format::Json => Ok(format!("{document:#}\n")),
-        Format::Table | Format::Yaml => yaml::to_string(document)
-            .map_err(|e| Error::Failed(format!("cannot write the result as YAML: {e}"))),
     }
 }
 

@@ -40,10 +40,14 @@ pub(super) async fn run(global: &Global, history: &History) -> Result<Exit, Erro
     });
     let output = global.output();
     output.show(&value, || {
-        let table = output::revisions(&revisions).render(output.is_colored());
+        let empty = match &history.object {
+            None => "no revision is remembered".to_owned(),
+            Some(object) => format!("no revision is remembered that changed {}", output::reference(object)),
+        };
+        let table = output::revisions(&revisions, &empty).render(output.is_colored());
         match floor {
             0 => table,
-            _ => format!("{table}\n\n`weir diff` and `weir rollback` reach back to revision {floor}"),
+            _ => table.and_apart(format!("`weir diff` and `weir rollback` reach back to revision {floor}")),
         }
     })?;
     Ok(Exit::Ok)

@@ -56,12 +56,14 @@ fn get(output: Output, response: &v1::ListProxiesResponse, id: &str) -> Result<(
             shown.shift_remove("refused");
         }
         object::rows("", &shown, &mut fields);
-        let mut lines = vec![fields.render(output.is_colored())];
+        let mut lines = fields.render(output.is_colored());
         if !proxy.refused.is_empty() {
-            lines.push("\nrefused, and kept as it was before:".to_owned());
-            lines.extend(proxy.refused.iter().map(|refused| format!("  {}", output::refusal(refused))));
+            lines = lines.and_apart("refused, and not in force:");
+            for refused in &proxy.refused {
+                lines.add(format!("  {}", output::refusal(refused)));
+            }
         }
-        lines.join("\n")
+        lines
     })
 }
 

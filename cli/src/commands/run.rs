@@ -24,9 +24,15 @@ use crate::{
 /// What to run, and as what.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The command is registered once its port accepts connections, and runs on while the control plane is away.
-At SIGTERM, SIGINT or SIGHUP the backend is drained and removed first, then the command gets SIGTERM.
-A second signal cuts the drain short, a third one kills the command.")]
+The command is registered once its port accepts connections, and runs on while the control plane is away. At SIGTERM, \
+    SIGINT or SIGHUP the backend is drained and removed first, then the command and what it started get SIGTERM. A \
+    second signal cuts the drain short, a third one kills the command.
+
+Other signals are the command's: SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH and the like go to it alone. Ctrl-Z stops \
+    it together with `weir run`; its lease lapses unless both go on within --ttl. It has a process group of its own, in \
+    the background of the terminal, and reads nothing from there. It never outlives `weir run`: whatever ends that, even \
+    SIGKILL, the kernel kills the command; what the command started itself is the command's to end. As process 1 of a \
+    container `weir run` also reaps orphans, so that no other init is needed.")]
 pub(super) struct Run {
     /// The service that the command serves
     #[arg(long, env = "WEIR_SERVICE", hide_env_values = true)]

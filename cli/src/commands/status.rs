@@ -8,7 +8,7 @@ use crate::{
     Error, Exit,
     client::Client,
     commands::{Global, wait},
-    output::{self, Output, State, Table},
+    output::{self, Lines, Output, State, Table},
 };
 
 /// What only is worth a row while there is any of it.
@@ -85,7 +85,7 @@ async fn of_revision(client: &Client, output: Output, revision: u64) -> Result<(
         let what =
             outcome.info().map_or_else(|| "the history has forgotten it".to_owned(), output::revision_line);
         let proxies = output::outcomes(outcome.proxies()).render(output.is_colored());
-        format!("revision {}: {what}\n\n{proxies}", outcome.revision())
+        Lines::from(format!("revision {}: {what}", outcome.revision())).and_apart(proxies)
     })?;
     for note in outcome.notes() {
         output::note(&note);

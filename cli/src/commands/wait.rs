@@ -10,7 +10,7 @@ use weir_proto::v1::{self, RevisionStatusRequest, RevisionStatusResponse};
 use crate::{
     Error,
     client::Client,
-    output::{self, Output},
+    output::{self, Lines, Output},
 };
 
 /// How long `--wait` waits by default.
@@ -32,21 +32,21 @@ pub(super) struct Outcome {
 
 /// Prints what was done; with `wait` waits then until the proxies serve `revision`, prints who does, and fails if
 /// somebody refused a part of it or is late.
-pub(super) async fn show(
+pub(super) async fn show<L: Into<Lines>>(
     client: &Client,
     output: Output,
     wait: bool,
     revision: u64,
     mut value: Value,
-    people: impl FnOnce() -> String,
+    people: impl FnOnce() -> L,
 ) -> Result<(), Error> {
     if !wait {
         return output.show(&value, people);
     }
     let outcome = if output.for_people() {
-        output::line(&people())?;
+        output::line(people())?;
         let outcome = outcome(client, revision).await?;
-        output::line(&output::outcomes(outcome.proxies()).render(output.is_colored()))?;
+        output::line(output::outcomes(outcome.proxies()).render(output.is_colored()))?;
         outcome
     } else {
         match outcome(client, revision).await {
@@ -161,7 +161,7 @@ impl Outcome {
                 format!("; after {timeout:?} revision {} is not acknowledged by {late}", self.revision)
             });
             return Err(Error::RefusedByProxy(format!(
-                "proxy {} cannot realise {what}; it keeps the previous form{late}",
+                "proxy {} cannot realise {what}; this form of it is not in force there{late}",
                 proxy.proxy_id
             )));
         }

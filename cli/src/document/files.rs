@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::Error;
+use crate::{Error, document::Problem};
 
 /// The longest file that is read: what a control plane takes in one call.
 const MAX_FILE_BYTES: u64 = 16 << 20;
@@ -51,7 +51,7 @@ fn directory(path: &Path) -> Result<Vec<PathBuf>, Error> {
         }
     }
     if files.is_empty() {
-        return Err(Error::Failed(format!("{name} holds no file that ends with .yaml, .yml or .json")));
+        return Err(bad(&format!("{name} holds no file that ends with .yaml, .yml or .json")));
     }
     files.sort();
     Ok(files)
@@ -67,15 +67,19 @@ fn text(name: &str, reader: impl Read) -> Result<String, Error> {
     let mut bytes = Vec::new();
     reader.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|e| unreadable(name, &e))?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(Error::Failed(format!("{name} is longer than 16 MiB; split it")));
+        return Err(bad(&format!("{name} is longer than 16 MiB; split it")));
     }
-    String::from_utf8(bytes).map_err(|e| {
-        Error::Failed(format!("{name} is not UTF-8 text from byte {} on", e.utf8_error().valid_up_to()))
-    })
+    String::from_utf8(bytes)
+        .map_err(|e| bad(&format!("{name} is not UTF-8 text from byte {} on", e.utf8_error().valid_up_to())))
 }
 
 fn unreadable(name: &str, error: &io::Error) -> Error {
-    Error::Failed(format!("cannot read {name}: {}", crate::error::reason(error)))
+    bad(&format!("cannot read {name}: {}", crate::error::reason(error)))
+}
+
+/// A file that cannot be read is as bad an input as one that says nonsense.
+fn bad(reason: &str) -> Error {
+    Error::Invalid(vec![Problem::nowhere("", reason)])
 }
 
 #[cfg(test)]
@@ -96,7 +100,11 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_named() {
         let dir = tempfile::tempdir().expect("a directory");
-        let text = |path: &Path| read(&[path.to_owned()]).expect_err("must fail").to_string();
+        let text = |path: &Path| {
+            let error = read(&[path.to_owned()]).expect_err("must fail");
+            assert_eq!(error.exit(), crate::Exit::Invalid, "{error}");
+            error.to_string()
+        };
         assert!(text(dir.path()).contains("holds no file that ends with .yaml"));
         assert!(text(&dir.path().join("x.yaml")).ends_with("x.yaml: no such file or directory"));
         fs::write(dir.path().join("bad.yaml"), b"a: \xff").expect("written");

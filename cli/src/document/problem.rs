@@ -1,8 +1,8 @@
 //! What is wrong with a file, where, and what the place looks like.
 
-use std::fmt;
+use weir_proto::visible;
 
-use crate::{document::files::Source, yaml::At};
+use crate::{document::files::Source, output::Lines, yaml::At};
 
 /// The longest line that is shown with a caret.
 const MAX_SHOWN: usize = 160;
@@ -50,6 +50,19 @@ impl Problem {
         &self.reason
     }
 
+    /// The summary, and the line of the file with a caret below the place.
+    pub(crate) fn lines(&self) -> Lines {
+        let lines = Lines::from(self.summary());
+        let Some((_, at, Some(line))) = &self.place else { return lines };
+        let number = at.line.to_string();
+        let line = line.replace('\t', " ");
+        // As it is shown, in which a character may be several.
+        let before: String = line.chars().take(at.column - 1).collect();
+        let indent = visible(&before).chars().count();
+        let caret = format!("  {:1$} | {2:3$}^", "", number.len(), "", indent);
+        lines.and(format!("  {number} | {line}")).and(caret)
+    }
+
     /// `file:line:column: field: reason`.
     pub(crate) fn summary(&self) -> String {
         let mut parts = Vec::new();
@@ -62,18 +75,6 @@ impl Problem {
     }
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.summary())?;
-        let Some((_, at, Some(line))) = &self.place else { return Ok(()) };
-        let number = at.line.to_string();
-        // Tabs stay tabs, so that the caret stands below what it points to.
-        let indent: String =
-            line.chars().take(at.column - 1).map(|c| if c == '\t' { c } else { ' ' }).collect();
-        write!(f, "\n  {number} | {line}\n  {:1$} | {indent}^", "", number.len())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,13 +83,16 @@ mod tests {
     fn the_caret_points_to_the_place() {
         let source = Source { name: "f.yaml".into(), text: "a: 1\nbc:\tx\n".into() };
         let problem = Problem::at(&source, At { line: 2, column: 5 }, "bc", "no");
-        assert_eq!(problem.to_string(), "f.yaml:2:5: bc: no\n  2 | bc:\tx\n    |    \t^");
+        assert_eq!(problem.lines().to_string(), "f.yaml:2:5: bc: no\n  2 | bc: x\n    |     ^");
+        let source = Source { name: "f.yaml".into(), text: "\x1b[2J: x".into() };
+        let problem = Problem::at(&source, At { line: 1, column: 7 }, "", "no");
+        assert_eq!(problem.lines().to_string(), "f.yaml:1:7: no\n  1 | \\x1b[2J: x\n    |          ^");
     }
 
     #[test]
     fn a_place_behind_the_end_is_only_named() {
         let source = Source { name: "f.yaml".into(), text: "a: [".into() };
         let problem = Problem::at(&source, At { line: 9, column: 1 }, "", "ends early");
-        assert_eq!(problem.to_string(), "f.yaml:9:1: ends early");
+        assert_eq!(problem.lines().to_string(), "f.yaml:9:1: ends early");
     }
 }

@@ -15,6 +15,12 @@ pub(crate) struct Declared {
 }
 
 impl Declared {
+    /// Whether it is nothing at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self { listeners, services, backends, routes } = self;
+        listeners.is_empty() && services.is_empty() && backends.is_empty() && routes.is_empty()
+    }
+
     /// The document in its shortest form. A service that only its backends speak of has an entry for them.
     pub(crate) fn document(self) -> Value {
         use v1::resource::Resource as R;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use weir_proto::v1;
 
 use super::{
-    State, Table,
+    Lines, State, Table,
     condition::{self, ejection, exact, health},
 };
 
@@ -49,13 +49,12 @@ pub(crate) fn value(request: &str, proxy: &str, e: &v1::Explanation) -> Value {
 }
 
 /// The answer first, then what it comes of.
-pub(crate) fn people(request: &str, proxy: &str, e: &v1::Explanation, colored: bool) -> String {
-    let mut parts = vec![format!("{request}\n{}", verdict(e))];
+pub(crate) fn people(request: &str, proxy: &str, e: &v1::Explanation, colored: bool) -> Lines {
+    let mut parts = Lines::from(request).and(verdict(e));
     if e.panic {
-        parts.push(
+        parts = parts.and_apart(
             "PANIC: too few backends are usable, so health and ejection are ignored: requests go to all of \
-             them, also to those that fail"
-                .to_owned(),
+             them, also to those that fail",
         );
     }
     let mut about = vec![format!("proxy    {proxy}, at revision {}", e.revision)];
@@ -66,18 +65,17 @@ pub(crate) fn people(request: &str, proxy: &str, e: &v1::Explanation, colored: b
         let policy = if e.lb_policy.is_empty() { String::new() } else { format!(", {}", e.lb_policy) };
         about.push(format!("service  {}{policy}", e.service));
     }
-    parts.push(about.join("\n"));
+    parts = parts.and_apart(about);
     if !e.candidates.is_empty() {
-        let more = match e.omitted {
-            0 => String::new(),
-            n => format!("\n... and {n} more"),
-        };
-        parts.push(candidates(&e.candidates).render(colored) + &more);
+        parts = parts.and_apart(candidates(&e.candidates).render(colored));
+        if e.omitted > 0 {
+            parts.add(format!("... and {} more", e.omitted));
+        }
     }
     if !e.limits.is_empty() {
-        parts.push(limits(&e.limits).render(colored));
+        parts = parts.and_apart(limits(&e.limits).render(colored));
     }
-    parts.join("\n\n")
+    parts
 }
 
 /// One line: what would become of it.
@@ -196,7 +194,7 @@ mod tests {
     fn a_person_reads_the_answer_first() {
         let text = people("GET shop.example/cart", "edge-1", &explanation(), false);
         assert_eq!(
-            text,
+            text.to_string(),
             "\
 GET shop.example/cart
 would be answered by the one usable backend of web
@@ -239,7 +237,7 @@ circuit_breakers.max_requests  900   1024  87%"
     #[test]
     fn panic_is_not_to_be_overlooked() {
         let panic = v1::Explanation { panic: true, ..explanation() };
-        assert!(people("GET a/", "p", &panic, false).contains("\n\nPANIC: "));
+        assert!(people("GET a/", "p", &panic, false).to_string().contains("\n\nPANIC: "));
         assert_eq!(value("GET a/", "p", &panic)["panic"], true);
     }
 

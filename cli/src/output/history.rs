@@ -1,5 +1,7 @@
 //! What was done, by whom, and what came of it.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 use tonic::Code;
 use weir_proto::v1;
@@ -7,7 +9,7 @@ use weir_proto::v1;
 use super::{State, Table, reference, timestamp, word};
 
 /// Objects of a revision or of a record that a table names.
-const MOST_NAMED: usize = 2;
+const MOST_NAMED: usize = 1;
 
 /// A revision, for programs.
 pub(crate) fn revision(info: &v1::RevisionInfo) -> Value {
@@ -24,14 +26,14 @@ pub(crate) fn revision(info: &v1::RevisionInfo) -> Value {
 }
 
 /// Revisions, for people.
-pub(crate) fn revisions(infos: &[v1::RevisionInfo]) -> Table {
+pub(crate) fn revisions(infos: &[v1::RevisionInfo], empty: &str) -> Table {
     let columns = ["REVISION", "TIME", "AUTHOR", "CAUSE", "CHANGED", "MESSAGE"];
-    let mut table = Table::new(&columns, "no revision is remembered");
+    let mut table = Table::new(&columns, empty);
     for info in infos {
         table.row([
             State::plain(info.revision),
-            State::plain(timestamp(info.time.as_ref()).unwrap_or_default()),
-            State::plain(author(info.author.as_ref())),
+            State::plain(second(info.time.as_ref())),
+            State::plain(name(info.author.as_ref())),
             State::plain(cause(info)),
             State::plain(named(&info.objects, info.changes as usize)),
             State::plain(one_line(&info.message)),
@@ -83,14 +85,14 @@ pub(crate) fn records(records: &[v1::AuditRecord]) -> Table {
             // What is no change of the configuration makes none.
             State::Good.cell(match record.revision {
                 0 => "done".to_owned(),
-                revision => format!("revision {revision}"),
+                revision => format!("r{revision}"),
             })
         } else {
             State::Bad.cell(format!("{}: {}", code(record.code), one_line(&record.reason)))
         };
         table.row([
             State::plain(record.sequence),
-            State::plain(timestamp(record.time.as_ref()).unwrap_or_default()),
+            State::plain(second(record.time.as_ref())),
             State::plain(author(record.caller.as_ref())),
             State::plain(&record.call),
             State::plain(named(&record.objects, record.objects.len())),
@@ -101,15 +103,31 @@ pub(crate) fn records(records: &[v1::AuditRecord]) -> Table {
     table
 }
 
+/// Who, in a word: the audit log tells from where.
+fn name(caller: Option<&v1::Caller>) -> String {
+    match caller {
+        Some(v1::Caller { name, .. }) if !name.is_empty() => name.clone(),
+        caller => author(caller),
+    }
+}
+
 /// Who, in a word or two; nobody for what the control plane does by itself.
 fn author(caller: Option<&v1::Caller>) -> String {
-    match caller {
-        Some(v1::Caller { name, address }) if !name.is_empty() && !address.is_empty() => {
-            format!("{name} ({address})")
-        }
-        Some(v1::Caller { name, address }) => format!("{name}{address}"),
-        None => String::new(),
+    let Some(v1::Caller { name, address }) = caller else { return String::new() };
+    // The port says nothing any more once the call is over.
+    let host = address.parse().map_or_else(|_| address.clone(), |a: SocketAddr| a.ip().to_string());
+    match (name.as_str(), host.as_str()) {
+        (name, "") => name.to_owned(),
+        ("", host) => host.to_owned(),
+        (name, host) => format!("{name} ({host})"),
     }
+}
+
+/// A table has no room for parts of a second.
+fn second(time: Option<&prost_types::Timestamp>) -> String {
+    timestamp(time.map(|t| prost_types::Timestamp { nanos: 0, ..*t }).as_ref())
+        .unwrap_or_default()
+        .replace(".000", "")
 }
 
 fn caller(caller: &v1::Caller) -> Value {
@@ -167,8 +185,51 @@ mod tests {
         let service = |name: &str| v1::ObjectRef { kind: v1::ObjectKind::Service as i32, name: name.into() };
         let all: Vec<_> = ["a", "b", "c", "d"].map(service).into();
         assert_eq!(named(&all[..1], 1), "service a");
-        assert_eq!(named(&all, 9), "service a, service b and 7 more");
+        assert_eq!(named(&all, 9), "service a and 8 more");
         assert_eq!(named(&[], 2), "2 objects");
+    }
+
+    #[test]
+    fn a_caller_is_told_without_what_its_connection_was() {
+        let of = |name: &str, address: &str| {
+            author(Some(&v1::Caller { name: name.to_owned(), address: address.to_owned() }))
+        };
+        assert_eq!(of("alice@laptop", "127.0.0.1:41442"), "alice@laptop (127.0.0.1)");
+        assert_eq!(
+            (of("", "[::1]:80"), of("bob", ""), of("", "")),
+            ("::1".into(), "bob".into(), String::new())
+        );
+    }
+
+    #[test]
+    fn usual_revisions_and_records_fit_into_120_columns() {
+        let caller = Some(v1::Caller { name: "alice@laptop".into(), address: "10.20.30.40:51234".into() });
+        let time = Some(prost_types::Timestamp { seconds: 1_800_000_000, nanos: 123_456_789 });
+        let backend =
+            v1::ObjectRef { kind: v1::ObjectKind::Backend as i32, name: "checkout/10.20.30.40:8080".into() };
+        let info = v1::RevisionInfo {
+            revision: 12_345,
+            author: caller.clone(),
+            time,
+            cause: v1::RevisionCause::Apply as i32,
+            objects: vec![backend.clone(); 3],
+            changes: 3,
+            message: "add a zone".into(),
+            ..Default::default()
+        };
+        let record = v1::AuditRecord {
+            sequence: 123_456,
+            caller,
+            time,
+            call: "Apply".into(),
+            objects: vec![backend],
+            revision: 12_345,
+            ..Default::default()
+        };
+        for table in [revisions(&[info], ""), super::records(&[record])] {
+            let text = table.render(false).to_string();
+            assert!(text.lines().all(|line| line.len() <= 120), "{text}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::{
 };
 
 use tokio::time::Instant;
+use weir_proto::visible;
 
 /// Where every change is a line of its own, no more often than this.
 const LINE_INTERVAL: Duration = Duration::from_secs(1);
@@ -33,7 +34,7 @@ impl Progress {
         let now = Instant::now();
         let is_due = self.last.is_none_or(|(at, of)| of != step || now - at >= LINE_INTERVAL);
         if self.is_terminal {
-            drop(write!(io::stderr().lock(), "{CLEAR}{line}"));
+            drop(write!(io::stderr().lock(), "{CLEAR}{}", visible(line)));
         } else if is_due {
             super::note(line);
         } else {

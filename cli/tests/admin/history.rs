@@ -62,10 +62,10 @@ async fn the_history_is_read_page_by_page_up_to_the_limit() {
         (ended.code, ended.stdout.as_str()),
         (
             Some(0),
-            "REVISION  TIME                      AUTHOR  CAUSE  CHANGED      MESSAGE\n\
-             9         1970-01-01T00:01:00.000Z  bob@pc  apply  service web  more room\n\
-             8         1970-01-01T00:01:00.000Z  bob@pc  apply  service web  more room\n\
-             5         1970-01-01T00:01:00.000Z  bob@pc  apply  service web  more room\n\n\
+            "REVISION  TIME                  AUTHOR  CAUSE  CHANGED      MESSAGE\n\
+             9         1970-01-01T00:01:00Z  bob@pc  apply  service web  more room\n\
+             8         1970-01-01T00:01:00Z  bob@pc  apply  service web  more room\n\
+             5         1970-01-01T00:01:00Z  bob@pc  apply  service web  more room\n\n\
              `weir diff` and `weir rollback` reach back to revision 2\n"
         ),
         "{ended:?}"
@@ -139,7 +139,7 @@ async fn the_audit_log_shows_what_was_refused_too() {
     };
     let fake = Fake::default().on(records).listen().await;
     let text = fake.weir(&["audit"]).await.stdout;
-    assert!(text.contains("bob@pc (10.0.0.1)  Apply  service web  revision 9"), "{text}");
+    assert!(text.contains("bob@pc (10.0.0.1)  Apply  service web  r9"), "{text}");
     assert!(text.contains("service web  failed_precondition: not now"), "{text}");
     let (_, value) = fake.json(&["audit"]).await;
     assert_eq!(value["records"][1]["code"], "failed_precondition");
@@ -224,8 +224,11 @@ async fn a_backup_takes_its_place_only_when_it_is_complete() {
         (to_stdout.stdout.as_str(), to_stdout.stderr.as_str()),
         ("all of it", "weir: wrote 9 bytes\n")
     );
+    let again = fake.weir(&["backup", file]).await;
+    let told = format!("weir: {file} exists already; name another file, or say --force\n");
+    assert_eq!((again.code, again.stderr), (Some(8), told));
     let fake = Fake::default().on(cut).listen().await;
-    assert_eq!(fake.weir(&["backup", file]).await.code, Some(5));
+    assert_eq!(fake.weir(&["backup", "--force", file]).await.code, Some(5));
     assert_eq!(std::fs::read(&path).expect("a file"), b"all of it");
     assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 1);
 }

@@ -2,6 +2,7 @@
 
 mod caller;
 mod drain;
+mod escapes;
 mod export;
 mod fake;
 mod history;

@@ -81,8 +81,7 @@ async fn a_refusal_wins_over_those_who_are_late_and_both_are_named() {
     );
     assert_eq!(
         ended.stderr,
-        "weir: proxy b cannot realise listener web: address: 127.0.0.1:80 is in use; it keeps the previous \
-         form; after 2s revision 7 is not acknowledged by c\n"
+        "weir: proxy b cannot realise listener web: address: 127.0.0.1:80 is in use; this form of it is not in force there; after 2s revision 7 is not acknowledged by c\n"
     );
 }
 

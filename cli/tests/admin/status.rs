@@ -1,4 +1,4 @@
-//! `weir status` and `weir proxy get`.
+//! `weir status`, `weir proxy get` and `weir backend list`.
 
 use serde_json::{Value, json};
 use tonic::Status;
@@ -111,9 +111,51 @@ async fn one_proxy_is_shown_with_each_of_its_refusals() {
     let fake = Fake::default().on(proxies).listen().await;
     let text = fake.weir(&["proxy", "get", "edge-1"]).await.stdout;
     assert!(text.contains("zone                b\n"), "{text}");
-    let refusals =
-        "refused, and kept as it was before:\n  listener web: no such file\n  listener api: no such file\n";
+    let refusals = "refused, and not in force:\n  listener web: no such file\n  listener api: no such file\n";
     assert!(text.ends_with(refusals), "{text}");
     let ended = fake.weir(&["proxy", "get", "edge-2"]).await;
     assert_eq!(ended.code, Some(7));
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_there_is_another_answer_than_one_without_a_backend() {
+    let list = |_: v1::ListObjectsRequest| Ok(v1::ListObjectsResponse::default());
+    let get = |request: v1::GetObjectRequest| match request.object {
+        Some(object) if object.name == "web" => Ok(v1::ObjectInfo::default()),
+        _ => Err(Status::not_found("there is no service nosuch; list what there is, or create it first")),
+    };
+    let fake = Fake::default().on(list).on(get).listen().await;
+    let ended = fake.weir(&["backend", "list", "nosuch"]).await;
+    assert_eq!(ended.code, Some(7), "{ended:?}");
+    assert!(ended.stderr.starts_with("weir: there is no service nosuch;"), "{ended:?}");
+    let ended = fake.weir(&["backend", "list", "web"]).await;
+    let none = "service web has no backend; register one with `weir backend register web ADDRESS`\n";
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), none));
+    let ended = fake.weir(&["backend", "list"]).await;
+    assert_eq!(ended.stdout, "no backend; register one with `weir backend register`\n");
+}
+
+#[tokio::test]
+async fn leases_that_are_held_are_overdue_and_their_reason_is_told_once() {
+    let list = |_: v1::ListObjectsRequest| {
+        let backend = |id: &str| v1::ObjectInfo {
+            resource: Some(v1::Resource {
+                resource: Some(v1::resource::Resource::Backend(v1::Backend {
+                    service: "web".into(),
+                    id: id.into(),
+                    lease_state: v1::LeaseState::Live as i32,
+                    ..Default::default()
+                })),
+            }),
+            overdue_since: Some(prost_types::Timestamp { seconds: 4_000_000_000, nanos: 0 }),
+            hold_reason: "the network is more likely broken than the backends".into(),
+            ..Default::default()
+        };
+        Ok(v1::ListObjectsResponse { objects: vec![backend("a"), backend("b")], ..Default::default() })
+    };
+    let fake = Fake::default().on(list).listen().await;
+    let text = fake.weir(&["backend", "list"]).await.stdout;
+    let told = "\n\n2 leases are overdue and held: the network is more likely broken than the backends\n";
+    assert!(text.ends_with(told) && text.matches("overdue 0s").count() == 2, "{text}");
+    assert!(!text.contains("live") && text.lines().all(|line| line.len() <= 120), "{text}");
 }

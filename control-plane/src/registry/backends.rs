@@ -169,8 +169,8 @@ pub(super) fn foreign(entry: &Entry, field: String) -> Error {
     };
     let name = if owner.name.is_empty() { "without a name" } else { &owner.name };
     let remedy = match entry.object.key.kind {
-        ObjectKind::Backend => "register under another id, deregister that one first, or apply with force",
-        _ => "choose another name, or apply with force to take it over",
+        ObjectKind::Backend => "register under another id, deregister that one first, or apply with --force",
+        _ => "choose another name, or apply with --force to take it over",
     };
     Error::AlreadyExists { key: entry.object.key.clone(), owner: format!("{kind} {name}"), field, remedy }
 }

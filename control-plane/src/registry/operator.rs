@@ -80,7 +80,7 @@ fn delete_service(
     let backends: Vec<Arc<Entry>> = step.draft.view().backends_of(service, None).cloned().collect();
     if !backends.is_empty() && !cascade {
         let (count, s) = (backends.len(), if backends.len() == 1 { "" } else { "s" });
-        let reason = format!("still has {count} backend{s}: remove them first, or delete with cascade");
+        let reason = format!("still has {count} backend{s}: remove them first, or delete it with --cascade");
         return Err(Error::Precondition { key: key.clone(), reason });
     }
     // The service first: so it goes because it was asked for, not because its last backend did.

@@ -148,7 +148,8 @@ impl System {
             };
             let mut lines =
                 vec![format!("ready: traffic on {}, control plane on {control_plane}", traffic.join(" "))];
-            lines.push("\nTry it from another terminal:".to_owned());
+            lines.push(String::new());
+            lines.push("Try it from another terminal:".to_owned());
             if let (true, Some(first)) = (dev.files.is_empty(), traffic.first()) {
                 lines.push(format!("  for i in 1 2 3 4; do curl -s {first}/ | head -1; done"));
             }
@@ -161,8 +162,9 @@ impl System {
                 lines.push(format!("  dig @{} -p {} proxies.weir SRV +short", address.ip(), address.port()));
             }
             lines.push(format!("  {weir} watch --past 10"));
-            lines.push("\nCtrl-C ends everything.".to_owned());
-            lines.join("\n")
+            lines.push(String::new());
+            lines.push("Ctrl-C ends everything.".to_owned());
+            lines
         })
     }
 
