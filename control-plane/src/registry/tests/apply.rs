@@ -126,6 +126,7 @@ async fn a_dry_run_answers_what_would_change_and_changes_nothing() {
     let wet = registry.apply(&me(), Apply { message: "because".into(), ..wanted }).await.expect("ok");
     assert_eq!(changes(&wet), changes(&dry));
     assert!(events.next().await.message.contains("came with its first backend"));
+    assert!(events.next().await.message.starts_with("route default takes what no other route does"));
     assert!(events.next().await.message.ends_with(": because"));
 }
 
