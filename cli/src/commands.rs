@@ -19,6 +19,7 @@ mod object;
 mod proxy;
 mod reference;
 mod rollback;
+mod route;
 mod run;
 mod status;
 mod validate;
@@ -146,9 +147,9 @@ enum Command {
     /// Look at services, declare and delete them
     #[command(subcommand)]
     Service(object::Object),
-    /// Look at routes, declare and delete them
+    /// Look at routes, declare and delete them; turn the implicit one on and off
     #[command(subcommand)]
-    Route(object::Object),
+    Route(route::Route),
     /// Look at listeners, declare and delete them
     #[command(subcommand)]
     Listener(object::Object),
@@ -197,7 +198,7 @@ pub(crate) async fn run(program: Program) -> Result<Exit, Error> {
         Command::Backend(backend) => backend::run(&global, backend).await,
         Command::Drain(drain) => drain::run(&global, drain).await,
         Command::Service(verb) => object::run(&global, ObjectKind::Service, verb).await,
-        Command::Route(verb) => object::run(&global, ObjectKind::Route, verb).await,
+        Command::Route(verb) => route::run(&global, verb).await,
         Command::Listener(verb) => object::run(&global, ObjectKind::Listener, verb).await,
         Command::Proxy(verb) => proxy::run(&global, &verb).await,
         Command::Explain(explain) => explain::run(&global, explain).await,

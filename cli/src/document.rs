@@ -33,7 +33,7 @@ use crate::{
         files::Source,
         places::Places,
     },
-    yaml::{self, Node},
+    yaml::{self, Node, Value},
 };
 
 pub use problem::Problem;
@@ -76,7 +76,7 @@ fn read(sources: Vec<Source>) -> Result<Documents, Vec<Problem>> {
         match yaml::parse(&source.text) {
             Err(e) => problems.push(Problem::at(source, e.at, "", &e.reason)),
             Ok(nodes) => {
-                for node in &nodes {
+                for node in nodes.iter().flat_map(documents_in) {
                     let index = documents.wire.len();
                     let mut context = Context::new(file, source, &mut documents.places, &mut problems);
                     documents.wire.push(document(&mut context, node, index));
@@ -93,12 +93,26 @@ fn read(sources: Vec<Source>) -> Result<Documents, Vec<Problem>> {
     if problems.is_empty() { Ok(documents) } else { Err(problems) }
 }
 
+/// A list at the top is one of documents: JSON has no other way to hold several.
+fn documents_in(node: &Node) -> &[Node] {
+    match &node.value {
+        Value::List(nodes) => nodes,
+        _ => std::slice::from_ref(node),
+    }
+}
+
 fn document(context: &mut Context<'_>, node: &Node, index: usize) -> v1::Document {
     let path = Path::root(index);
     let mut document = v1::Document { source: context.source.name.clone(), ..Default::default() };
     let Some(mut fields) = Fields::of(context, node, &path) else { return document };
+    document.owner = match fields.one_of(&["file_set", "operator"]) {
+        Some("file_set") => Some(v1::document::Owner::FileSet(fields.text("file_set"))),
+        Some(_) => Some(v1::document::Owner::Operator(fields.text("operator"))),
+        None => None,
+    };
     document.listeners = fields.list("listeners", listener::listener);
     let services = fields.list("services", service::service);
+    let alone = backend::section(&mut fields);
     document.routes = fields.list("routes", route::route);
     fields.finish();
     for (i, (service, backends)) in services.into_iter().enumerate() {
@@ -108,6 +122,12 @@ fn document(context: &mut Context<'_>, node: &Node, index: usize) -> v1::Documen
             document.backends.push(backend);
         }
         document.services.push(service);
+    }
+    for (k, backend) in alone.into_iter().enumerate() {
+        // The messages hold them after those of services.
+        let user = format!("{}.{}[{k}]", path.wire, backend::ALONE);
+        context.places.alias(&format!("{}.backends[{}]", path.wire, document.backends.len()), &user);
+        document.backends.push(backend);
     }
     document
 }
@@ -194,6 +214,35 @@ routes:
             (&again.wire[0].listeners, &again.wire[0].services),
             (&written.listeners, &written.services)
         );
+    }
+
+    #[test]
+    fn a_document_may_say_whose_it_is_and_have_backends_of_services_that_it_does_not_declare() {
+        use v1::document::Owner::{FileSet, Operator};
+        let text = "services: [{name: web, backends: [10.0.0.1:80]}]\nbackends: [{service: api, address: 10.0.0.2:80}]\n\
+                    ---\nfile_set: tls\n---\noperator: \"\"\n";
+        let documents = texts(&[("f.yaml", text)]).expect("valid");
+        let owners: Vec<_> = documents.wire.iter().map(|document| document.owner.clone()).collect();
+        assert_eq!(owners, [None, Some(FileSet("tls".into())), Some(Operator(String::new()))]);
+        let first = &documents.wire[0];
+        assert_eq!((first.services.len(), first.backends[1].service.as_str()), (1, "api"));
+        let place = |path: &str| documents.problem(path, "no").summary();
+        assert_eq!(
+            place("documents[0].backends[0].address"),
+            "f.yaml:1:35: services[0].backends[0].address: no"
+        );
+        assert_eq!(place("documents[0].backends[1].address"), "f.yaml:2:36: backends[0].address: no");
+        assert_eq!(
+            refusal("file_set: a\noperator: b\n"),
+            ["f.yaml:2:11: operator: excludes `file_set`; leave one of them out"]
+        );
+        assert_eq!(
+            refusal("backends: [10.0.0.1:80]"),
+            ["f.yaml:1:12: backends[0]: must be a mapping of keys to values"]
+        );
+        let json = r#"[{"file_set": "a"}, {"services": [{"name": "web"}]}]"#;
+        let documents = texts(&[("f.json", json)]).expect("a list of documents").wire;
+        assert_eq!((documents.len(), documents[1].services.len()), (2, 1));
     }
 
     #[test]

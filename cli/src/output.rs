@@ -25,7 +25,9 @@ pub(crate) use document::Declared;
 pub(crate) use explanation::{people as explanation, value as explanation_value};
 pub(crate) use history::{record, records, revision, revision_line, revisions};
 pub(crate) use lines::Lines;
-pub(crate) use object::{change, info, proxy, reference, resource, resource_name, timestamp, word};
+pub(crate) use object::{
+    change, info, is_implicit, proxy, reference, resource, resource_name, timestamp, word,
+};
 pub(crate) use outcome::{outcomes, proxy_outcome, refusal, refusals};
 pub(crate) use progress::Progress;
 pub(crate) use table::{State, Table};

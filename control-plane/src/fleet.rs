@@ -10,6 +10,7 @@ mod flow;
 mod member;
 mod outcomes;
 mod questions;
+mod reached;
 mod resyncs;
 mod roster;
 mod routable;
@@ -18,6 +19,7 @@ mod tests;
 mod views;
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -166,6 +168,15 @@ impl Fleet {
     /// Those that clients are sent to, in the order of their ids: never waits for anybody.
     pub(crate) fn routable(&self) -> Arc<Vec<Arc<Routable>>> {
         self.routable.load_full()
+    }
+
+    /// The addresses of `--listen` that connected proxies have open, each with the number of proxies.
+    pub(crate) fn own_addresses(&self) -> BTreeMap<String, usize> {
+        let mut addresses = BTreeMap::new();
+        for address in self.lock().connected().flat_map(Member::own_addresses) {
+            *addresses.entry(address).or_default() += 1;
+        }
+        addresses
     }
 
     /// How far the proxies are with draining `backend` since `revision`.

@@ -9,7 +9,9 @@ mod apply;
 mod aside;
 mod backends;
 mod command;
+mod consequences;
 mod deed;
+mod default_route;
 mod expiry;
 mod flaps;
 mod history;
@@ -55,8 +57,8 @@ use crate::{
 use aside::Aside;
 pub(crate) use backends::taken_back;
 pub(crate) use command::{
-    Applied, Apply, Change, Declared, Delete, Deregistered, NotRenewed, Registered, Registration, Remove,
-    Rollback, SetState, Target,
+    Applied, Apply, Change, Declared, DefaultRoute, Delete, Deregistered, NotRenewed, OwnAddresses,
+    Registered, Registration, Remove, Rollback, SetDefaultRoute, SetState, Target,
 };
 use command::{Asked, Command, Reply};
 use expiry::Standing;
@@ -148,6 +150,7 @@ impl Registry {
         let actor = actor::Actor::new(&registry, writer, publisher, &options);
         let main = tokio::spawn(actor.run(queue, cancel.clone()));
         tokio::spawn(expiry::run(registry.clone(), options.leases.rules(), cancel.clone()));
+        registry.adopt().await;
         Ok((registry, Task { main, stop: cancel.drop_guard() }))
     }
 
@@ -195,6 +198,16 @@ impl Registry {
         cascade: bool,
     ) -> Result<Revision, Error> {
         self.ask(caller, |reply| Command::Delete(Delete { key, if_revision, cascade }, reply)).await
+    }
+
+    /// Turns the implicit route on or off; see `Admin.SetDefaultRoute` in `admin.proto`.
+    pub(crate) async fn set_default_route(
+        &self,
+        caller: &Caller,
+        on: bool,
+        if_revision: Option<Revision>,
+    ) -> Result<DefaultRoute, Error> {
+        self.ask(caller, |reply| Command::SetDefaultRoute(SetDefaultRoute { on, if_revision }, reply)).await
     }
 
     /// Enables, drains or disables a backend; see `Admin.SetOperatorState` in `admin.proto`.
@@ -324,6 +337,19 @@ impl Registry {
     /// The proxies that the store remembered when it was loaded.
     pub(crate) fn remembered_proxies(&self) -> &[v1::ProxyInfo] {
         &self.remembered
+    }
+
+    /// Makes the implicit route of a store whose version knew none.
+    async fn adopt(&self) {
+        if !default_route::is_missing(&self.current()) {
+            return;
+        }
+        match self.ask(&Caller::own(), Command::Adopt).await {
+            Ok(Some(what)) => tracing::warn!("{what}; `weir route default on` or `off` says otherwise"),
+            Ok(None) => {}
+            // It is made together with the next change.
+            Err(error) => tracing::warn!(%error, "the implicit route could not be stored"),
+        }
     }
 
     /// Has the registry's task do something, in the operators' lane.

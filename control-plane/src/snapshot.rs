@@ -3,6 +3,7 @@
 //! Persistent maps share their structure between revisions, so that a change costs O(change · log n) and holding on
 //! to an old snapshot costs what has changed since.
 
+mod catch_all;
 mod delta;
 mod draft;
 mod object;
@@ -16,6 +17,7 @@ use std::{ops::Bound, sync::Arc};
 use rpds::RedBlackTreeMapSync as Map;
 use weir_proto::{BackendKey, Digest, Epoch, ObjectKey, ObjectKind, Revision, Service, ServiceName, v1};
 
+use catch_all::CatchAll;
 pub(crate) use draft::{Draft, Touched};
 pub(crate) use object::{Entry, Object, Value};
 pub(crate) use pages::PAGE_BYTES;
@@ -39,6 +41,7 @@ pub(crate) struct Snapshot {
     /// The keys of `tombstones` in the order of their revisions.
     removed: Map<(Revision, ObjectKey), ()>,
     counts: [usize; ObjectKind::ALL.len()],
+    catch_all: CatchAll,
 }
 
 /// What a store says of a state besides its objects.
@@ -93,6 +96,7 @@ impl Snapshot {
             tombstones: Map::new_sync(),
             removed: Map::new_sync(),
             counts: [0; ObjectKind::ALL.len()],
+            catch_all: CatchAll::new(),
         }
     }
 
@@ -206,6 +210,22 @@ impl Snapshot {
         self.tombstones.iter().map(|(key, at)| (key, *at))
     }
 
+    /// The route that takes what no other one does and that nobody declared.
+    pub(crate) fn implicit_route(&self) -> Option<&Arc<Entry>> {
+        self.catch_all.implicit.first().and_then(|(key, ())| self.entries.get(key))
+    }
+
+    /// The declared route that takes every host and path.
+    pub(crate) fn declared_catch_all(&self) -> Option<&ObjectKey> {
+        self.catch_all.declared.first().map(|(key, ())| key)
+    }
+
+    /// The service that has been there longest.
+    pub(crate) fn oldest_service(&self) -> Option<ServiceName> {
+        let ((_, name), ()) = self.catch_all.services.first()?;
+        ServiceName::try_from(&**name).ok()
+    }
+
     /// How many objects of that kind there are.
     pub(crate) fn count(&self, kind: ObjectKind) -> usize {
         self.counts[slot(kind)]
@@ -231,6 +251,7 @@ impl Snapshot {
         self.digest = self.digest.with(&key, &entry.object.body);
         self.counts[slot(key.kind)] += 1;
         self.changed.insert_mut((entry.modified(), key.clone()), ());
+        self.catch_all.insert(&entry);
         self.entries.insert_mut(key, entry);
     }
 
@@ -246,6 +267,7 @@ impl Snapshot {
             self.digest = self.digest.without(key, &old.object.body);
             self.counts[slot(key.kind)] -= 1;
             self.changed.remove_mut(&(old.modified(), key.clone()));
+            self.catch_all.remove(&old);
             self.entries.remove_mut(key);
         }
         if let Some(at) = self.tombstones.get(key).copied() {

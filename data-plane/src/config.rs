@@ -53,8 +53,9 @@ pub struct Config {
     pub zone: String,
 
     /// Where clients reach this proxy, for those who ask the control plane or its DNS. DNS takes IP:port only; 0.0.0.0:port
-    /// stands for the address that this proxy's connections to the control plane come from, and without this setting
-    /// DNS knows that address, and no port
+    /// stands for the address that this proxy's connections to the control plane come from, which counts without this setting,
+    /// too. The port of --listen stands for those of the sockets that are open; any other one is told as it is, because
+    /// somebody maps it
     #[arg(
         long,
         env = "WEIR_ADVERTISE",

@@ -3,13 +3,14 @@
 mod backoff;
 mod close;
 mod connect;
+mod open;
 mod receive;
 mod report;
 mod session;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http::Uri;
 use tokio::{
@@ -39,6 +40,8 @@ pub(crate) struct Identity {
     pub(crate) boot_id: u64,
     pub(crate) zone: String,
     pub(crate) advertised_address: String,
+    /// The address of `--listen`, with the real port.
+    pub(crate) listen: Option<SocketAddr>,
 }
 
 /// What the client needs, and where it leaves what it learns.

@@ -78,13 +78,25 @@ fn follow(
     (explanation.candidates, explanation.omitted) = candidates.wire();
     limits::check(route, service, &asked)?;
     candidates.check()?;
-    Ok(sentence(route, service, candidates.is_full()))
+    Ok(sentence(route, service, &host.name, candidates.is_full()))
 }
 
 /// What is worth a word about a request that is answered.
-fn sentence(route: Option<&CompiledRoute>, service: &ServiceEntry, is_full: bool) -> Cow<'static, str> {
+fn sentence(
+    route: Option<&CompiledRoute>,
+    service: &ServiceEntry,
+    host: &str,
+    is_full: bool,
+) -> Cow<'static, str> {
     if is_full || service.live.gate().has_line(Turn::First) {
         return "it would have to wait for room first".into();
+    }
+    if route.is_some_and(CompiledRoute::is_by_host) {
+        return if service.service.name.as_str() == host {
+            "no declared route takes it; the Host names this service".into()
+        } else {
+            "no declared route takes it; it goes where the implicit one leads".into()
+        };
     }
     match route.map(CompiledRoute::shares) {
         Some(shares @ 2..) => {

@@ -100,6 +100,7 @@ impl Proxy {
             Applier::new(Arc::clone(&table), Arc::clone(&workers), &config.zone, metrics.clone());
         applier.limit_tables(config.max_lookup_table_memory);
         let in_force = applier.watch();
+        let listen = listeners.traffic_addr();
         let admin =
             Admin::new(&table, &workers, &shed, phases.clone(), in_force.clone(), link.subscribe(), &metrics);
         let admin = spawn(admin::serve(listeners.admin, admin));
@@ -122,6 +123,7 @@ impl Proxy {
                 boot_id: fastrand::u64(..),
                 zone: config.zone,
                 advertised_address: config.advertise,
+                listen,
             },
             applier: Arc::clone(&applier),
             table,

@@ -19,6 +19,7 @@ pub(crate) use self::{backends::Backends, limits::LimitsInUse, tls::Tls, traffic
 pub(crate) struct ConfigMetrics {
     pub(crate) revision: Gauge<u64, AtomicU64>,
     pub(crate) refused: Gauge<u64, AtomicU64>,
+    pub(crate) open_listeners: Gauge<u64, AtomicU64>,
     pub(crate) lookup_table_bytes: Gauge<u64, AtomicU64>,
     pub(crate) lookup_table_max_bytes: Gauge<u64, AtomicU64>,
     pub(crate) connected: Gauge,
@@ -36,6 +37,11 @@ impl ConfigMetrics {
     pub(crate) fn describe(&self, to: &mut Registry) {
         to.register("config_revision", "Revision in force, 0 before the first", self.revision.clone());
         to.register("config_refused_objects", "Objects that keep their previous form", self.refused.clone());
+        to.register(
+            "open_listeners",
+            "Addresses that traffic is accepted on; without one the proxy is not ready",
+            self.open_listeners.clone(),
+        );
         to.register(
             "lookup_table_bytes",
             "Memory of rings, Maglev's tables and the keys of rate limits",

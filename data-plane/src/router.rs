@@ -19,6 +19,8 @@ pub(crate) struct Router {
     suffixes: HashMap<Arc<str>, Paths, RandomState>,
     any: Paths,
     by_name: HashMap<RouteName, Arc<CompiledRoute>, RandomState>,
+    /// Whether there was a route that takes no request.
+    is_off: bool,
 }
 
 /// A route and where its shares stand.
@@ -37,6 +39,10 @@ impl Router {
     ) -> Router {
         let mut all = Router::default();
         for route in routes {
+            if route.off {
+                all.is_off = true;
+                continue;
+            }
             let before = previous.and_then(|p| p.by_name.get(&route.name));
             let known = before.filter(|known| known.route == *route).cloned();
             let compiled = known.unwrap_or_else(|| {
@@ -74,8 +80,9 @@ impl Router {
         self.by_name.values().map(|compiled| &compiled.route)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
+    /// Whether there is no route at all, and nobody said that there is to be none.
+    pub(crate) fn knows_none(&self) -> bool {
+        self.by_name.is_empty() && !self.is_off
     }
 }
 
@@ -93,7 +100,7 @@ impl CompiledRoute {
         &self.limits
     }
 
-    /// The service whose turn it is; it need not exist.
+    /// The service whose turn it is; it need not exist. Never of a route that is off.
     pub(crate) fn service(&self) -> &ServiceName {
         &self.route.services[self.split.next()].name
     }
@@ -101,6 +108,11 @@ impl CompiledRoute {
     /// The same, and its turn stays.
     pub(crate) fn next_service(&self) -> &ServiceName {
         &self.route.services[self.split.peek()].name
+    }
+
+    /// Whether the service comes first that the host names.
+    pub(crate) fn is_by_host(&self) -> bool {
+        self.route.by_host
     }
 
     /// How many services have shares of it.
@@ -132,7 +144,7 @@ mod tests {
                 path: Some(v1::route_match::Path::PathPrefix(prefix.into())),
             }),
             services: vec![v1::WeightedService { name: "web".into(), weight: None }],
-            rate_limits: vec![],
+            ..Default::default()
         };
         Route::try_from(wire).unwrap()
     }

@@ -51,7 +51,8 @@ impl Proxy {
             applier.restore(copy).await;
         }
         let (phase, phases) = watch::channel(Phase::Serving);
-        let identity = Identity { id, boot_id, zone: String::new(), advertised_address: String::new() };
+        let (zone, advertised_address) = (String::new(), String::new());
+        let identity = Identity { id, boot_id, zone, advertised_address, listen: None };
         let discovery = Discovery {
             control_planes: Vec::new(),
             identity,

@@ -67,7 +67,7 @@ pub(crate) fn route(host: &str, prefix: &str, service: &str) -> Object {
             path: Some(v1::route_match::Path::PathPrefix(prefix.into())),
         }),
         services: vec![v1::WeightedService { name: service.into(), weight: None }],
-        rate_limits: vec![],
+        ..Default::default()
     };
     raw(ObjectKind::Route, &name, &wire.encode_to_vec(), 0)
 }

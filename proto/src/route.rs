@@ -13,10 +13,16 @@ pub struct Route {
     pub host: HostMatch,
     /// Which paths it takes: whole segments; `/` takes all. Never ends with `/` but for that one.
     pub path_prefix: Arc<str>,
-    /// Where to: never empty, no service twice, not all weights 0.
+    /// Where to: never empty unless it is off, no service twice, not all weights 0.
     pub services: Vec<WeightedService>,
     /// A request must be within all of them.
     pub rate_limits: Vec<RateLimit>,
+    /// Whether nobody declared it.
+    pub implicit: bool,
+    /// Whether the service comes first that the host names.
+    pub by_host: bool,
+    /// Whether it takes no request, and is there as the memory of that.
+    pub off: bool,
 }
 
 /// Which hosts a route takes; in lower case, without a port.
@@ -43,7 +49,19 @@ impl Route {
     /// The level of the contract that an object with this route needs: `Object.level` in `object.proto`.
     #[must_use]
     pub fn level(&self) -> u32 {
-        if self.rate_limits.is_empty() { 1 } else { 3 }
+        if self.implicit {
+            4
+        } else if self.rate_limits.is_empty() {
+            1
+        } else {
+            3
+        }
+    }
+
+    /// Whether it takes every request that no other route does, and somebody declared it.
+    #[must_use]
+    pub fn is_declared_catch_all(&self) -> bool {
+        !self.implicit && self.host == HostMatch::Any && &*self.path_prefix == "/"
     }
 }
 
@@ -69,13 +87,23 @@ impl TryFrom<v1::Route> for Route {
                 path_prefix(&prefix).map_err(|e| e.within("match.path_prefix"))?
             }
         };
+        for (field, is_set) in [("by_host", wire.by_host), ("off", wire.off)] {
+            if is_set && !wire.implicit {
+                return Err(Invalid::new(field, "is for the implicit route only; leave it out"));
+            }
+        }
+        let services =
+            if wire.off && wire.services.is_empty() { Vec::new() } else { services(wire.services)? };
         let name = if wire.name.is_empty() { format!("{host}{path_prefix}") } else { wire.name };
         Ok(Self {
             name: RouteName::try_from(name.as_str()).map_err(|e| e.within("name"))?,
             host,
             path_prefix,
-            services: services(wire.services)?,
+            services,
             rate_limits: rate_limits(wire.rate_limits)?,
+            implicit: wire.implicit,
+            by_host: wire.by_host,
+            off: wire.off,
         })
     }
 }
@@ -159,7 +187,7 @@ mod tests {
                 path: (!prefix.is_empty()).then(|| v1::route_match::Path::PathPrefix(prefix.into())),
             }),
             services: vec![v1::WeightedService { name: "web".into(), weight: None }],
-            rate_limits: Vec::new(),
+            ..Default::default()
         })
     }
 
@@ -182,6 +210,24 @@ mod tests {
         };
         assert_eq!((route("", "").map(|r| r.level()), limited(1).map(|r| r.level())), (Ok(1), Ok(3)));
         assert_eq!(limited(0).map_err(|e| e.field).err().as_deref(), Some("rate_limits[0].requests"));
+    }
+
+    #[test]
+    fn an_older_proxy_must_not_take_the_implicit_route_for_a_declared_one() {
+        let implicit = |services: &[(&str, u32)], off| {
+            let services = weighted(services);
+            Route::try_from(v1::Route { services, implicit: true, by_host: true, off, ..Default::default() })
+        };
+        let on = implicit(&[("web", 1)], false).map(|r| (r.level(), r.is_declared_catch_all()));
+        assert_eq!(on, Ok((4, false)));
+        assert!(implicit(&[], false).is_err() && implicit(&[], true).is_ok());
+        let declared = |by_host, off| {
+            let services = weighted(&[("web", 1)]);
+            Route::try_from(v1::Route { services, by_host, off, ..Default::default() })
+        };
+        assert_eq!(declared(false, false).map(|r| r.is_declared_catch_all()), Ok(true));
+        assert_eq!(declared(true, false).map_err(|e| e.field), Err("by_host".to_owned()));
+        assert_eq!(declared(false, true).map_err(|e| e.field), Err("off".to_owned()));
     }
 
     #[test]

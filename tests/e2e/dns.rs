@@ -7,3 +7,5 @@ mod protocol;
 mod rolling;
 mod stub;
 mod types;
+
+pub(super) use self::stub::proxies;

@@ -27,9 +27,17 @@ async fn the_most_specific_route_decides() {
     ] {
         assert_eq!(ask(cluster.traffic(), host, path).await, (200, expected.to_owned()), "{host}{path}");
     }
+    assert_eq!(
+        ask(cluster.traffic(), "elsewhere", "/").await,
+        (200, "checkout".to_owned()),
+        "the implicit one"
+    );
+    cluster.api.default_route(false).await.unwrap();
+    cluster.settled().await;
     let (status, text) = ask(cluster.traffic(), "elsewhere", "/").await;
     assert_eq!(status, 404);
     assert!(text.contains("(no_route)"), "{text}");
+    assert_eq!(ask(cluster.traffic(), "other.example", "/").await.0, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,7 +65,7 @@ async fn without_routes_the_host_names_the_service() {
     cluster.serve("api.example", &[&api]).await;
     assert_eq!(ask(cluster.traffic(), "web", "/").await, (200, "web".to_owned()));
     assert_eq!(ask(cluster.traffic(), "API.example:80", "/").await, (200, "api".to_owned()));
-    assert_eq!(ask(cluster.traffic(), "whatever", "/").await.0, 404);
+    assert_eq!(ask(cluster.traffic(), "whatever", "/").await, (200, "web".to_owned()), "the oldest service");
 }
 
 async fn ask(address: SocketAddr, host: &str, path: &str) -> (u16, String) {

@@ -92,6 +92,7 @@ pub(crate) fn call(ask: &Ask, label: u64, lease: Option<u64>, last: Option<u64>,
                 file_set: format!("set-{set}"),
                 prune,
                 force,
+                allow_empty: true,
                 ..v1::ApplyRequest::default()
             })
         }

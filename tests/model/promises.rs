@@ -1,5 +1,6 @@
 //! What must be there: what the disk has, why each change on it was allowed, and what every answer promised.
 
+mod implicit;
 mod known;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -151,6 +152,7 @@ impl Promises {
             for changed in changes {
                 self.note(changed, began);
             }
+            self.stands()?;
             if self.digest.0 != position.digest {
                 return Err(format!("{position:?} is not the digest of its objects, {}", self.digest));
             }
@@ -260,6 +262,9 @@ impl Promises {
         began: Instant,
     ) -> Result<(), &'static str> {
         let object = key(&changed.key);
+        if implicit::is(&object) {
+            return self.follows(changed, after);
+        }
         let known = self.known.get(&object);
         let any =
             |test: &dyn Fn(&Attempt) -> bool| attempts.iter().filter(|a| a.may_have_been_done()).any(test);

@@ -96,6 +96,12 @@ impl Api {
         Ok(progress)
     }
 
+    /// Turns the implicit route on or off. The revision that says so.
+    pub async fn default_route(&self, on: bool) -> Result<u64, Status> {
+        let request = v1::SetDefaultRouteRequest { on, if_revision: None };
+        Ok(self.admin.clone().set_default_route(request).await?.into_inner().revision)
+    }
+
     /// Applies one document. The revision that holds it.
     pub async fn apply(&self, document: v1::Document) -> Result<u64, Status> {
         let request = v1::ApplyRequest { documents: vec![document], ..v1::ApplyRequest::default() };

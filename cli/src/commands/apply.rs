@@ -44,13 +44,17 @@ pub(super) struct Declared {
     #[arg(short = 'f', long = "file", value_name = "FILE", required = true, num_args = 1..)]
     pub(super) paths: Vec<PathBuf>,
 
-    /// The name under which the files own what they declare
+    /// The name under which the files own what they declare, unless they say it themselves: `file_set: NAME`
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub(super) file_set: String,
 
     /// Delete what the same file set declared earlier and no longer does
     #[arg(long)]
     pub(super) prune: bool,
+
+    /// With --prune: delete all that a file set declared, if the files declare nothing of it any more
+    #[arg(long, requires = "prune")]
+    pub(super) allow_empty: bool,
 
     /// Take over what belongs to somebody else
     #[arg(long)]
@@ -84,6 +88,7 @@ pub(super) fn request(declared: &Declared, documents: &Documents) -> v1::ApplyRe
         file_set: declared.file_set.clone(),
         prune: declared.prune,
         force: declared.force,
+        allow_empty: declared.allow_empty,
         ..Default::default()
     }
 }
@@ -139,17 +144,21 @@ impl Changed<'_> {
         let mut lines = Vec::new();
         let mut unchanged = 0;
         for change in self.changes {
-            let verb = match change.kind() {
-                v1::ChangeKind::Created => "created",
-                v1::ChangeKind::Updated => "updated",
-                v1::ChangeKind::Deleted => "deleted",
-                v1::ChangeKind::Unchanged | v1::ChangeKind::Unspecified => {
+            let verb = match (change.kind(), self.dry_run) {
+                (v1::ChangeKind::Created, false) => "created",
+                (v1::ChangeKind::Updated, false) => "updated",
+                (v1::ChangeKind::Deleted, false) => "deleted",
+                (v1::ChangeKind::Created, true) => "would create",
+                (v1::ChangeKind::Updated, true) => "would update",
+                (v1::ChangeKind::Deleted, true) => "would delete",
+                (v1::ChangeKind::Unchanged | v1::ChangeKind::Unspecified, _) => {
                     unchanged += 1;
                     continue;
                 }
             };
             let object = change.object.as_ref().map(output::reference).unwrap_or_default();
-            lines.push(format!("{verb} {object}"));
+            let implicit = if output::is_implicit(change) { " (implicit: nobody declares it)" } else { "" };
+            lines.push(format!("{verb} {object}{implicit}"));
         }
         let revision = self.revision;
         lines.push(match (lines.len(), self.dry_run) {

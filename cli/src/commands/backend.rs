@@ -178,7 +178,11 @@ async fn register(global: &Global, register: Register) -> Result<(), Error> {
         "created": response.created,
         "revision": response.revision,
         "lease_id": lease,
+        "warnings": response.warnings,
     });
+    for warning in &response.warnings {
+        output::note(&format!("warning: {warning}"));
+    }
     let line = || {
         let was = if response.created { "registered" } else { "was registered already:" };
         format!("{was} {key} in revision {}", response.revision)

@@ -23,7 +23,7 @@ pub(super) struct Diff {
         value_name = "REVISION",
         num_args = 1..=2,
         value_parser = clap::value_parser!(u64).range(1..),
-        conflicts_with_all = ["paths", "file_set", "prune", "force"]
+        conflicts_with_all = ["paths", "file_set", "prune", "allow_empty", "force"]
     )]
     revisions: Vec<u64>,
     #[command(flatten)]
@@ -87,7 +87,8 @@ fn people(change: &v1::Change) -> Vec<String> {
     };
     let object = change.object.as_ref().map(output::reference).unwrap_or_default();
     let side = |r: &Option<v1::Resource>| r.as_ref().and_then(output::resource).map(|(_, value)| value);
-    let mut lines = vec![format!("{sign} {object}")];
+    let implicit = if output::is_implicit(change) { " (implicit: nobody declares it)" } else { "" };
+    let mut lines = vec![format!("{sign} {object}{implicit}")];
     differences("", side(&change.before).as_ref(), side(&change.after).as_ref(), &mut lines);
     lines
 }

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::Value;
 use weir_proto::{ObjectKind, v1};
 
 use crate::{
     Error, Exit,
     client::Client,
     commands::{Global, new_file::NewFile, object, reference},
-    output::{self, Declared},
+    output::{self, Declared, Format},
 };
 
 /// How often everything is read before it counts as changing all the time.
@@ -18,9 +19,10 @@ const ATTEMPTS: usize = 5;
 /// What to export.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-`weir apply -f` of it, with the same --file-set, changes nothing. It holds listeners, services with their static \
-    backends, and routes; not the backends with a lease, which come and go by themselves, and not what operators drained \
-    or disabled. Written as YAML, with --output json as JSON.")]
+`weir apply -f` of it changes nothing. It holds listeners, services with their static backends, and routes, in a document \
+    for each file set, and one for each operator who registered backends by hand; not the backends with a lease, which \
+    come and go by themselves, not what nobody declared, and not what operators drained or disabled. Written as YAML, with \
+    --output json as JSON.")]
 pub(super) struct Export {
     /// Only objects of these kinds: listener, service (with its backends), route
     #[arg(value_name = "KIND", value_parser = kind)]
@@ -40,14 +42,16 @@ pub(super) async fn run(global: &Global, export: &Export) -> Result<Exit, Error>
     let client = global.connect().await?;
     let mut declared = Declared::default();
     for info in read(&client).await? {
-        if export.wants(&info) {
-            add(&mut declared, info);
+        if export.wants(&info)
+            && let Some(object) = info.resource.and_then(|resource| resource.resource)
+        {
+            declared.add(info.meta.and_then(|meta| meta.owner).unwrap_or_default(), object);
         }
     }
     if declared.is_empty() {
         output::note("nothing of this is declared, so the document is empty");
     }
-    let text = output::document(&declared.document(), global.output().format())?;
+    let text = text(global.output().format(), &declared.documents())?;
     match &export.to {
         None => output::print_document(&text)?,
         Some(path) => {
@@ -103,14 +107,16 @@ async fn is_same(client: &Client, from: u64, to: u64) -> bool {
     client.call(admin.diff(v1::DiffRequest { from, to })).await.is_ok_and(|diff| diff.changes.is_empty())
 }
 
-fn add(declared: &mut Declared, info: v1::ObjectInfo) {
-    use v1::resource::Resource as R;
-    match info.resource.and_then(|r| r.resource) {
-        Some(R::Listener(listener)) => declared.listeners.push(listener),
-        Some(R::Service(service)) => declared.services.push(service),
-        Some(R::Backend(backend)) => declared.backends.push(backend),
-        Some(R::Route(route)) => declared.routes.push(route),
-        None => {}
+/// Several documents are a list in JSON, and follow each other in YAML.
+fn text(format: Format, documents: &[Value]) -> Result<String, Error> {
+    match (format, documents) {
+        (Format::Json, [one]) => output::document(one, format),
+        (Format::Json, several) => output::document(&Value::from(several), format),
+        (Format::Table | Format::Yaml, documents) => {
+            let texts: Result<Vec<_>, _> =
+                documents.iter().map(|document| output::document(document, format)).collect();
+            Ok(texts?.join("---\n"))
+        }
     }
 }
 

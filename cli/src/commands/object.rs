@@ -140,6 +140,7 @@ pub(super) async fn listed(client: &Client, kind: ObjectKind, service: &str) -> 
 pub(super) fn owner(info: &v1::ObjectInfo) -> String {
     let meta = info.meta.clone().unwrap_or_default();
     match meta.owner {
+        None if meta.implicit => "nobody (implicit)".to_owned(),
         _ if meta.implicit => "its backends".to_owned(),
         Some(owner) => {
             let kind = output::word(owner.kind().as_str_name(), "OWNER_KIND_").replace('_', " ");
@@ -179,9 +180,7 @@ fn table(kind: ObjectKind, infos: &[v1::ObjectInfo]) -> Table {
     use v1::resource::Resource;
     let (column, empty) = match kind {
         ObjectKind::Listener => ("ADDRESS", "no listener: proxies accept on their --listen address"),
-        ObjectKind::Route => {
-            ("TO", "no route: requests go to the service named by their Host, or the only one")
-        }
+        ObjectKind::Route => ("TO", "no route; the first service brings one, by the name default, to itself"),
         ObjectKind::Service | ObjectKind::Backend => ("ADDRESS", "nothing"),
     };
     let mut table = Table::new(&["NAME", column, "OWNER", "REVISION"], empty);
@@ -189,12 +188,16 @@ fn table(kind: ObjectKind, infos: &[v1::ObjectInfo]) -> Table {
         let Some(resource) = &info.resource else { continue };
         let detail = match &resource.resource {
             Some(Resource::Listener(listener)) => listener.address.clone(),
+            Some(Resource::Route(route)) if route.off => {
+                "off: what no other route takes is answered 404".to_owned()
+            }
             Some(Resource::Route(route)) => {
                 let to = route.services.iter().map(|s| match s.weight.unwrap_or(1) {
                     1 => s.name.clone(),
                     weight => format!("{}:{weight}", s.name),
                 });
-                to.collect::<Vec<_>>().join(" ")
+                let to = to.collect::<Vec<_>>().join(" ");
+                if route.by_host { format!("the service named by Host, else {to}") } else { to }
             }
             Some(Resource::Backend(backend)) => backend.address.clone(),
             Some(Resource::Service(_)) | None => String::new(),

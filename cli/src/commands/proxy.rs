@@ -71,7 +71,6 @@ fn table(response: &v1::ListProxiesResponse) -> Table {
     let columns = ["PROXY", "ZONE", "ADDRESS", "STATE", "REVISION", "LAG", "IN FLIGHT", "REFUSED"];
     let mut table = Table::new(&columns, "no proxy has connected; start one with weir-data-plane");
     for p in &response.proxies {
-        let address = if p.advertised_address.is_empty() { &p.peer_address } else { &p.advertised_address };
         let refused = p.refused.first().map_or_else(String::new, |r| {
             let object = r.object.as_ref().map(output::reference).unwrap_or_default();
             let more =
@@ -81,7 +80,7 @@ fn table(response: &v1::ListProxiesResponse) -> Table {
         table.row([
             State::plain(&p.id),
             State::plain(&p.zone),
-            State::plain(address),
+            address(p),
             state(p),
             State::plain(p.revision),
             lag(response, p),
@@ -90,6 +89,22 @@ fn table(response: &v1::ListProxiesResponse) -> Table {
         ]);
     }
     table
+}
+
+/// Where clients reach it: by the sockets that are open, if it tells of them.
+fn address(p: &v1::ProxyInfo) -> (String, Option<State>) {
+    let Some(listeners) = &p.listeners else {
+        let said = if p.advertised_address.is_empty() { &p.peer_address } else { &p.advertised_address };
+        return State::plain(said);
+    };
+    let mut reached: Vec<_> = listeners.open.iter().map(|open| open.reached_at.as_str()).collect();
+    reached.sort_unstable();
+    reached.dedup();
+    match reached.is_empty() {
+        true if p.connected => State::Bad.cell("none open"),
+        true => State::plain(""),
+        false => State::plain(reached.join(" ")),
+    }
 }
 
 fn state(p: &v1::ProxyInfo) -> (String, Option<State>) {

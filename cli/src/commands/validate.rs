@@ -1,6 +1,9 @@
 //! `weir validate`: checks files without a control plane.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+};
 
 use clap::Args;
 use serde_json::json;
@@ -21,8 +24,9 @@ pub(super) fn run(global: &Global, validate: &Validate) -> Result<Exit, Error> {
     let count = |of: fn(&v1::Document) -> usize| wire.iter().map(of).sum::<usize>();
     let (listeners, services) = (count(|d| d.listeners.len()), count(|d| d.services.len()));
     let (backends, routes) = (count(|d| d.backends.len()), count(|d| d.routes.len()));
-    let warning = tables_warning(tables(&wire));
-    if let Some(warning) = &warning {
+    let mut warnings = missing_services(&wire);
+    warnings.extend(tables_warning(tables(&wire)));
+    for warning in &warnings {
         output::note(&format!("warning: {warning}"));
     }
     let value = json!({
@@ -31,12 +35,36 @@ pub(super) fn run(global: &Global, validate: &Validate) -> Result<Exit, Error> {
         "services": services,
         "backends": backends,
         "routes": routes,
-        "warnings": warning.as_slice(),
+        "warnings": warnings,
     });
     global.output().show(&value, || {
         format!("valid: listeners {listeners}, services {services}, backends {backends}, routes {routes}")
     })?;
     Ok(Exit::Ok)
+}
+
+/// A warning for each service that a route, or the mirror of a service, names and that the files do not declare.
+fn missing_services(wire: &[v1::Document]) -> Vec<String> {
+    let declared = wire.iter().flat_map(|document| &document.services).map(|service| &service.name);
+    let with_backends = wire.iter().flat_map(|document| &document.backends).map(|backend| &backend.service);
+    let known: HashSet<_> = declared.chain(with_backends).collect();
+    let routes = wire.iter().flat_map(|document| &document.routes).flat_map(|wire| {
+        let route = Route::try_from(wire.clone()).map(|route| route.name.to_string()).unwrap_or_default();
+        wire.services.iter().map(move |to| {
+            (&to.name, format!("route {route}"), "until it is registered, its share is answered with 503")
+        })
+    });
+    let services = wire.iter().flat_map(|document| &document.services);
+    let mirrors = services.filter_map(|service| {
+        let to = &service.mirror.as_ref()?.service;
+        Some((to, format!("service {}", service.name), "until it is registered, nothing is mirrored to it"))
+    });
+    let missing = routes.chain(mirrors).filter(|(name, ..)| !known.contains(name));
+    missing
+        .map(|(name, who, so)| {
+            format!("{who} names the service {name}, which the files do not declare; {so}")
+        })
+        .collect()
 }
 
 /// Memory for lookup tables that each service and route asks of a proxy, as far as the files tell.

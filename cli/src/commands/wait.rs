@@ -130,7 +130,7 @@ impl Outcome {
         let mut notes = Vec::new();
         if self.proxies().all(|p| p.outcome() == v1::Outcome::Away) {
             notes.push(format!(
-                "no proxy is connected; one that comes gets revision {} at once",
+                "no proxy is connected, so nothing was waited for; one that comes gets revision {} at once",
                 self.revision
             ));
         }

@@ -18,6 +18,7 @@ pub(super) fn route(context: &mut Context<'_>, node: &Node, path: &Path) -> Opti
         r#match: fields.nested("match", matching),
         services: Vec::new(),
         rate_limits: fields.list("rate_limits", rate_limit),
+        ..v1::Route::default()
     };
     let (one, many) = (fields.node("service").cloned(), fields.node("services").cloned());
     match (one, many) {

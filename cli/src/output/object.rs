@@ -83,6 +83,12 @@ pub(crate) fn reference(object: &v1::ObjectRef) -> String {
     format!("{} {}", word(object.kind().as_str_name(), "OBJECT_KIND_"), object.name)
 }
 
+/// Whether it is a change of the route that nobody declares.
+pub(crate) fn is_implicit(change: &v1::Change) -> bool {
+    let resource = change.after.as_ref().or(change.before.as_ref()).and_then(|r| r.resource.as_ref());
+    matches!(resource, Some(v1::resource::Resource::Route(route)) if route.implicit)
+}
+
 /// A change of `apply` or `diff`.
 pub(crate) fn change(change: &v1::Change) -> Value {
     let object = change.object.clone().unwrap_or_default();
@@ -114,6 +120,18 @@ pub(crate) fn proxy(p: &v1::ProxyInfo) -> Value {
         "refused": super::refusals(&p.refused),
         "state": word(p.state().as_str_name(), "PROXY_STATE_"),
         "in_flight": p.in_flight,
+        "listeners": p.listeners.as_ref().map(|l| l.open.iter().map(open_listener).collect::<Vec<_>>()),
+    })
+}
+
+/// A traffic socket of a proxy.
+fn open_listener(open: &v1::OpenListener) -> Value {
+    json!({
+        "name": open.name,
+        "address": open.address,
+        "protocol": word(open.protocol().as_str_name(), "LISTENER_PROTOCOL_"),
+        "tls": open.tls,
+        "reached_at": open.reached_at,
     })
 }
 
@@ -199,6 +217,9 @@ fn route(route: &v1::Route) -> Value {
         "match": matching,
         "services": services,
         "rate_limits": limits::rate_limits(&route.rate_limits),
+        "implicit": route.implicit.then_some(true),
+        "by_host": route.by_host.then_some(true),
+        "off": route.off.then_some(true),
     }))
 }
 

@@ -46,7 +46,12 @@ fn objects(kind: v1::ObjectKind) -> Vec<v1::ObjectInfo> {
             let named = v1::Backend { zone: "b".into(), weight: Some(3), ..backend("two", "10.0.0.2:80") };
             let mut leased = info(Resource::Backend(backend("three", "10.0.0.3:80")), "");
             leased.meta.get_or_insert_default().lease = Some(v1::Lease::default());
-            vec![plain, leased, info(Resource::Backend(named), "shop")]
+            let other = info(Resource::Backend(backend("10.0.0.4:80", "10.0.0.4:80")), "ops");
+            let by_hand = v1::Backend { service: "leased".into(), ..backend("10.0.0.5:80", "10.0.0.5:80") };
+            let mut by_hand = info(Resource::Backend(by_hand), "");
+            let owner = v1::Owner { kind: v1::OwnerKind::Operator as i32, name: "alice".into() };
+            by_hand.meta.get_or_insert_default().owner = Some(owner);
+            vec![plain, leased, info(Resource::Backend(named), "shop"), other, by_hand]
         }
         _ => {
             let services = vec![v1::WeightedService { name: "web".into(), weight: None }];
@@ -57,15 +62,24 @@ fn objects(kind: v1::ObjectKind) -> Vec<v1::ObjectInfo> {
                 services,
                 ..Default::default()
             };
-            vec![info(Resource::Route(route), "shop")]
+            let implicit = v1::Route { name: "default".into(), implicit: true, ..Default::default() };
+            let mut implicit = info(Resource::Route(implicit), "");
+            implicit.meta.get_or_insert_default().implicit = true;
+            vec![implicit, info(Resource::Route(route), "shop")]
         }
     }
 }
 
 const ALL: &str = "\
+file_set: ops
 listeners:
 - name: edge
   address: 0.0.0.0:80
+backends:
+- service: web
+  address: 10.0.0.4:80
+---
+file_set: shop
 services:
 - name: web
   backends:
@@ -78,6 +92,11 @@ routes:
 - match:
     host: shop.example
   service: web
+---
+operator: alice
+backends:
+- service: leased
+  address: 10.0.0.5:80
 ";
 
 #[tokio::test]
@@ -94,10 +113,21 @@ async fn what_is_declared_is_written_as_short_as_it_can_be_said() {
     let compact = |text: &str| text.lines().map(str::trim_start).collect::<Vec<_>>().join("\n");
     assert_eq!((ended.code, compact(&ended.stdout).replace('"', "")), (Some(0), compact(ALL)), "{ended:?}");
     let (_, value) = fake.json(&["export", "listener"]).await;
-    assert_eq!(value.to_string(), r#"{"listeners":[{"name":"edge","address":"0.0.0.0:80"}]}"#);
+    assert_eq!(
+        value.to_string(),
+        r#"{"file_set":"ops","listeners":[{"name":"edge","address":"0.0.0.0:80"}]}"#
+    );
     let (_, value) = fake.json(&["export", "--file-set", "shop", "services", "listeners"]).await;
     let keys: Vec<_> = value.as_object().expect("a document").keys().collect();
-    assert_eq!(keys, ["services"]);
+    assert_eq!(keys, ["file_set", "services"]);
+    let (_, value) = fake.json(&["export"]).await;
+    let sets: Vec<_> = value.as_array().expect("documents").iter().map(|one| &one["file_set"]).collect();
+    assert_eq!(
+        sets,
+        ["ops", "shop", ""]
+            .map(|set| if set.is_empty() { serde_json::Value::Null } else { set.into() })
+            .each_ref()
+    );
     assert_eq!(fake.weir(&["export", "backend"]).await.code, Some(2));
 }
 
@@ -116,7 +146,7 @@ async fn a_file_of_it_is_valid() {
     let file = path.to_str().expect("a path of text");
     assert_eq!(fake.weir(&["export", "--to", file]).await.code, Some(0));
     let ended = fake.weir(&["validate", "-f", file]).await;
-    assert_eq!(ended.stdout, "valid: listeners 1, services 1, backends 2, routes 1\n", "{ended:?}");
+    assert_eq!(ended.stdout, "valid: listeners 1, services 1, backends 4, routes 1\n", "{ended:?}");
 }
 
 #[tokio::test]

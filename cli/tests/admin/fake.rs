@@ -163,6 +163,7 @@ serve! {
     v1::admin_server::Admin,
     apply: ApplyRequest -> ApplyResponse,
     get_object: GetObjectRequest -> ObjectInfo,
+    set_default_route: SetDefaultRouteRequest -> SetDefaultRouteResponse,
     list_objects: ListObjectsRequest -> ListObjectsResponse,
     delete_object: DeleteObjectRequest -> DeleteObjectResponse,
     set_operator_state: SetOperatorStateRequest -> SetOperatorStateResponse,

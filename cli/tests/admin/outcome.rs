@@ -113,7 +113,7 @@ async fn without_a_live_proxy_it_says_so_and_ends_well() {
     for proxies in [vec![], vec![proxy("a", Outcome::Away)]] {
         let fake = enabling(vec![vec![answer(proxies)]]).await;
         let ended = fake.weir(&ENABLE).await;
-        let text = "weir: no proxy is connected; one that comes gets revision 7 at once\n";
+        let text = "weir: no proxy is connected, so nothing was waited for; one that comes gets revision 7 at once\n";
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), text));
     }
 }

@@ -101,6 +101,7 @@ async fn what_is_restored_is_what_was_backed_up_in_a_new_epoch() {
     assert_eq!(audit[0].call, "Restore");
     assert_eq!(audit[1..], registry.audit(None, 100).await.expect("read"));
     let rollback = crate::registry::Rollback {
+        own_addresses: std::collections::BTreeMap::new(),
         to: Revision(1),
         dry_run: false,
         if_revision: None,

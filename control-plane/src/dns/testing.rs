@@ -42,7 +42,8 @@ pub(super) fn view_of(backends: Vec<Backend>) -> View {
 pub(super) fn with_proxies(view: View, proxies: &[(&str, &str)]) -> View {
     let proxies = proxies.iter().enumerate().map(|(i, (zone, address))| {
         let id = ProxyId::try_from(format!("proxy-{i}").as_str()).expect("an id");
-        Arc::new(Routable { id, zone: (*zone).into(), address: address.parse().expect("an address") })
+        let addresses = [address.parse().expect("an address")].into();
+        Arc::new(Routable { id, zone: (*zone).into(), addresses })
     });
     View { proxies: Arc::new(proxies.collect()), ..view }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    net::SocketAddr,
     sync::{Arc, OnceLock},
 };
 
@@ -83,7 +84,7 @@ impl View {
     /// The proxies that take traffic: of a zone, or all if that is empty. None if there are none in that zone.
     pub(super) fn proxies(&self, zone: &str) -> Option<Vec<Endpoint>> {
         let of_zone = |proxy: &&Arc<Routable>| zone.is_empty() || proxy.zone.eq_ignore_ascii_case(zone);
-        let found: Vec<_> = self.proxies.iter().filter(of_zone).map(|proxy| endpoint(proxy)).collect();
+        let found: Vec<_> = self.proxies.iter().filter(of_zone).flat_map(|proxy| endpoints(proxy)).collect();
         (zone.is_empty() || !found.is_empty()).then_some(found)
     }
 
@@ -98,6 +99,8 @@ impl View {
     }
 }
 
-fn endpoint(proxy: &Routable) -> Endpoint {
-    Endpoint { priority: 0, ip: proxy.address.ip(), port: proxy.address.port(), weight: 1 }
+fn endpoints(proxy: &Routable) -> impl Iterator<Item = Endpoint> {
+    let endpoint =
+        |address: &SocketAddr| Endpoint { priority: 0, ip: address.ip(), port: address.port(), weight: 1 };
+    proxy.addresses.iter().map(endpoint)
 }

@@ -16,6 +16,7 @@ use super::{
     closes::Closes,
     conditions::{Conditions, Told},
     questions::Questions,
+    reached,
     routable::{GRACE, Presence, Routable},
 };
 use crate::snapshot::Position;
@@ -68,7 +69,9 @@ pub(crate) struct Member {
     /// The number of the last change of it: a place in the roster's order.
     pub(super) change: u64,
     pub report: Option<Report>,
-    /// Where clients are sent to, if it is known.
+    /// Its open sockets, as it told last; None if it never did.
+    listeners: Option<v1::OpenListeners>,
+    /// Where clients are sent to, if it is known and it has an open socket.
     pub(super) address: Option<Arc<Routable>>,
     /// Whether clients were sent to it when that was last decided.
     pub(super) listed: bool,
@@ -100,7 +103,8 @@ impl Member {
 
     fn of(identity: Identity, now: Now) -> Self {
         Self {
-            address: Routable::of(&identity).map(Arc::new),
+            address: Routable::of(&identity, None).map(Arc::new),
+            listeners: None,
             listed: false,
             serves: false,
             drains: false,
@@ -130,6 +134,8 @@ impl Member {
             advertised_address: info.advertised_address.clone(),
             peer_address: info.peer_address.clone(),
         };
+        let listeners = info.listeners.clone();
+        let address = Routable::of(&identity, listeners.as_ref()).map(Arc::new);
         let wall = |at: Option<prost_types::Timestamp>| at.and_then(|at| at.try_into().ok());
         let left = Now { wall: wall(info.disconnected_at).unwrap_or(now.wall), ..now };
         Self {
@@ -137,6 +143,8 @@ impl Member {
             connected_at: wall(info.connected_at).unwrap_or(left.wall),
             disconnected_at: Some(left),
             listed: true,
+            listeners,
+            address,
             ..Self::of(identity, now)
         }
     }
@@ -147,6 +155,7 @@ impl Member {
             stream.end.cancel();
         }
         // Counts as before until it is known what it has.
+        self.set_listeners(previous.listeners);
         self.listed = previous.listed;
         self.serves = previous.listed;
         if previous.identity.boot_id == self.identity.boot_id {
@@ -193,10 +202,28 @@ impl Member {
         self.ring.of(revision)
     }
 
-    /// It said how things stand.
-    pub(super) fn heard(&mut self, report: Report) {
+    /// It said how things stand. Answers whether its sockets are others than before.
+    pub(super) fn heard(&mut self, mut report: Report) -> bool {
         self.drains |= report.state == v1::ProxyState::Draining;
+        let listeners =
+            report.listeners.take().map(|open| reached::resolve(open, &self.identity.peer_address));
         self.report = Some(report);
+        let moves = listeners != self.listeners;
+        if moves {
+            self.set_listeners(listeners);
+        }
+        moves
+    }
+
+    fn set_listeners(&mut self, listeners: Option<v1::OpenListeners>) {
+        self.address = Routable::of(&self.identity, listeners.as_ref()).map(Arc::new);
+        self.listeners = listeners;
+    }
+
+    /// Where it accepts while there is no listener.
+    pub(super) fn own_addresses(&self) -> impl Iterator<Item = String> {
+        let open = self.listeners.iter().flat_map(|listeners| &listeners.open);
+        open.filter(|open| open.name == reached::OWN).map(|open| open.address.clone())
     }
 
     /// It is told to come back then.
@@ -285,6 +312,7 @@ impl Member {
             refused: self.refused.iter().map(|refusal| refusal.said.clone()).collect(),
             state: state as i32,
             in_flight,
+            listeners: self.listeners.clone(),
         }
     }
 
@@ -295,7 +323,7 @@ impl Member {
 }
 
 /// What a proxy reported last.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Report {
     pub state: v1::ProxyState,
     pub in_flight: u64,
@@ -304,6 +332,8 @@ pub(crate) struct Report {
     /// The revision in force when this was counted.
     pub revision: Revision,
     pub conditions: Arc<Conditions>,
+    /// The sockets that are open, until the proxy's list is made of them.
+    pub listeners: Option<v1::OpenListeners>,
 }
 
 impl Report {
@@ -320,6 +350,7 @@ impl Report {
             draining: counts.map(|b| (b.backend, b.in_flight)).collect(),
             revision: Revision(wire.revision),
             conditions: Arc::new(conditions),
+            listeners: wire.listeners.map(reached::bounded),
         }
     }
 }

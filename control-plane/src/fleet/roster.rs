@@ -123,8 +123,11 @@ impl Roster {
         let is_first = member.told.is_none();
         let news = member.told.get_or_insert_default().follow(&report.conditions, exists);
         let drains = report.state == v1::ProxyState::Draining;
-        member.heard(report);
-        self.is_stale |= drains;
+        let moves = member.heard(report);
+        self.is_stale |= drains || moves;
+        if moves {
+            self.unwritten.insert(id.clone());
+        }
         if is_first { Vec::new() } else { news }
     }
 

@@ -1,14 +1,10 @@
 //! Which proxies clients are sent to by DNS: the rule, and where each of them is reached.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use weir_proto::ProxyId;
+use weir_proto::{ProxyId, v1};
 
-use super::member::Identity;
+use super::{member::Identity, reached};
 
 /// How long a proxy stays after its stream was lost: it serves on without the control plane, and mostly comes back.
 pub(super) const GRACE: Duration = Duration::from_secs(30);
@@ -19,15 +15,20 @@ pub(crate) struct Routable {
     pub id: ProxyId,
     /// Empty if it has none.
     pub zone: Arc<str>,
-    /// Where clients reach it. The port is 0 if it said none.
-    pub address: SocketAddr,
+    /// Where clients reach it: never empty. A port is 0 if it said none.
+    pub addresses: Arc<[SocketAddr]>,
 }
 
 impl Routable {
-    /// None if it is not known where the proxy is.
-    pub(super) fn of(identity: &Identity) -> Option<Self> {
-        let address = address(&identity.advertised_address, &identity.peer_address)?;
-        Some(Self { id: identity.id.clone(), zone: identity.zone.as_str().into(), address })
+    /// Of a proxy with these sockets open. None if it has none, or it is not known where the proxy is.
+    pub(super) fn of(identity: &Identity, listeners: Option<&v1::OpenListeners>) -> Option<Self> {
+        let peer = &identity.peer_address;
+        let addresses: Arc<[_]> = match listeners {
+            None => reached::address(&identity.advertised_address, peer).into_iter().collect(),
+            Some(listeners) => reached::addresses(listeners, peer).into(),
+        };
+        let zone = identity.zone.as_str().into();
+        (!addresses.is_empty()).then(|| Self { id: identity.id.clone(), zone, addresses })
     }
 }
 
@@ -63,17 +64,6 @@ pub(super) fn listed(proxies: &[Presence]) -> Vec<bool> {
     proxies.iter().map(is_listed).collect()
 }
 
-/// What the proxy advertises, if that is an address; else where its stream comes from, without a port.
-fn address(advertised: &str, peer: &str) -> Option<SocketAddr> {
-    let peer = peer.parse::<SocketAddr>().ok().map(|peer| peer.ip().to_canonical());
-    match advertised.parse::<SocketAddr>() {
-        // It listens everywhere, so at the address that its stream comes from too.
-        Ok(any) if any.ip().is_unspecified() => peer.map(|ip| SocketAddr::new(ip, any.port())),
-        Ok(address) => Some(SocketAddr::new(address.ip().to_canonical(), address.port())),
-        Err(_) => peer.map(|ip: IpAddr| SocketAddr::new(ip, 0)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::{collection::vec, prelude::*};
@@ -101,17 +91,6 @@ mod tests {
         assert_eq!(listed(&[Serving, LONG_AGO, LONG_AGO]), [true, true, true]);
         assert_eq!(listed(&[LONG_AGO]), [true], "nobody else is left");
         assert_eq!(listed(&[Out, LONG_AGO]), [false, true], "who drains is no better");
-    }
-
-    #[test]
-    fn clients_are_sent_where_the_proxy_says_or_where_it_comes_from() {
-        let to = |advertised, peer| address(advertised, peer).map(|a| a.to_string());
-        assert_eq!(to("10.0.0.1:80", "10.9.9.9:5000").as_deref(), Some("10.0.0.1:80"));
-        assert_eq!(to("[2001:db8::1]:80", "").as_deref(), Some("[2001:db8::1]:80"));
-        assert_eq!(to("0.0.0.0:80", "10.9.9.9:5000").as_deref(), Some("10.9.9.9:80"));
-        assert_eq!(to("", "[::ffff:10.9.9.9]:5000").as_deref(), Some("10.9.9.9:0"));
-        assert_eq!(to("edge.example:80", "10.9.9.9:5000").as_deref(), Some("10.9.9.9:0"));
-        assert_eq!(to("", ""), None);
     }
 
     proptest! {

@@ -11,7 +11,9 @@ use super::{
     aside::Aside,
     backends,
     command::{Asked, Command, Read},
+    consequences,
     deed::Deed,
+    default_route,
     flaps::Flaps,
     history,
     lanes::Queue,
@@ -215,13 +217,15 @@ impl Actor {
 fn perform(work: &mut Work<'_>, deed: Deed, command: Command) {
     match command {
         Command::Register(registration, reply) => {
-            work.run(deed, reply, |s| backends::register(s, registration));
+            work.run(deed, reply, |s| consequences::register(s, registration));
         }
         Command::Deregister(target, reply) => work.run(deed, reply, |s| Ok(backends::deregister(s, &target))),
         Command::Remove(wanted, reply) => work.run(deed, reply, |s| backends::remove_drained(s, &wanted)),
         Command::Apply(wanted, reply) => work.run(deed, reply, |s| apply::apply(s, wanted)),
         Command::Delete(delete, reply) => work.run(deed, reply, |s| operator::delete(s, &delete)),
         Command::SetState(set, reply) => work.run(deed, reply, |s| operator::set_state(s, &set)),
+        Command::SetDefaultRoute(set, reply) => work.run(deed, reply, |s| default_route::set(s, &set)),
+        Command::Adopt(reply) => work.run(deed, reply, |s| Ok(default_route::adopt(s))),
         Command::AcceptEpoch(epoch, reply) => work.run(deed, reply, |s| operator::accept_epoch(s, epoch)),
         Command::Lapse(lapses, at, reply) => work.run(deed, reply, |s| {
             for lapse in lapses {

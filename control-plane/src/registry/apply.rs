@@ -3,12 +3,15 @@
 mod conflicts;
 mod prune;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use weir_proto::{Backend, Invalid, LeaseState, ObjectKey, ObjectKind, v1};
 
 use super::{
-    Applied, Apply, Change, Declared, backends,
+    Applied, Apply, Change, Declared, backends, consequences, default_route,
     work::{Effect, Step},
 };
 use crate::{
@@ -25,7 +28,8 @@ pub(super) type Paths = HashMap<ObjectKey, String>;
 /// Makes the declarations so.
 pub(super) fn apply(step: &mut Step<'_>, wanted: Apply) -> Result<Applied, Error> {
     step.expect(wanted.if_revision)?;
-    let Apply { declared, file_set, prune, force, dry_run, message, .. } = wanted;
+    let sets = prune::sets(&wanted);
+    let Apply { declared, file_set, prune, force, dry_run, message, allow_empty, own_addresses, .. } = wanted;
     let owner = v1::Owner { kind: v1::OwnerKind::FileSet as i32, name: file_set };
     let base = step.draft.view().clone();
     let paths = paths(&declared)?;
@@ -35,18 +39,27 @@ pub(super) fn apply(step: &mut Step<'_>, wanted: Apply) -> Result<Applied, Error
     // Services before backends: what is declared must not first appear as implicit.
     let (services, others): (Vec<_>, Vec<_>) =
         declared.into_iter().partition(|d| d.object.key.kind == ObjectKind::Service);
-    for Declared { path, object } in services.into_iter().chain(others) {
+    for Declared { path, object, owner: own } in services.into_iter().chain(others) {
         keys.push(object.key.clone());
-        declare(step, object, path, &owner, force)?;
+        declare(step, object, path, own.as_ref().unwrap_or(&owner), force)?;
     }
     if prune {
-        keys.extend(prune::prune(step, &owner, &paths, &mut warnings));
+        for (set, declares) in sets {
+            if declares == 0 && !allow_empty {
+                prune::refuse_emptying(&base, &set)?;
+            }
+            let owner = v1::Owner { name: set, ..owner.clone() };
+            keys.extend(prune::prune(step, &owner, &paths, &mut warnings));
+        }
     }
+    keys.extend(default_route::settle(step, &base));
     conflicts::check(step.draft.view(), &paths)?;
     warnings.extend(conflicts::missing_services(step.draft.view(), &paths));
     warnings.extend(conflicts::large_tables(step.draft.view()));
 
+    keys.retain(unseen());
     let changes: Vec<_> = keys.into_iter().map(|key| change(&base, step.draft.view(), key)).collect();
+    warnings.extend(consequences::of(&base, step.draft.view(), &changes, &own_addresses));
     if dry_run {
         step.undo(&base);
     } else {
@@ -57,7 +70,7 @@ pub(super) fn apply(step: &mut Step<'_>, wanted: Apply) -> Result<Applied, Error
 
 fn paths(declared: &[Declared]) -> Result<Paths, Error> {
     let mut paths = Paths::with_capacity(declared.len());
-    for Declared { path, object } in declared {
+    for Declared { path, object, .. } in declared {
         if let Some(first) = paths.insert(object.key.clone(), path.clone()) {
             let reason = format!("{} is declared twice, first at {first}", object.key);
             return Err(Invalid::new(path, reason).into());
@@ -110,9 +123,19 @@ fn is_free(old: &Entry, new: &Object) -> bool {
     old.meta.implicit || (kind == Some(v1::OwnerKind::Operator) && old.object.body == new.body)
 }
 
-/// Whether it is a service that went with its last backend: that was told already.
+/// Whether it is a service that went with its last backend, or the implicit route: that was told already.
 pub(super) fn went_along(change: &Change) -> bool {
-    change.after.is_none() && change.before.as_ref().is_some_and(|before| before.meta.implicit)
+    let is_implicit = |entry: &Option<Arc<Entry>>| entry.as_ref().is_some_and(|entry| entry.meta.implicit);
+    match change.key.kind {
+        ObjectKind::Route => is_implicit(change.after.as_ref().map_or(&change.before, |_| &change.after)),
+        _ => change.after.is_none() && is_implicit(&change.before),
+    }
+}
+
+/// Whether a key is there for the first time.
+fn unseen() -> impl FnMut(&ObjectKey) -> bool {
+    let mut seen = HashSet::new();
+    move |key| seen.insert(key.clone())
 }
 
 /// What became of an object on the way from `base` to `next`.

@@ -273,5 +273,5 @@ fn registered(
     created: bool,
 ) -> Registered {
     let ttl = terms.map_or(Duration::ZERO, |terms| terms.ttl);
-    Registered { lease, ttl, created, revision: step.revision() }
+    Registered { lease, ttl, created, revision: step.revision(), warnings: Vec::new() }
 }

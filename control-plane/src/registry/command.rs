@@ -1,6 +1,11 @@
 //! What can be asked of the registry, and what it answers.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{sync::oneshot, time::Instant};
 use weir_proto::{Backend, BackendKey, Epoch, LeaseId, LeaseTerms, ObjectKey, OperatorState, Revision, v1};
@@ -26,7 +31,7 @@ pub(crate) struct Registration {
 }
 
 /// A durable registration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Registered {
     /// The lease of a backend that has one.
     pub(crate) lease: Option<LeaseId>,
@@ -36,6 +41,8 @@ pub(crate) struct Registered {
     pub(crate) created: bool,
     /// The revision that holds the registration.
     pub(crate) revision: Revision,
+    /// What is probably not meant.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Which backend is to go.
@@ -70,9 +77,11 @@ pub(crate) struct NotRenewed {
 pub(crate) struct Apply {
     /// Everything that is declared, in the order of the documents.
     pub(crate) declared: Vec<Declared>,
-    /// Who owns it.
+    /// Who owns what names no other owner.
     pub(crate) file_set: String,
-    /// Delete what the file set owns and does not declare any more.
+    /// The file sets that the documents are of, if not all are of that one.
+    pub(crate) file_sets: BTreeSet<String>,
+    /// Delete what these file sets own and do not declare any more.
     pub(crate) prune: bool,
     /// Take over what belongs to others.
     pub(crate) force: bool,
@@ -82,6 +91,10 @@ pub(crate) struct Apply {
     pub(crate) if_revision: Option<Revision>,
     /// Why, for the events; may be empty.
     pub(crate) message: String,
+    /// Delete all that a file set owns, if nothing of it is declared any more.
+    pub(crate) allow_empty: bool,
+    /// What a first listener closes.
+    pub(crate) own_addresses: OwnAddresses,
 }
 
 /// One declaration.
@@ -91,6 +104,8 @@ pub(crate) struct Declared {
     pub(crate) path: String,
     /// What it declares. A backend's two states do not count.
     pub(crate) object: Object,
+    /// Who owns it, if it is not the file set of the whole.
+    pub(crate) owner: Option<v1::Owner>,
 }
 
 /// What an [`Apply`] did, or with `dry_run` would do.
@@ -128,6 +143,29 @@ pub(crate) struct Delete {
     pub(crate) cascade: bool,
 }
 
+/// Turns the implicit route on or off.
+#[derive(Debug, Clone)]
+pub(crate) struct SetDefaultRoute {
+    /// Which of both.
+    pub(crate) on: bool,
+    /// Only if this is the current revision.
+    pub(crate) if_revision: Option<Revision>,
+}
+
+/// How the implicit route stands.
+#[derive(Debug, Clone)]
+pub(crate) struct DefaultRoute {
+    /// The current revision.
+    pub(crate) revision: Revision,
+    /// The route, on or off, if there is one.
+    pub(crate) standing: Option<Arc<Entry>>,
+    /// The declared route that takes its place.
+    pub(crate) declared: Option<ObjectKey>,
+}
+
+/// The addresses of `--listen` that proxies have open, each with the number of proxies.
+pub(crate) type OwnAddresses = BTreeMap<String, usize>;
+
 /// Sets what the operator wants of a backend.
 #[derive(Debug, Clone)]
 pub(crate) struct SetState {
@@ -152,6 +190,8 @@ pub(crate) struct Rollback {
     pub(crate) if_revision: Option<Revision>,
     /// Why; may be empty.
     pub(crate) message: String,
+    /// What a first listener closes.
+    pub(crate) own_addresses: OwnAddresses,
 }
 
 /// Something that is read from the store, which only the registry's task has. It answers by itself.
@@ -204,6 +244,10 @@ pub(crate) enum Command {
     Delete(Delete, Reply<Revision>),
     /// [`super::Registry::set_operator_state`]
     SetState(SetState, Reply<(Revision, Backend)>),
+    /// [`super::Registry::set_default_route`]
+    SetDefaultRoute(SetDefaultRoute, Reply<DefaultRoute>),
+    /// Makes the implicit route of a store whose version knew none; answers what it is.
+    Adopt(Reply<Option<String>>),
     /// [`super::Registry::accept_epoch`]
     AcceptEpoch(Epoch, Reply<Revision>),
     /// Leases that were due at that time: expire them, or remove their backends.

@@ -40,6 +40,8 @@ impl Deed {
             Command::Apply(..) => ("Apply", Cause::Apply),
             Command::Delete(..) => ("DeleteObject", Cause::Delete),
             Command::SetState(..) => ("SetOperatorState", Cause::OperatorState),
+            Command::SetDefaultRoute(..) => ("SetDefaultRoute", Cause::OperatorState),
+            Command::Adopt(..) => ("Adopt", Cause::Unspecified),
             Command::AcceptEpoch(..) => ("AcceptEpoch", Cause::Epoch),
             Command::Lapse(..) => ("Lease", Cause::Lease),
             Command::Rollback(..) => ("Rollback", Cause::Rollback),
@@ -64,7 +66,8 @@ impl Deed {
             },
             Command::Deregister(Target::Lease(_), _)
             | Command::Remove(Remove { target: Target::Lease(_), .. }, _)
-            | Command::Lapse(..) => Self { automatic: true, ..plain },
+            | Command::Lapse(..)
+            | Command::Adopt(_) => Self { automatic: true, ..plain },
             Command::Deregister(Target::Backend(key), _)
             | Command::Remove(Remove { target: Target::Backend(key), .. }, _) => {
                 Self { objects: vec![ObjectKey::from(key)], ..plain }
@@ -83,7 +86,10 @@ impl Deed {
                 is_meant: !wanted.dry_run,
                 ..plain
             },
-            Command::AcceptEpoch(..) | Command::Compact(..) | Command::Read(_) => plain,
+            Command::SetDefaultRoute(..)
+            | Command::AcceptEpoch(..)
+            | Command::Compact(..)
+            | Command::Read(_) => plain,
         }
     }
 

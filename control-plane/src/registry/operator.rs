@@ -5,7 +5,7 @@ use std::sync::Arc;
 use weir_proto::{Backend, Epoch, Invalid, ObjectKey, ObjectKind, Revision, ServiceName, v1};
 
 use super::{
-    Delete, SetState, backends,
+    Delete, SetState, backends, default_route,
     work::{Effect, Step},
 };
 use crate::{
@@ -22,6 +22,7 @@ pub(super) fn delete(step: &mut Step<'_>, wanted: &Delete) -> Result<Revision, E
     let entry = step.draft.view().get(&wanted.key).cloned();
     let entry = entry.ok_or_else(|| Error::NotFound { key: wanted.key.clone() })?;
     match &entry.object.value {
+        Value::Route(route) if route.implicit => default_route::delete(step, &wanted.key)?,
         Value::Backend(_) => {
             backends::remove(step, &entry, "was deleted");
             step.then(Effect::Count(step.world.metrics.deregistrations.clone()));

@@ -7,7 +7,7 @@ use weir_proto::{Backend, LeaseState, ObjectKey, ObjectKind, v1};
 use super::{
     Applied, Change, Rollback,
     apply::{self, Paths},
-    backends,
+    backends, consequences, default_route,
     work::{Effect, Step},
 };
 use crate::{
@@ -49,6 +49,7 @@ pub(super) fn rollback(
             keys.extend(backends::remove_if_idle(step, &backend.key.service));
         }
     }
+    keys.extend(default_route::settle(step, &base));
     let paths: Paths = due
         .iter()
         .filter(|before| before.entry.is_some())
@@ -61,6 +62,7 @@ pub(super) fn rollback(
     let mut changes: Vec<_> =
         keys.into_iter().map(|key| apply::change(&base, step.draft.view(), key)).collect();
     changes.retain(|change| change.kind != v1::ChangeKind::Unchanged);
+    warnings.extend(consequences::of(&base, step.draft.view(), &changes, &wanted.own_addresses));
     if wanted.dry_run {
         step.undo(&base);
     } else {

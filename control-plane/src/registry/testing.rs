@@ -31,6 +31,11 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = with;
     }
 
+    /// As if that object had never been there.
+    pub(crate) fn forget(&self, key: &ObjectKey) {
+        self.memory(|memory| memory.forget(key));
+    }
+
     fn memory<T>(&self, read: impl FnOnce(&mut Memory) -> T) -> T {
         read(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).0)
     }
@@ -134,7 +139,7 @@ pub(crate) fn route(name: &str, host: &str, service: &str) -> Object {
 
 /// The objects as the file set `set` declares them.
 pub(crate) fn declare(set: &str, objects: impl IntoIterator<Item = Object>) -> Apply {
-    let at = |(i, object)| Declared { path: format!("documents[0].objects[{i}]"), object };
+    let at = |(i, object)| Declared { path: format!("documents[0].objects[{i}]"), object, owner: None };
     let declared = objects.into_iter().enumerate().map(at).collect();
     Apply { declared, file_set: set.to_owned(), ..Apply::default() }
 }

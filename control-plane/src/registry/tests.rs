@@ -2,6 +2,8 @@
 
 mod apply;
 mod backends;
+mod consequences;
+mod default_route;
 mod durability;
 mod flaps;
 mod history;

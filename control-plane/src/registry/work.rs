@@ -4,7 +4,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::time::Instant;
 use weir_proto::{BackendKey, LeaseId, LeaseTerms, ObjectKey, Revision, v1};
 
-use super::{command::Reply, deed::Deed, flaps::Flaps};
+use super::{command::Reply, deed::Deed, default_route, flaps::Flaps};
 use crate::{
     error::Error,
     events::{Events, Happening},
@@ -131,6 +131,9 @@ impl<'a> Work<'a> {
             effects: Vec::new(),
         };
         let result = command(&mut step);
+        if result.is_ok() {
+            default_route::settle(&mut step, &self.next);
+        }
         if let Err(error) = &result {
             self.refusals.extend(deed.refused((self.world.code)(error), &error.to_string()));
         } else {

@@ -7,6 +7,7 @@ use weir_proto::{
 };
 
 use super::{Answers, Api, caller::caller, objects::key, refused, status};
+use crate::registry::DefaultRoute;
 
 #[tonic::async_trait]
 impl Admin for Api {
@@ -46,6 +47,22 @@ impl Admin for Api {
         let revision =
             self.registry.delete(&caller, key, if_revision, request.cascade).await.map_err(status)?;
         Ok(Response::new(v1::DeleteObjectResponse { revision: revision.0 }))
+    }
+
+    async fn set_default_route(
+        &self,
+        request: Request<v1::SetDefaultRouteRequest>,
+    ) -> Result<Response<v1::SetDefaultRouteResponse>, Status> {
+        let caller = caller(&request);
+        let v1::SetDefaultRouteRequest { on, if_revision } = request.into_inner();
+        let stands = self.registry.set_default_route(&caller, on, if_revision.map(Revision)).await;
+        let DefaultRoute { revision, standing, declared } = stands.map_err(status)?;
+        let route = standing.and_then(|entry| match entry.object.resource().resource {
+            Some(v1::resource::Resource::Route(route)) => Some(route),
+            _ => None,
+        });
+        let declared = declared.map_or_else(String::new, |key| key.name.to_string());
+        Ok(Response::new(v1::SetDefaultRouteResponse { revision: revision.0, route, declared }))
     }
 
     async fn set_operator_state(

@@ -1,5 +1,7 @@
 //! `Admin.Apply`: documents into declarations, each with the path that errors name.
 
+use std::collections::BTreeSet;
+
 use tonic::Status;
 use weir_proto::{Invalid, ObjectKey, Revision, v1};
 
@@ -7,7 +9,7 @@ use super::{Api, refused, registry::declared, status, visible};
 use crate::{
     Error,
     caller::Caller,
-    registry::{Apply, Change, Declared},
+    registry::{Apply, Change, Declared, OwnAddresses},
     snapshot::Object,
 };
 
@@ -37,6 +39,7 @@ impl Api {
                 refuse(std::slice::from_ref(&declared.object.key), status(forbidden))
             })?;
         }
+        let apply = Apply { own_addresses: self.fleet.own_addresses(), ..apply };
         let applied = self.registry.apply(caller, apply).await.map_err(status)?;
         Ok(v1::ApplyResponse {
             revision: applied.revision.0,
@@ -70,12 +73,25 @@ fn decode(request: v1::ApplyRequest) -> Result<Apply, Vec<Invalid>> {
     let mut refusals = Vec::new();
     refusals.extend(visible("file_set", &request.file_set, 253).err());
     refusals.extend(message(&request.message).err());
+    let file_set = if request.file_set.is_empty() { DEFAULT_FILE_SET.to_owned() } else { request.file_set };
     let mut all = Vec::new();
+    let mut file_sets = BTreeSet::new();
     for (i, document) in request.documents.into_iter().enumerate() {
-        collect(&mut all, i, "listeners", document.listeners, Object::listener);
-        collect(&mut all, i, "services", document.services, Object::service);
-        collect(&mut all, i, "backends", document.backends, |wire| declared(wire).map(Object::backend));
-        collect(&mut all, i, "routes", document.routes, Object::route);
+        let owner = owner(document.owner).map_err(|e| e.within(&format!("documents[{i}]")));
+        let owner = owner.unwrap_or_else(|refusal| {
+            refusals.push(refusal);
+            None
+        });
+        match &owner {
+            None => _ = file_sets.insert(file_set.clone()),
+            Some(owner) if owner.kind() == v1::OwnerKind::FileSet => _ = file_sets.insert(owner.name.clone()),
+            Some(_) => {}
+        }
+        let of = (i, owner.as_ref());
+        collect(&mut all, of, "listeners", document.listeners, Object::listener);
+        collect(&mut all, of, "services", document.services, Object::service);
+        collect(&mut all, of, "backends", document.backends, |wire| declared(wire).map(Object::backend));
+        collect(&mut all, of, "routes", document.routes, Object::route);
     }
     let mut declared = Vec::with_capacity(all.len());
     for result in all {
@@ -88,21 +104,37 @@ fn decode(request: v1::ApplyRequest) -> Result<Apply, Vec<Invalid>> {
         refusals.truncate(MOST_REFUSALS);
         return Err(refusals);
     }
-    let file_set = if request.file_set.is_empty() { DEFAULT_FILE_SET.to_owned() } else { request.file_set };
     Ok(Apply {
         declared,
         file_set,
+        file_sets,
         prune: request.prune,
         force: request.force,
         dry_run: request.dry_run,
         if_revision: request.if_revision.map(Revision),
         message: request.message,
+        allow_empty: request.allow_empty,
+        own_addresses: OwnAddresses::default(),
     })
+}
+
+/// Who owns what a document declares, if it says that itself.
+fn owner(wire: Option<v1::document::Owner>) -> Result<Option<v1::Owner>, Invalid> {
+    let (kind, field, name) = match wire {
+        None => return Ok(None),
+        Some(v1::document::Owner::FileSet(name)) if name.is_empty() => {
+            return Err(Invalid::new("file_set", "must not be empty"));
+        }
+        Some(v1::document::Owner::FileSet(name)) => (v1::OwnerKind::FileSet, "file_set", name),
+        Some(v1::document::Owner::Operator(name)) => (v1::OwnerKind::Operator, "operator", name),
+    };
+    visible(field, &name, 253)?;
+    Ok(Some(v1::Owner { kind: kind as i32, name }))
 }
 
 fn collect<W>(
     all: &mut Vec<Result<Declared, Invalid>>,
-    document: usize,
+    (document, owner): (usize, Option<&v1::Owner>),
     section: &str,
     wire: Vec<W>,
     decode: impl Fn(W) -> Result<Object, Invalid>,
@@ -110,7 +142,7 @@ fn collect<W>(
     all.extend(wire.into_iter().enumerate().map(|(i, wire)| {
         let path = format!("documents[{document}].{section}[{i}]");
         match decode(wire) {
-            Ok(object) => Ok(Declared { path, object }),
+            Ok(object) => Ok(Declared { path, object, owner: owner.cloned() }),
             Err(refusal) => Err(refusal.within(&path)),
         }
     }));
@@ -150,6 +182,26 @@ mod tests {
                 "documents[1].backends[0].operator_state",
             ]
         );
+    }
+
+    #[test]
+    fn a_document_may_say_whose_it_is() {
+        use v1::document::Owner::{FileSet, Operator};
+        let of =
+            |owner, name: &str| v1::Document { owner, services: vec![service(name)], ..Default::default() };
+        let documents = vec![
+            of(None, "a"),
+            of(Some(FileSet("tls".into())), "b"),
+            of(Some(Operator(String::new())), "c"),
+            v1::Document { owner: Some(FileSet("gone".into())), ..Default::default() },
+        ];
+        let file_set = "shop".to_owned();
+        let apply = decode(v1::ApplyRequest { documents, file_set, ..Default::default() }).expect("valid");
+        assert_eq!(apply.file_sets.iter().collect::<Vec<_>>(), ["gone", "shop", "tls"]);
+        let kinds: Vec<_> = apply.declared.iter().map(|d| d.owner.as_ref().map(v1::Owner::kind)).collect();
+        assert_eq!(kinds, [None, Some(v1::OwnerKind::FileSet), Some(v1::OwnerKind::Operator)]);
+        assert_eq!(refusals(request(of(Some(FileSet(String::new())), "a"))), ["documents[1].file_set"]);
+        assert_eq!(refusals(request(of(Some(Operator("a b".into())), "a"))), ["documents[1].operator"]);
     }
 
     #[test]

@@ -49,6 +49,7 @@ impl Api {
             dry_run: request.dry_run,
             if_revision: request.if_revision.map(Revision),
             message: request.message,
+            own_addresses: self.fleet.own_addresses(),
         };
         let done = self.registry.rollback(caller, wanted).await.map_err(status)?;
         let changes = done.changes.iter().map(encode).collect();

@@ -43,6 +43,7 @@ impl Registry for Api {
             heartbeat_interval: lease.map(|_| duration_to_wire(registered.ttl / HEARTBEATS_PER_TTL)),
             created: registered.created,
             revision: registered.revision.0,
+            warnings: registered.warnings,
         }))
     }
 

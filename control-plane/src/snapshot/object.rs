@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost::Message;
 use weir_proto::{
-    Backend, Invalid, LeaseId, LeaseTerms, Listener, ObjectKey, ObjectKind, Revision, Route, Service,
-    ServiceName, v1,
+    Backend, HostMatch, Invalid, LeaseId, LeaseTerms, Listener, ObjectKey, ObjectKind, Revision, Route,
+    RouteName, Service, ServiceName, WeightedService, v1,
 };
 
 /// What is declared: the bytes that are stored, streamed and hashed, and the same in types that cannot be wrong.
@@ -77,10 +77,42 @@ impl Object {
 
     /// A declared route.
     pub(crate) fn route(mut wire: v1::Route) -> Result<Self, Invalid> {
+        if wire.implicit {
+            return Err(Invalid::new("implicit", "is the control plane's own; leave it out"));
+        }
         let route = Route::try_from(wire.clone())?;
         wire.name = route.name.to_string();
         let key = ObjectKey::new(ObjectKind::Route, route.name.as_str());
         Ok(Self::new(key, &wire, Value::Route(Box::new(route))))
+    }
+
+    /// The route that nobody declared: for every host and path, to the service that the Host names, else to `service`.
+    /// There may be none of those if it is off.
+    pub(crate) fn implicit_route(name: RouteName, service: Option<ServiceName>, off: bool) -> Self {
+        let wire = v1::Route {
+            name: name.to_string(),
+            services: service
+                .iter()
+                .map(|name| v1::WeightedService { name: name.to_string(), weight: None })
+                .collect(),
+            implicit: true,
+            by_host: true,
+            off,
+            ..v1::Route::default()
+        };
+        let key = ObjectKey::new(ObjectKind::Route, name.as_str());
+        let services = service.map(|name| WeightedService { name, weight: 1 }).into_iter().collect();
+        let route = Route {
+            name,
+            host: HostMatch::Any,
+            path_prefix: "/".into(),
+            services,
+            rate_limits: Vec::new(),
+            implicit: true,
+            by_host: true,
+            off,
+        };
+        Self::new(key, &wire, Value::Route(Box::new(route)))
     }
 
     /// An object as it was stored.
@@ -136,6 +168,14 @@ impl Value {
     pub(crate) fn as_backend(&self) -> Option<&Backend> {
         match self {
             Self::Backend(backend) => Some(backend),
+            _ => None,
+        }
+    }
+
+    /// The route, if it is one.
+    pub(crate) fn as_route(&self) -> Option<&Route> {
+        match self {
+            Self::Route(route) => Some(route),
             _ => None,
         }
     }
@@ -227,5 +267,19 @@ mod tests {
         };
         let limit = v1::RateLimit { requests: 1, ..Default::default() };
         assert_eq!((level(vec![]), level(vec![limit])), (Ok(1), Ok(3)));
+        let name = RouteName::try_from("default").expect("valid");
+        assert_eq!(Object::implicit_route(name, None, true).wire().level, 4);
+    }
+
+    #[test]
+    fn the_implicit_route_is_read_back_as_it_was_made() {
+        for (service, off) in [(ServiceName::try_from("web").ok(), false), (None, true)] {
+            let name = RouteName::try_from("default").expect("valid");
+            let made = Object::implicit_route(name, service, off);
+            let read = Object::stored(made.key.clone(), made.body.clone(), made.level);
+            assert_eq!(read.map(|read| read.value), Ok(made.value));
+        }
+        let mine = v1::Route { implicit: true, ..Default::default() };
+        assert_eq!(Object::route(mine).map(|_| ()).map_err(|e| e.field), Err("implicit".to_owned()));
     }
 }

@@ -34,6 +34,15 @@ impl Memory {
             journal: Kept::default(),
         }
     }
+
+    /// As if that object had never been there.
+    #[cfg(test)]
+    pub(crate) fn forget(&mut self, key: &ObjectKey) {
+        if let Some(entry) = self.entries.remove(key) {
+            let position = &mut self.head.position;
+            position.digest = position.digest.without(key, &entry.object.body);
+        }
+    }
 }
 
 impl Store for Memory {

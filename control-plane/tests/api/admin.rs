@@ -19,6 +19,7 @@ fn shop() -> v1::Document {
             services: vec![v1::WeightedService { name: "shop".to_owned(), weight: None }],
             ..Default::default()
         }],
+        ..Default::default()
     }
 }
 

@@ -17,7 +17,7 @@ async fn a_proxy_with_nothing_gets_a_snapshot_and_then_deltas() {
     server.register("web", "10.0.0.1:80").await;
     let mut proxy = Proxy::connect(&server, "edge", None).await;
     let State::Snapshot { at, pages: 1 } = proxy.state().await else { panic!("not one page") };
-    assert_eq!((at.revision, proxy.objects.len()), (1, 2), "the backend and its service");
+    assert_eq!((at.revision, proxy.objects.len()), (1, 3), "the backend, its service and the implicit route");
     proxy.ack(at).await;
     server.register("web", "10.0.0.2:80").await;
     let delta = proxy.state().await;
@@ -85,7 +85,7 @@ async fn what_happens_while_a_proxy_is_busy_comes_as_one_delta() {
         matches!(delta, State::Delta { from, to, .. } if from == at.revision && to.revision == newest),
         "{delta:?}"
     );
-    assert_eq!(proxy.objects.len(), 1_001);
+    assert_eq!(proxy.objects.len(), 1_002);
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn a_large_configuration_comes_in_pages() {
     let mut proxy = Proxy::connect(&server, "edge", Some(wrong)).await;
     let State::Snapshot { pages, .. } = proxy.state().await else { panic!("not a snapshot") };
     assert!((3..=4).contains(&pages), "{pages} pages for 2.6 MB");
-    assert_eq!(proxy.objects.len(), 41);
+    assert_eq!(proxy.objects.len(), 42);
 }
 
 #[tokio::test]

@@ -84,6 +84,8 @@ struct RouteView {
     path_prefix: String,
     /// Weights by service.
     services: BTreeMap<String, u32>,
+    /// Nobody declared it: before those services it leads to the one that the host names.
+    implicit: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -222,6 +224,7 @@ impl From<&weir_proto::Route> for RouteView {
             host: route.host.to_string(),
             path_prefix: route.path_prefix.to_string(),
             services: route.services.iter().map(|s| (s.name.to_string(), s.weight)).collect(),
+            implicit: route.implicit,
         }
     }
 }

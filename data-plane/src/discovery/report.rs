@@ -38,6 +38,7 @@ pub(super) fn report(
     found: &mut Found,
     in_flight: u64,
     state: v1::ProxyState,
+    listeners: v1::OpenListeners,
 ) -> v1::Report {
     // The revision is that of the very table whose endpoints are counted.
     let mut draining: BTreeMap<String, u64> = BTreeMap::new();
@@ -53,6 +54,7 @@ pub(super) fn report(
             .collect(),
         revision: table.map_or(0, |table| table.position.revision.0),
         conditions: found.conditions(table),
+        listeners: Some(listeners),
     }
 }
 

@@ -19,6 +19,7 @@ use super::{
     backoff::Backoff,
     close,
     connect::{Stream, told},
+    open,
     receive::{self, Pages, Snapshot, Step, Unusable, Verdict},
     report,
 };
@@ -109,7 +110,7 @@ impl<'a> Session<'a> {
                 () = sleep_until(self.next_report) => self.report().await,
                 Ok(()) = self.phase.changed() => self.report().await,
                 // Listeners that could not be bound are tried again between two states.
-                Ok(()) = self.applied.changed() => self.acknowledge_again().await,
+                Ok(()) = self.applied.changed() => self.tell_again().await,
             };
             if let Err(end) = done {
                 return end;
@@ -208,6 +209,12 @@ impl<'a> Session<'a> {
         self.report().await
     }
 
+    /// What is refused, or which sockets are open, changed between two states.
+    async fn tell_again(&mut self) -> Result<(), End> {
+        self.acknowledge_again().await?;
+        self.report().await
+    }
+
     /// Acknowledges the state in force, if it came over this stream.
     async fn acknowledge_again(&mut self) -> Result<(), End> {
         let (position, refused) = {
@@ -263,6 +270,7 @@ impl<'a> Session<'a> {
             &mut self.found,
             self.discovery.workers.in_flight(),
             phase.wire(),
+            open::listeners(&self.applied.borrow().open, &self.discovery.identity),
         );
         self.next_report = Instant::now() + report::interval(&report);
         self.send(Up::Report(report)).await

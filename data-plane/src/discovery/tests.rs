@@ -43,7 +43,13 @@ impl Proxy {
         let applier = Applier::new(Arc::clone(&table), Arc::clone(&workers), "", metrics.clone());
         let discovery = Discovery {
             control_planes,
-            identity: Identity { id, boot_id: 1, zone: "a".into(), advertised_address: String::new() },
+            identity: Identity {
+                id,
+                boot_id: 1,
+                zone: "a".into(),
+                advertised_address: String::new(),
+                listen: None,
+            },
             applier: Arc::new(Mutex::new(applier)),
             table: Arc::clone(&table),
             workers,

@@ -142,6 +142,47 @@ fn a_refusal_is_the_one_that_the_request_would_get() {
     assert_eq!(outcome(Some(&drained), &|_| {}), said("no_routable_backend", 503, "shop"));
 }
 
+/// The route that nobody declared, to `web`.
+fn implicit(off: bool) -> Route {
+    let services = vec![v1::WeightedService { name: "web".into(), weight: None }];
+    let wire = v1::Route {
+        name: "default".into(),
+        services,
+        implicit: true,
+        by_host: true,
+        off,
+        ..Default::default()
+    };
+    Route::try_from(wire).unwrap()
+}
+
+#[test]
+fn the_implicit_route_leads_to_the_service_that_the_host_names_else_to_its_own_and_comes_last() {
+    let services =
+        || vec![entry(|_| {}, &[(1, UP)]), entry(|service| service.name = "api".into(), &[(2, UP)])];
+    let to = |table: &Table, host: &str| {
+        let explained = ask(Some(table), |q| q.host = host.into());
+        (explained.outcome, explained.route, explained.service)
+    };
+    let said = |route: &str, service: &str| ("ok".to_owned(), route.to_owned(), service.to_owned());
+    let none = || ("no_route".to_owned(), String::new(), String::new());
+    let table_of = |routes: &[Route]| table(services(), routes);
+
+    let both = table_of(&[implicit(false), route("shop.example", &["api"])]);
+    assert_eq!(to(&both, "anything.example"), said("default", "web"));
+    assert_eq!(to(&both, "API"), said("default", "api"));
+    assert_eq!(to(&both, "shop.example"), said("shop", "api"));
+    let sentence = ask(Some(&both), |q| q.host = "api".into()).sentence;
+    assert_eq!(sentence, "no declared route takes it; the Host names this service");
+
+    let off = table_of(&[implicit(true), route("shop.example", &["api"])]);
+    assert_eq!((to(&off, "api"), to(&off, "shop.example")), (none(), said("shop", "api")));
+    assert_eq!(to(&table_of(&[implicit(true)]), "api"), none(), "nor does an older rule take its place");
+    // From a control plane that leaves it to its proxies.
+    let older = table_of(&[]);
+    assert_eq!((to(&older, "api"), to(&older, "other")), (said("", "api"), none()));
+}
+
 #[test]
 fn a_value_cannot_begin_another_request() {
     let table = table(vec![entry(|_| {}, &[(1, UP)])], &[]);

@@ -377,6 +377,7 @@ impl Applier {
 
         self.metrics.revision.set(position.map_or(0, |p| p.revision.0));
         self.metrics.refused.set(refused.len() as u64);
+        self.metrics.open_listeners.set(self.open.len() as u64);
         self.metrics.lookup_table_bytes.set(self.forms.room.used());
         self.metrics.lookup_table_max_bytes.set(self.forms.room.most());
         self.applied.send_modify(|applied| {

@@ -286,6 +286,7 @@ async fn keys_of_rate_limits_must_fit_too_of_services_and_of_routes() {
         r#match: Some(v1::RouteMatch { host: "x.example".into(), ..v1::RouteMatch::default() }),
         services: vec![v1::WeightedService { name: "web".into(), weight: None }],
         rate_limits: vec![limit],
+        ..Default::default()
     };
     let route = raw(ObjectKind::Route, "r", &route.encode_to_vec(), 3);
     fixture.apply(&[service.clone(), route.clone()]).await;

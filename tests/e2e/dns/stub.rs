@@ -39,7 +39,7 @@ impl Stub {
 }
 
 /// The proxies, and how long that holds.
-pub(super) async fn proxies(server: SocketAddr) -> (Vec<SocketAddr>, Duration) {
+pub(in super::super) async fn proxies(server: SocketAddr) -> (Vec<SocketAddr>, Duration) {
     let mut question = Message::query();
     question.add_query(Query::query(Name::from_ascii("proxies.weir.").unwrap(), RecordType::SRV));
     let socket = UdpSocket::bind(("127.0.0.1", 0)).await.unwrap();

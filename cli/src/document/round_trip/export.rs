@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use proptest::{collection::vec, option::of, prelude::*, sample::select};
-use weir_proto::{Backend, Listener, Route, v1};
+use weir_proto::{
+    Backend, Listener, Route,
+    v1::{self, document::Owner::FileSet, resource::Resource},
+};
 
 use super::{Source, rate_limits, read, service, text};
 use crate::{output::Declared, yaml};
@@ -17,6 +20,7 @@ proptest! {
         backends in vec(backend(), 0..=3),
         routes in vec(route(), 0..=3),
         limits in vec(of(listener_limits()), 0..=2),
+        file_set in select(vec!["default", "tls", "1.10"]),
     ) {
         // As the control plane keeps them: one of each name, and in its own spelling.
         let services = named(services, |s| &mut s.name, "web");
@@ -42,23 +46,24 @@ proptest! {
             kept(route)
         }).collect::<Vec<_>>();
 
-        let declared = Declared {
-            listeners: listeners.clone(),
-            services: services.clone(),
-            backends: backends.clone(),
-            routes: routes.clone(),
-        };
-        let document = declared.document();
-        for text in [yaml::to_string(&document).expect("serializes"), document.to_string()] {
+        let owner = v1::Owner { kind: v1::OwnerKind::FileSet as i32, name: file_set.to_owned() };
+        let mut declared = Declared::default();
+        let all = listeners.iter().cloned().map(Resource::Listener);
+        let all = all.chain(services.iter().cloned().map(Resource::Service));
+        let all = all.chain(backends.iter().cloned().map(Resource::Backend));
+        for object in all.chain(routes.iter().cloned().map(Resource::Route)) {
+            declared.add(owner.clone(), object);
+        }
+        let documents = declared.documents();
+        let [document] = &documents[..] else { return Err(TestCaseError::fail(format!("{documents:?}"))) };
+        for text in [yaml::to_string(document).expect("serializes"), document.to_string()] {
             let documents = read(vec![Source { name: "f".to_owned(), text: text.clone() }]);
             let documents = documents.map_err(|problems| TestCaseError::fail(format!("{problems:?}\n{text}")))?;
             let again = documents.wire.into_iter().next().unwrap_or_default();
-            let spoken_of = services.iter().map(|s| &s.name).chain(backends.iter().map(|b| &b.service));
-            let names: Vec<_> = again.services.iter().map(|s| &s.name).collect();
-            prop_assert!(spoken_of.clone().all(|name| names.contains(&name)), "{}", text);
-            if !services.is_empty() {
-                prop_assert_eq!(&again.services, &services, "{}", text);
-            }
+            prop_assert_eq!(&again.services, &services, "backends declare no service: {}", text);
+            let is_empty = services.is_empty() && backends.is_empty() && routes.is_empty() && listeners.is_empty();
+            let named = (file_set != "default" && !is_empty).then(|| FileSet(file_set.to_owned()));
+            prop_assert_eq!(&again.owner, &named, "{}", text);
             let registered = |b: v1::Backend| v1::Backend::from(&Backend::try_from(b).expect("valid"));
             let registered: Vec<_> = again.backends.into_iter().map(registered).collect();
             prop_assert_eq!(&registered, &backends, "{}", text);
@@ -112,6 +117,7 @@ prop_compose! {
             r#match: Some(v1::RouteMatch { host: String::new(), path }),
             services: services.map(|(i, weight)| v1::WeightedService { name: format!("s{i}"), weight }).collect(),
             rate_limits,
+            ..Default::default()
         }
     }
 }

@@ -85,7 +85,10 @@ mod tests {
         let (mut roster, now) = super::super::tests::roster();
         roster.remember(&written.collect::<Vec<_>>(), now);
         let list = roster.relisted(now.instant).expect("a list");
-        assert_eq!(list.iter().map(|proxy| proxy.address.to_string()).collect::<Vec<_>>(), ["10.0.0.1:0"]);
+        assert_eq!(
+            list.iter().map(|proxy| proxy.addresses[0].to_string()).collect::<Vec<_>>(),
+            ["10.0.0.1:0"]
+        );
         let info = roster.member(&id).expect("remembered").info();
         assert!(!info.connected && info.behind_since.is_some() && info.disconnected_at.is_some(), "{info:?}");
         assert_eq!(info.revision, 0, "nobody knows");

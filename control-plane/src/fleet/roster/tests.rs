@@ -32,6 +32,7 @@ fn identity(id: &str, boot_id: u64) -> Identity {
 
 fn report(revision: u64, in_flight: &[(&str, u64)]) -> Report {
     Report {
+        listeners: None,
         state: v1::ProxyState::Serving,
         in_flight: 0,
         draining: in_flight.iter().map(|(b, n)| ((*b).to_owned(), *n)).collect(),

@@ -97,3 +97,57 @@ async fn a_proxy_that_comes_back_is_never_out_in_between() {
     back.starts(false);
     assert_eq!(listed(&fleet), ["other", "z"], "it has nothing any more");
 }
+
+fn opens(proxy: &Membership, sockets: &[(&str, &str)]) {
+    let open = |(name, at): &(&str, &str)| v1::OpenListener {
+        name: (*name).into(),
+        address: (*at).into(),
+        reached_at: (*at).into(),
+        ..Default::default()
+    };
+    let listeners = Some(v1::OpenListeners { open: sockets.iter().map(open).collect() });
+    proxy.report(v1::Report { listeners, ..Default::default() }, |_| true);
+}
+
+fn addresses(fleet: &Fleet) -> Vec<String> {
+    let addresses = fleet.routable();
+    addresses.iter().flat_map(|proxy| proxy.addresses.iter().map(ToString::to_string)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_are_sent_to_the_sockets_that_are_open_and_to_no_proxy_without_one() {
+    let fleet = fleet();
+    let proxy = serving(&fleet, "a");
+    assert_eq!(addresses(&fleet), ["10.0.0.1:0"], "of an older one nothing more is known");
+    opens(&proxy, &[("--listen", "0.0.0.0:8080")]);
+    assert_eq!(addresses(&fleet), ["10.0.0.1:8080"]);
+    assert_eq!(fleet.own_addresses(), [("0.0.0.0:8080".to_owned(), 1)].into());
+    opens(&proxy, &[("web", "0.0.0.0:80"), ("tls", "0.0.0.0:443")]);
+    assert_eq!(
+        (addresses(&fleet).join(" "), fleet.own_addresses().len()),
+        ("10.0.0.1:80 10.0.0.1:443".into(), 0)
+    );
+    let open = fleet.list().remove(0).listeners.expect("it tells of them").open;
+    assert_eq!((open[0].address.as_str(), open[0].reached_at.as_str()), ("0.0.0.0:80", "10.0.0.1:80"));
+    opens(&proxy, &[]);
+    assert_eq!(listed(&fleet), [""; 0]);
+    opens(&proxy, &[("web", "0.0.0.0:80")]);
+    assert_eq!(addresses(&fleet), ["10.0.0.1:80"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sockets_of_a_proxy_outlast_its_stream_and_the_control_plane() {
+    let fleet = fleet();
+    let proxy = serving(&fleet, "a");
+    opens(&proxy, &[("tls", "0.0.0.0:443")]);
+    let remembered = fleet.list();
+    drop(proxy);
+    assert_eq!(addresses(&fleet), ["10.0.0.1:443"]);
+    let back = fleet.join(identity("a", 2)).expect("room");
+    back.starts(true);
+    assert_eq!(addresses(&fleet), ["10.0.0.1:443"], "until it tells of others");
+
+    let restarted = self::fleet();
+    restarted.remember(&remembered);
+    assert_eq!(addresses(&restarted), ["10.0.0.1:443"]);
+}

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, hash::Hash, net::SocketAddr};
 
-use weir_proto::{HostMatch, Invalid, ObjectKey, ObjectKind, rate_limit_bytes, tables_warning};
+use weir_proto::{HostMatch, Invalid, ObjectKey, ObjectKind, ServiceName, rate_limit_bytes, tables_warning};
 
 use super::Paths;
 use crate::{
@@ -20,7 +20,7 @@ pub(in crate::registry) fn check(next: &Snapshot, declared: &Paths) -> Result<()
         Invalid::new(format!("{path}.address"), format_args!("{address} is the address of {other} already"))
     })?;
     unique(next, declared, ObjectKind::Route, |entry| match &entry.object.value {
-        Value::Route(route) => Some((route.host.clone(), route.path_prefix.to_string())),
+        Value::Route(route) if !route.implicit => Some((route.host.clone(), route.path_prefix.to_string())),
         _ => None,
     })
     .map_err(|(path, (host, prefix), other): (_, (HostMatch, _), _)| {
@@ -29,19 +29,28 @@ pub(in crate::registry) fn check(next: &Snapshot, declared: &Paths) -> Result<()
     Ok(())
 }
 
-/// A warning for each service that a declared route names and that does not exist.
+/// A warning for each service that a declared route, or the mirror of a declared service, names and that does not exist.
 pub(in crate::registry) fn missing_services(next: &Snapshot, declared: &Paths) -> Vec<String> {
+    let is_missing =
+        |name: &ServiceName| next.get(&ObjectKey::new(ObjectKind::Service, name.as_str())).is_none();
+    let declared = |kind| next.list(kind, None).filter(|entry| declared.contains_key(&entry.object.key));
     let mut warnings = Vec::new();
-    for entry in next.list(ObjectKind::Route, None) {
-        let key = &entry.object.key;
-        let (Value::Route(route), true) = (&entry.object.value, declared.contains_key(key)) else { continue };
-        for service in &route.services {
-            if next.get(&ObjectKey::new(ObjectKind::Service, service.name.as_str())).is_none() {
-                warnings.push(format!(
-                    "{key} names the service {}, which does not exist; its share is answered with 503",
-                    service.name
-                ));
-            }
+    for entry in declared(ObjectKind::Route) {
+        let route = entry.object.value.as_route();
+        for to in route.into_iter().flat_map(|route| &route.services).filter(|to| is_missing(&to.name)) {
+            warnings.push(format!(
+                "{} names the service {}, which does not exist; its share is answered with 503",
+                entry.object.key, to.name
+            ));
+        }
+    }
+    for entry in declared(ObjectKind::Service) {
+        let Value::Service(service) = &entry.object.value else { continue };
+        if let Some(mirror) = service.mirror.as_ref().filter(|mirror| is_missing(&mirror.service)) {
+            warnings.push(format!(
+                "{} mirrors to the service {}, which does not exist; nothing is mirrored",
+                entry.object.key, mirror.service
+            ));
         }
     }
     warnings

@@ -1,14 +1,53 @@
 //! What a file set declared earlier and does not declare any more goes.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use weir_proto::{ObjectKey, v1};
 
 use super::{Paths, backends};
 use crate::{
-    registry::work::{Effect, Step},
-    snapshot::{Entry, Object, Value},
+    error::Error,
+    registry::{
+        Apply,
+        work::{Effect, Step},
+    },
+    snapshot::{Entry, Object, Snapshot, Value},
 };
+
+/// The file sets that an [`Apply`] is of, each with the number of objects that it declares.
+pub(super) fn sets(apply: &Apply) -> BTreeMap<String, usize> {
+    let mut sets: BTreeMap<_, _> = apply.file_sets.iter().map(|set| (set.clone(), 0)).collect();
+    if sets.is_empty() {
+        sets.insert(apply.file_set.clone(), 0);
+    }
+    for declared in &apply.declared {
+        match &declared.owner {
+            None => *sets.entry(apply.file_set.clone()).or_default() += 1,
+            Some(owner) if owner.kind() == v1::OwnerKind::FileSet => {
+                *sets.entry(owner.name.clone()).or_default() += 1;
+            }
+            Some(_) => {}
+        }
+    }
+    sets
+}
+
+/// Refuses to delete all that a file set owns: an empty file is more likely a mistake.
+pub(super) fn refuse_emptying(base: &Snapshot, set: &str) -> Result<(), Error> {
+    let owner = v1::Owner { kind: v1::OwnerKind::FileSet as i32, name: set.to_owned() };
+    let mut owned =
+        base.entries().filter(|entry| entry.meta.owner.as_ref() == Some(&owner) && !entry.meta.implicit);
+    let Some(first) = owned.next() else { return Ok(()) };
+    let all = match owned.count() {
+        0 => "the only object".to_owned(),
+        more => format!("all {} objects", more + 1),
+    };
+    let reason = format!(
+        "nothing of the file set {set} is declared, and pruning would delete {all} that it owns; if that is meant, say so \
+         with --allow-empty"
+    );
+    Err(Error::Precondition { key: first.object.key.clone(), reason })
+}
 
 /// Removes what `owner` owns and does not declare; answers what was removed or became implicit.
 pub(super) fn prune(

@@ -102,9 +102,12 @@ async fn prune_removes_only_its_own_and_keeps_services_in_use() {
     registry.apply(&me(), declare("shop", all)).await.expect("ok");
     registry.apply(&me(), declare("other", [service("theirs", 1)])).await.expect("ok");
     registry.register(&me(), leased("web/b", "agent")).await.expect("ok");
-    let applied = registry.apply(&me(), Apply { prune: true, ..declare("shop", []) }).await.expect("ok");
-    assert_eq!(changes(&applied), ["deleted backend web/a", "deleted service idle", "updated service web"]);
-    assert_eq!(applied.warnings.len(), 1, "{:?}", applied.warnings);
+    let none = Apply { prune: true, allow_empty: true, ..declare("shop", []) };
+    let applied = registry.apply(&me(), none).await.expect("ok");
+    let expected =
+        ["deleted backend web/a", "deleted service idle", "updated service web", "updated route default"];
+    assert_eq!(changes(&applied), expected, "idle came first by its name");
+    assert_eq!(applied.warnings.len(), 2, "{:?}", applied.warnings);
     let current = registry.current();
     assert!(current.get(&object_key("service web")).is_some_and(|s| s.meta.implicit));
     assert!(current.get(&object_key("service theirs")).is_some());
@@ -117,11 +120,13 @@ async fn a_dry_run_answers_what_would_change_and_changes_nothing() {
     let wanted = declare("shop", [Object::backend(backend("web/a"))]);
     let mut events = registry.events().read(0);
     let dry = registry.apply(&me(), Apply { dry_run: true, ..wanted.clone() }).await.expect("ok");
-    assert_eq!((changes(&dry), dry.revision.0), (vec!["created backend web/a".to_owned()], 0));
+    let expected = ["created backend web/a", "created route default"].map(str::to_owned);
+    assert_eq!((changes(&dry), dry.revision.0), (expected.into(), 0));
     assert_eq!(registry.current().len(), 0);
     let wet = registry.apply(&me(), Apply { message: "because".into(), ..wanted }).await.expect("ok");
     assert_eq!(changes(&wet), changes(&dry));
     assert!(events.next().await.message.contains("came with its first backend"));
+    assert!(events.next().await.message.starts_with("route default takes what no other route does"));
     assert!(events.next().await.message.ends_with(": because"));
 }
 

@@ -22,7 +22,13 @@ use crate::{
 };
 
 fn to(revision: u64) -> Rollback {
-    Rollback { to: Revision(revision), dry_run: false, if_revision: None, message: "why".to_owned() }
+    Rollback {
+        to: Revision(revision),
+        dry_run: false,
+        if_revision: None,
+        message: "why".to_owned(),
+        own_addresses: std::collections::BTreeMap::new(),
+    }
 }
 
 fn all() -> Query {
@@ -57,9 +63,9 @@ async fn the_history_says_who_did_what_and_why() {
     assert_eq!(told, [(3, Cause::Delete, false), (2, Cause::Register, true), (1, Cause::Apply, false)]);
     assert_eq!(page.floor, Revision(0));
     let first = &page.records[2].info;
-    assert_eq!((first.message.as_str(), first.changes), ("first", 1));
+    assert_eq!((first.message.as_str(), first.changes), ("first", 2), "the implicit route with it");
     assert_eq!(first.author, Some(me().wire()));
-    assert_eq!(page.records[0].info.objects.len(), 2);
+    assert_eq!(page.records[0].info.objects.len(), 3);
 
     let manual = registry.history(Query { automatic: false, ..all() }).await.expect("read");
     assert_eq!(manual.records.len(), 2);
@@ -87,15 +93,15 @@ async fn a_rollback_brings_back_what_was_declared_and_can_be_taken_back() {
 
     let dry = Rollback { dry_run: true, ..to(1) };
     let dry = registry.rollback(&me(), dry).await.expect("possible");
-    assert_eq!((dry.revision, dry.changes.len()), (Revision(4), 3));
+    assert_eq!((dry.revision, dry.changes.len()), (Revision(4), 4), "the implicit route with it");
     assert_eq!(all_declared(&registry.current()), after);
 
     let done = registry.rollback(&me(), to(1)).await.expect("rolled back");
-    assert_eq!((done.revision, done.changes.len()), (Revision(5), 3));
+    assert_eq!((done.revision, done.changes.len()), (Revision(5), 4));
     assert_eq!(all_declared(&registry.current()), before);
     let info = registry.revision(Revision(5)).await.expect("read").expect("remembered");
     assert_eq!((info.cause(), info.rolled_back_to), (v1::RevisionCause::Rollback, 1));
-    assert_eq!((info.message.as_str(), info.changes), ("why", 3));
+    assert_eq!((info.message.as_str(), info.changes), ("why", 4));
 
     registry.rollback(&me(), to(4)).await.expect("rolled back");
     assert_eq!(all_declared(&registry.current()), after);

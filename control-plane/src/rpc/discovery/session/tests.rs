@@ -165,7 +165,7 @@ async fn a_proxy_that_keeps_an_epoch_out_hears_of_more_of_it_but_not_often() {
     }
     let Some(control_message::Message::SnapshotPage(page)) = proxy.next().await else { panic!("not a page") };
     assert!(start.elapsed() > KEPT_OUT_PAUSE / 2, "{:?}", start.elapsed());
-    assert_eq!(page.total_objects, 51, "the newest state, not one of those between");
+    assert_eq!(page.total_objects, 52, "the newest state, not one of those between");
     proxy.say(Message::Ack(v1::Ack { position: page.position, refused: Vec::new() })).await;
     proxy.register("10.0.1.1:80").await;
     assert!(matches!(proxy.next().await, Some(control_message::Message::Delta(_))), "it took the epoch");
