@@ -1,6 +1,7 @@
 //! What commands print: tables for people, JSON and YAML, stable and complete, for programs.
 
 mod condition;
+mod difference;
 mod document;
 mod explanation;
 mod history;
@@ -17,6 +18,7 @@ use serde_json::Value;
 use crate::{Error, yaml};
 
 pub(crate) use condition::{ejection, fleet_health, health, proxy_condition};
+pub(crate) use difference::{became, differences};
 pub(crate) use document::Declared;
 pub(crate) use explanation::{people as explanation, value as explanation_value};
 pub(crate) use history::{record, records, revision, revision_line, revisions};

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use crate::{Invalid, v1};
 
 /// The level of the contract that this crate knows: `Object.level` in `object.proto`.
-pub const LEVEL: u32 = 3;
+pub const LEVEL: u32 = 4;
 
 /// The metadata entry of a call that names the caller: see `admin.proto`.
 pub const CALLER: &str = "weir-caller";

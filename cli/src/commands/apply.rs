@@ -135,17 +135,13 @@ impl Changed<'_> {
         let mut lines = Vec::new();
         let mut unchanged = 0;
         for change in self.changes {
-            let verb = match change.kind() {
-                v1::ChangeKind::Created => "created",
-                v1::ChangeKind::Updated => "updated",
-                v1::ChangeKind::Deleted => "deleted",
-                v1::ChangeKind::Unchanged | v1::ChangeKind::Unspecified => {
-                    unchanged += 1;
-                    continue;
-                }
-            };
+            if matches!(change.kind(), v1::ChangeKind::Unchanged | v1::ChangeKind::Unspecified) {
+                unchanged += 1;
+                continue;
+            }
             let object = change.object.as_ref().map(output::reference).unwrap_or_default();
-            lines.push(format!("{verb} {object}"));
+            let differences = output::differences(change.before.as_ref(), change.after.as_ref());
+            lines.push(output::became(change.kind(), &object, &differences));
         }
         let revision = self.revision;
         lines.push(match (lines.len(), self.dry_run) {

@@ -19,6 +19,7 @@ use super::{
     work::{Done, Work, World},
 };
 use crate::{
+    address_policy::AddressPolicy,
     error::Error,
     events::Events,
     journal::{Journal, Retention},
@@ -41,6 +42,7 @@ pub(super) struct Actor {
     flaps: Arc<Flaps>,
     aside: Arc<Aside>,
     keep: Retention,
+    policy: AddressPolicy,
     code: fn(&Error) -> i32,
 }
 
@@ -58,6 +60,7 @@ impl Actor {
             flaps: Arc::clone(&registry.flaps),
             aside: Arc::clone(&registry.aside),
             keep: options.keep,
+            policy: options.policy.clone(),
             code: options.code,
         }
     }
@@ -141,6 +144,7 @@ impl Actor {
             events: &self.events,
             now: Instant::now(),
             tombstones: self.tombstones,
+            policy: &self.policy,
             code: self.code,
         }
     }
@@ -222,6 +226,7 @@ fn perform(work: &mut Work<'_>, deed: Deed, command: Command) {
         Command::Apply(wanted, reply) => work.run(deed, reply, |s| apply::apply(s, wanted)),
         Command::Delete(delete, reply) => work.run(deed, reply, |s| operator::delete(s, &delete)),
         Command::SetState(set, reply) => work.run(deed, reply, |s| operator::set_state(s, &set)),
+        Command::SetWeight(set, reply) => work.run(deed, reply, |s| operator::set_weight(s, &set)),
         Command::AcceptEpoch(epoch, reply) => work.run(deed, reply, |s| operator::accept_epoch(s, epoch)),
         Command::Lapse(lapses, at, reply) => work.run(deed, reply, |s| {
             for lapse in lapses {

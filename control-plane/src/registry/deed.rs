@@ -40,6 +40,7 @@ impl Deed {
             Command::Apply(..) => ("Apply", Cause::Apply),
             Command::Delete(..) => ("DeleteObject", Cause::Delete),
             Command::SetState(..) => ("SetOperatorState", Cause::OperatorState),
+            Command::SetWeight(..) => ("SetBackendWeight", Cause::OperatorState),
             Command::AcceptEpoch(..) => ("AcceptEpoch", Cause::Epoch),
             Command::Lapse(..) => ("Lease", Cause::Lease),
             Command::Rollback(..) => ("Rollback", Cause::Rollback),
@@ -77,6 +78,13 @@ impl Deed {
             },
             Command::Delete(wanted, _) => Self { objects: vec![wanted.key.clone()], ..plain },
             Command::SetState(wanted, _) => Self { objects: vec![ObjectKey::from(&wanted.key)], ..plain },
+            Command::SetWeight(wanted, _) => Self {
+                message: wanted
+                    .weight
+                    .map_or_else(|| "weight as declared".to_owned(), |weight| format!("weight {weight}")),
+                objects: vec![ObjectKey::from(&wanted.key)],
+                ..plain
+            },
             Command::Rollback(wanted, _) => Self {
                 message: wanted.message.clone(),
                 rolled_back_to: wanted.to,
