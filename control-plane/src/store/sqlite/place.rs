@@ -86,8 +86,15 @@ impl Place {
         }
         // Before the store: one that is missing is refused for as long as something says that it was there.
         let fresh_acknowledged = beside(fresh, ACKNOWLEDGED);
-        fs::rename(&fresh_acknowledged, &acknowledged)
-            .map_err(|e| failed("move into its place", &fresh_acknowledged, &e))?;
+        let renamed = match fs::rename(&fresh_acknowledged, &acknowledged) {
+            // There was no room for it. The old one says nothing of the new store.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => match fs::remove_file(&acknowledged) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+                removed => removed,
+            },
+            renamed => renamed,
+        };
+        renamed.map_err(|e| failed("move into its place", &fresh_acknowledged, &e))?;
         sync(dir).map_err(|e| failed("write", dir, &e))?;
         fs::rename(fresh, path).map_err(|e| failed("move into its place", fresh, &e))?;
         self.clear();
