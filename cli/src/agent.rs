@@ -25,14 +25,12 @@ use weir_proto::{
     v1::{self, deregister_request::Target, registry_client::RegistryClient},
 };
 
-use crate::{
-    Error,
-    agent::{backoff::Backoff, heartbeat::End},
-    client,
-};
+use crate::{Error, client};
 
+pub(crate) use backoff::Backoff;
 pub(crate) use child::Child;
 pub(crate) use leash::become_command;
+pub(crate) use heartbeat::{End, renew};
 pub(crate) use port::accepts;
 
 /// How long one call may take; a drain comes on top.
@@ -115,13 +113,14 @@ impl Agent {
                     tell(state, State::Registered { revision: answer.revision });
                     let interval = heartbeat_interval(&answer, self.ttl);
                     let end = tokio::select! {
-                        end = heartbeat::renew(&self.registry, &self.url, answer.lease_id, interval, || {
+                        end = renew(&self.registry, &self.url, answer.lease_id, interval, || {
                             backoff.reset();
                         }) => end,
                         () = leaving(&mut wishes) => break,
                     };
                     match end {
                         End::Lost(reason) => reason,
+                        End::Unknown => "the control plane does not know the lease any more".to_owned(),
                         End::Withdrawn => {
                             tell(state, State::Withdrawn);
                             leaving(&mut wishes).await;
@@ -205,7 +204,7 @@ impl Agent {
     async fn keep_alive(&self, lease: u64) -> Infallible {
         let mut backoff = Backoff::new(self.ttl);
         loop {
-            let end = heartbeat::renew(&self.registry, &self.url, lease, self.ttl / 3, || {}).await;
+            let end = renew(&self.registry, &self.url, lease, self.ttl / 3, || {}).await;
             if matches!(end, End::Withdrawn) {
                 return pending().await;
             }

@@ -3,6 +3,7 @@
 //! [`Lines`].
 
 mod condition;
+mod difference;
 mod document;
 mod explanation;
 mod history;
@@ -21,6 +22,7 @@ use weir_proto::log::{Form, Spelled};
 use crate::{Error, yaml};
 
 pub(crate) use condition::{ejection, fleet_health, health, proxy_condition};
+pub(crate) use difference::{became, differences, would_become};
 pub(crate) use document::Declared;
 pub(crate) use explanation::{people as explanation, value as explanation_value};
 pub(crate) use history::{record, records, revision, revision_line, revisions};

@@ -6,7 +6,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
-use crate::{Dns, DnsDomain, Error, journal::Retention};
+use crate::{Dns, DnsDomain, Error, journal::Retention, store::Url};
 
 pub use leases::LeaseConfig;
 
@@ -44,6 +44,12 @@ pub struct Config {
     /// Keep everything in another store: sqlite:PATH, or memory, which forgets at the end of the process
     #[arg(long, env = "WEIR_STORE", value_name = "STORE")]
     pub store: Option<String>,
+
+    /// Start although acknowledged revisions from REVISION on are missing from the store. The start that is refused for it
+    /// names REVISION; if anything else is missing than that, it is refused again. The store begins a new epoch, so that
+    /// proxies do not lose backends unasked
+    #[arg(long, value_name = "REVISION", value_parser = clap::value_parser!(u64).range(1..))]
+    pub accept_loss_from: Option<u64>,
 
     /// Serve without TLS on an address that other machines reach. Whoever reaches it can then change everything
     #[arg(long, env = "WEIR_INSECURE")]
@@ -122,6 +128,7 @@ impl Default for Config {
             dns_ttl: Duration::from_secs(5),
             data_dir: None,
             store: None,
+            accept_loss_from: None,
             insecure: false,
             allow_loopback_backends: None,
             leases: LeaseConfig::default(),
@@ -149,7 +156,10 @@ impl Config {
 
     /// Refuses what would be a mistake.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        self.store_url()?;
+        let url = self.store_url()?;
+        if Url::parse(&url)? == Url::Memory && self.accept_loss_from.is_some() {
+            return usage("--accept-loss-from is for a store on a disk; leave it out");
+        }
         self.leases.check()?;
         if self.listen.ip().is_loopback() || self.insecure {
             return Ok(());
@@ -213,6 +223,22 @@ mod tests {
         assert_eq!(url(&["--store", "memory"]).as_deref(), Some("memory"));
         assert!(refusal(&[]).contains("--data-dir DIR"), "{}", refusal(&[]));
         assert!(refusal(&["--data-dir", "x", "--store", "memory"]).contains("exclude each other"));
+    }
+
+    #[test]
+    fn a_store_that_is_none_is_refused_before_anything_listens() {
+        for url in ["etcd://127.0.0.1:2379", "sqlite:", "nothing"] {
+            assert!(refusal(&["--store", url]).contains("must be sqlite:PATH or memory"), "{url}");
+        }
+        let refusal = refusal(&["--store", "etcd://me:secret@db/weir"]);
+        assert!(!refusal.contains("secret"), "{refusal}");
+    }
+
+    #[test]
+    fn a_loss_can_be_accepted_only_where_something_can_be_lost() {
+        assert!(refusal(&["--store", "memory", "--accept-loss-from", "3"]).contains("leave it out"));
+        assert!(parse(&["--data-dir", "x", "--accept-loss-from", "3"]).check().is_ok());
+        assert!(Command::try_parse_from(["weir-control-plane", "--accept-loss-from", "0"]).is_err());
     }
 
     #[test]

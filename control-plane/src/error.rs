@@ -108,6 +108,14 @@ pub enum Error {
         /// What is wrong, and where.
         reason: String,
     },
+    /// The store has not all that was acknowledged.
+    #[error("the store {store} is incomplete: {reason}")]
+    StoreIncomplete {
+        /// Which store.
+        store: String,
+        /// What is missing, and the ways out.
+        reason: String,
+    },
     /// A backup was not restored. All is as it was.
     #[error("nothing was restored: {reason}")]
     Restore {
@@ -265,6 +273,7 @@ impl Error {
             | Self::StoreReadOnly { .. }
             | Self::StoreInUse { .. }
             | Self::StoreCorrupt { .. }
+            | Self::StoreIncomplete { .. }
             | Self::Restore { .. }
             | Self::StoreFormat { .. }
             | Self::StoreUnusable { .. }

@@ -5,6 +5,7 @@
 //! While the store syncs, further commands queue up and make the next transaction.
 
 mod actor;
+mod addresses;
 mod apply;
 mod aside;
 mod backends;
@@ -43,6 +44,7 @@ use weir_proto::{Backend, BackendKey, Epoch, LeaseId, ObjectKey, OperatorState, 
 
 use crate::{
     LeaseConfig,
+    address_policy::AddressPolicy,
     caller::Caller,
     error::Error,
     events::{Events, REMEMBERED},
@@ -57,8 +59,8 @@ use crate::{
 use aside::Aside;
 pub(crate) use backends::taken_back;
 pub(crate) use command::{
-    Applied, Apply, Change, Declared, DefaultRoute, Delete, Deregistered, NotRenewed, OwnAddresses,
-    Registered, Registration, Remove, Rollback, SetDefaultRoute, SetState, Target,
+    Applied, Apply, Change, Declared, DefaultRoute, Delete, Deregistered, NotRenewed, Outcome, OwnAddresses,
+    Registered, Registration, Remove, Rollback, SetDefaultRoute, SetState, SetWeight, Target,
 };
 use command::{Asked, Command, Reply};
 use expiry::Standing;
@@ -99,6 +101,8 @@ pub(crate) struct Options {
     pub(crate) leases: LeaseConfig,
     /// How much of what was is remembered.
     pub(crate) keep: Retention,
+    /// Which addresses backends may have.
+    pub(crate) policy: AddressPolicy,
     /// What an error is called outside, for the audit log: a `google.rpc.Code`.
     pub(crate) code: fn(&Error) -> i32,
 }
@@ -111,13 +115,14 @@ pub(crate) struct Task {
 }
 
 impl Options {
-    /// The defaults, counting with `metrics`. Errors have no names outside.
+    /// The defaults, counting with `metrics`. Errors have no names outside, and loopback is as good as any address.
     pub(crate) fn new(metrics: Metrics) -> Self {
         Self {
             tombstones: TOMBSTONES,
             metrics,
             leases: LeaseConfig::default(),
             keep: Retention::default(),
+            policy: AddressPolicy::new(true, []),
             code: |_| UNKNOWN,
         }
     }
@@ -222,7 +227,18 @@ impl Registry {
             .await
     }
 
-    /// The same, if it is in the state `from`.
+    /// Gives a backend another weight, or its own; see `Admin.SetBackendWeight` in `admin.proto`.
+    pub(crate) async fn set_weight(
+        &self,
+        caller: &Caller,
+        key: BackendKey,
+        weight: Option<u32>,
+        if_revision: Option<Revision>,
+    ) -> Result<(Revision, Backend), Error> {
+        self.ask(caller, |reply| Command::SetWeight(SetWeight { key, weight, if_revision }, reply)).await
+    }
+
+    /// [`Registry::set_operator_state`], if it is in the state `from`.
     pub(crate) async fn change_operator_state(
         &self,
         caller: &Caller,

@@ -17,7 +17,7 @@ mod revision_status;
 mod status;
 mod watch;
 
-use std::{net::SocketAddr, pin::Pin, sync::Arc, time::SystemTime};
+use std::{net::SocketAddr, pin::Pin, time::SystemTime};
 
 use futures_util::Stream;
 use tokio_util::sync::CancellationToken;
@@ -25,14 +25,13 @@ use tonic::Status;
 use weir_proto::Invalid;
 
 pub(crate) use self::status::{code, refused, status};
-use crate::{address_policy::AddressPolicy, fleet::Fleet, metrics::Metrics, registry::Registry};
+use crate::{fleet::Fleet, metrics::Metrics, registry::Registry};
 
 /// What the services stand on; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
     pub(crate) registry: Registry,
     pub(crate) fleet: Fleet,
-    pub(crate) policy: Arc<AddressPolicy>,
     pub(crate) metrics: Metrics,
     pub(crate) started_at: SystemTime,
     /// Where DNS is answered, if it is.

@@ -10,6 +10,7 @@ use std::{
 use prometheus_client::registry::Registry as Counters;
 use tokio::{task::spawn_blocking, time::timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use weir_proto::Revision;
 
 use crate::{
     Config, Error, LeaseConfig, Listeners,
@@ -54,7 +55,8 @@ async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let dns_address = listeners.dns_addr();
-    let own = [listeners.grpc_addr(), listeners.admin_addr()].into_iter().chain(dns_address).collect();
+    let own: Vec<_> =
+        [listeners.grpc_addr(), listeners.admin_addr()].into_iter().chain(dns_address).collect();
     let mut counters = Counters::with_prefix("weir_control_plane");
     let metrics = Metrics::new(&mut counters);
     let stopping = shutdown.child_token();
@@ -76,10 +78,10 @@ async fn run(
 
     let store = spawn_blocking(open).await;
     let store = store.map_err(|e| Error::Serve { server: "store", reason: e.to_string() })??;
-    let options = Options { leases, keep, code: rpc::code, ..Options::new(metrics.clone()) };
-    let (registry, mut task) = Registry::start(store, options).await?;
     let policy = AddressPolicy::new(loopback_backends, own);
-    let (mut api, _follow) = assemble(registry.clone(), metrics, policy, stopping.clone());
+    let options = Options { leases, keep, policy, code: rpc::code, ..Options::new(metrics.clone()) };
+    let (registry, mut task) = Registry::start(store, options).await?;
+    let (mut api, _follow) = assemble(registry.clone(), metrics, stopping.clone());
     let (position, fleet) = (registry.current().position(), api.fleet.clone());
     api.dns_address = dns_address;
     fleet.resyncs().set_at_once(resyncs_at_once);
@@ -120,7 +122,6 @@ async fn run(
 pub(crate) fn assemble(
     registry: Registry,
     metrics: Metrics,
-    policy: AddressPolicy,
     stopping: CancellationToken,
 ) -> (Api, AbortOnDropHandle<()>) {
     let position = registry.current().position();
@@ -132,8 +133,8 @@ pub(crate) fn assemble(
         let views = witness.views();
         Box::new(move |key| views.is_dead(&key.to_string()))
     }));
-    let (policy, started_at) = (Arc::new(policy), SystemTime::now());
-    (Api { registry, fleet, policy, metrics, started_at, dns_address: None, stopping }, follow)
+    let started_at = SystemTime::now();
+    (Api { registry, fleet, metrics, started_at, dns_address: None, stopping }, follow)
 }
 
 /// Opens the store, in a directory that is made if it is missing.
@@ -148,7 +149,7 @@ fn open_store(config: &Config) -> Result<Box<dyn Store>, Error> {
             ),
         })?;
     }
-    store::open(&url)
+    store::open(&url, config.accept_loss_from.map(Revision))
 }
 
 /// Makes a directory and those above it, so that they are still there after a loss of power, as what is in them.

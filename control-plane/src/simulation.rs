@@ -14,7 +14,6 @@ use weir_proto::v1::{
 pub use self::disk::{Changed, Committed, Disk, Fate};
 use crate::{
     Error, LeaseConfig,
-    address_policy::AddressPolicy,
     metrics::Metrics,
     registry::{Options, Registry, Task},
     rpc::Api,
@@ -46,8 +45,7 @@ impl ControlPlane {
         let metrics = Metrics::new(&mut Counters::default());
         let options = Options { tombstones, leases: leases.clone(), ..Options::new(metrics.clone()) };
         let (registry, task) = Registry::start(disk.insert(), options).await?;
-        let policy = AddressPolicy::new(true, Vec::new());
-        let (api, follow) = assemble(registry, metrics, policy, CancellationToken::new());
+        let (api, follow) = assemble(registry, metrics, CancellationToken::new());
         Ok(Self { api, disk: disk.clone(), _task: task, _follow: follow })
     }
 

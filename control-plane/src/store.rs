@@ -93,15 +93,33 @@ pub(crate) enum Write {
     Remove(ObjectKey, Revision),
 }
 
-/// Opens the store that `url` names: `sqlite:PATH` or `memory`. Blocks.
-pub(crate) fn open(url: &str) -> Result<Box<dyn Store>, Error> {
-    match url.split_once(':') {
-        None if url == "memory" => Ok(Box::new(Memory::new())),
-        Some(("sqlite", path)) if !path.is_empty() => Ok(Box::new(Sqlite::open(Path::new(path))?)),
-        _ => {
-            // Of a database elsewhere, there may be credentials in it.
-            let shown = weir_proto::without_userinfo(url);
-            Err(Error::Config(format!("unknown store {shown:?}: must be sqlite:PATH or memory")))
+/// An engine, and where it keeps its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Url<'a> {
+    Memory,
+    Sqlite(&'a Path),
+}
+
+/// Opens the store that `url` names, without what was acknowledged from the revision `accepted` on, if exactly that is
+/// lost; without `accepted` it refuses to. Blocks.
+pub(crate) fn open(url: &str, accepted: Option<Revision>) -> Result<Box<dyn Store>, Error> {
+    Ok(match Url::parse(url)? {
+        Url::Memory => Box::new(Memory::new()),
+        Url::Sqlite(path) => Box::new(Sqlite::open_without(path, accepted)?),
+    })
+}
+
+impl<'a> Url<'a> {
+    /// `sqlite:PATH` or `memory`.
+    pub(crate) fn parse(url: &'a str) -> Result<Self, Error> {
+        match url.split_once(':') {
+            None if url == "memory" => Ok(Self::Memory),
+            Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(Path::new(path))),
+            _ => {
+                // Of a database elsewhere, there may be credentials in it.
+                let shown = weir_proto::without_userinfo(url);
+                Err(Error::Config(format!("unknown store {shown:?}: --store must be sqlite:PATH or memory")))
+            }
         }
     }
 }

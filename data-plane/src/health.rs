@@ -61,6 +61,7 @@ impl Verdict {
             Reason::ConnectRefused
                 | Reason::ConnectFailed
                 | Reason::ConnectTimeout
+                | Reason::BackendForbidden
                 | Reason::BackendTls
                 | Reason::BackendReset
                 | Reason::BackendMalformed

@@ -25,7 +25,7 @@ use crate::{
     identity::{self, DataDir},
     last_good::{self, Keeper},
     metrics::ConfigMetrics,
-    table::{Applied, Applier, SharedTable},
+    table::{Applied, Applier, Here, SharedTable},
     tls,
     worker::Workers,
 };
@@ -96,8 +96,8 @@ impl Proxy {
         let (phase, phases) = watch::channel(Phase::Serving);
         let link = watch::Sender::new(Link::default());
 
-        let mut applier =
-            Applier::new(Arc::clone(&table), Arc::clone(&workers), &config.zone, metrics.clone());
+        let here = Here::new(&config.zone, [listeners.admin_addr()]);
+        let mut applier = Applier::new(Arc::clone(&table), Arc::clone(&workers), here, metrics.clone());
         applier.limit_tables(config.max_lookup_table_memory);
         let in_force = applier.watch();
         let listen = listeners.traffic_addr();

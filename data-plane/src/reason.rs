@@ -70,6 +70,9 @@ reasons! {
     /// The same.
     ConnectFailed = "connect_failed", 503, "destination_unavailable", "the backend cannot be reached";
     ConnectTimeout = "connect_timeout", 504, "connection_timeout", "the backend did not accept the connection in time";
+    /// The same.
+    BackendForbidden = "backend_forbidden", 502, "destination_ip_prohibited",
+        "the backend's address is the proxy's own admin page, or one where nobody may serve";
     BackendTls = "backend_tls", 502, "tls_protocol_error", "the TLS handshake with the backend failed";
     BackendReset = "backend_reset", 502, "connection_terminated", "the backend closed the connection before it answered";
     BackendMalformed = "backend_malformed", 502, "http_protocol_error", "the backend's answer is not valid HTTP";
@@ -132,7 +135,7 @@ impl Reason {
 
     /// Whether nobody had the request: there was no backend that could be reached.
     fn is_unconnected(self) -> bool {
-        matches!(self, Self::ConnectRefused | Self::ConnectFailed)
+        matches!(self, Self::ConnectRefused | Self::ConnectFailed | Self::BackendForbidden)
     }
 }
 

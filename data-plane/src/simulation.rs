@@ -14,7 +14,7 @@ use crate::{
     last_good::format,
     lifecycle::Phase,
     metrics::ConfigMetrics,
-    table::{Applier, SharedTable},
+    table::{Applier, Here, SharedTable},
     worker::Workers,
 };
 
@@ -45,7 +45,8 @@ impl Proxy {
         let workers = Workers::start(0, &id, &table, None, &shed);
         let workers = Arc::new(workers.unwrap_or_else(|e| panic!("no threads are asked for: {e}")));
         let metrics = ConfigMetrics::default();
-        let mut applier = Applier::new(Arc::clone(&table), Arc::clone(&workers), "", metrics.clone());
+        let mut applier =
+            Applier::new(Arc::clone(&table), Arc::clone(&workers), Here::default(), metrics.clone());
         if let Some(copy) = copy {
             let (copy, _) = format::decode(copy).unwrap_or_else(|e| panic!("the copy is bad: {e}"));
             applier.restore(copy).await;

@@ -7,6 +7,7 @@ mod compile;
 mod entry;
 mod fit;
 mod forms;
+mod here;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ pub(crate) use self::{
     applied::Applied,
     apply::Applier,
     entry::{Member, ServiceEntry},
+    here::Here,
 };
 use crate::{endpoint::Endpoint, objects::Position, router::Router};
 

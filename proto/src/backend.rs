@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
 use crate::{
-    BackendId, Invalid, ObjectKey, ObjectKind, ServiceName, bounds::number, duration::from_wire, v1,
+    BackendId, Invalid, ObjectKey, ObjectKind, ServiceName, address::canonical, bounds::number,
+    duration::from_wire, v1,
 };
 
 /// One address of a service, with the two of its four states that the whole fleet shares.
@@ -11,7 +12,7 @@ use crate::{
 pub struct Backend {
     /// Its name among all backends.
     pub key: BackendKey,
-    /// Where it listens; the port is never 0.
+    /// Where it listens: in its canonical form; the port is never 0.
     pub address: SocketAddr,
     /// Its share in relation to the others: 1 to 256.
     pub weight: u32,
@@ -25,6 +26,8 @@ pub struct Backend {
     pub lease_state: LeaseState,
     /// The lowest number gets the traffic first: 0 to 15.
     pub priority: u32,
+    /// The share that an operator gave it in place of its own: 1 to 256.
+    pub operator_weight: Option<u32>,
 }
 
 impl Backend {
@@ -38,7 +41,38 @@ impl Backend {
     /// The level of the contract that an object with this backend needs: `Object.level` in `object.proto`.
     #[must_use]
     pub fn level(&self) -> u32 {
-        if self.priority == 0 { 1 } else { 3 }
+        match (self.operator_weight, self.priority) {
+            (Some(_), _) => 4,
+            (None, 1..) => 3,
+            (None, 0) => 1,
+        }
+    }
+
+    /// The share that counts: the operator's, or its own.
+    #[must_use]
+    pub fn weight_in_force(&self) -> u32 {
+        self.operator_weight.unwrap_or(self.weight)
+    }
+
+    /// The same declaration, for which holds what operators want of `standing`, the backend that it replaces: nobody but
+    /// an operator changes that.
+    #[must_use]
+    pub fn in_place_of(self, standing: Option<&Self>) -> Self {
+        let operator_state = standing.map(|standing| standing.operator_state).unwrap_or_default();
+        let operator_weight = standing.and_then(|standing| standing.operator_weight);
+        Self { operator_state, operator_weight, ..self }
+    }
+
+    /// As it was declared, with nothing that operators want of it.
+    #[must_use]
+    pub fn as_declared(self) -> Self {
+        self.in_place_of(None)
+    }
+
+    /// Whether an operator wants something of it.
+    #[must_use]
+    pub fn is_as_declared(&self) -> bool {
+        self.operator_state == OperatorState::default() && self.operator_weight.is_none()
     }
 }
 
@@ -129,7 +163,9 @@ impl TryFrom<v1::Backend> for Backend {
         if address.port() == 0 {
             return Err(Invalid::new("address", "the port must be 1 to 65535, is 0"));
         }
-        let id = if wire.id.is_empty() { wire.address } else { wire.id };
+        // However it is spelled, it is one backend.
+        let address = canonical(address);
+        let id = if wire.id.is_empty() { address.to_string() } else { wire.id };
         if !wire.zone.is_empty() {
             ServiceName::try_from(wire.zone.as_str()).map_err(|e| e.within("zone"))?;
         }
@@ -147,6 +183,10 @@ impl TryFrom<v1::Backend> for Backend {
                 .map_err(|e| e.within("operator_state"))?,
             lease_state: LeaseState::try_from(wire.lease_state).map_err(|e| e.within("lease_state"))?,
             priority: number("priority", wire.priority, 0, 0, 15)?,
+            operator_weight: wire
+                .operator_weight
+                .map(|weight| number("operator_weight", Some(weight), 1, 1, 256))
+                .transpose()?,
         })
     }
 }
@@ -187,6 +227,7 @@ impl From<&Backend> for v1::Backend {
             lease_state: v1::LeaseState::from(backend.lease_state) as i32,
             // As it is stored and hashed: the default says nothing.
             priority: (backend.priority > 0).then_some(backend.priority),
+            operator_weight: backend.operator_weight,
         }
     }
 }
@@ -296,6 +337,39 @@ mod tests {
         assert_eq!(refused(|b| b.priority = Some(16)), "priority: must be 0 to 15, is 16");
         assert_eq!(refused(|b| b.service.clear()), "service: must not be empty");
         assert_eq!(refused(|b| b.lease_state = 9), "lease_state: must be STATIC, LIVE or EXPIRED, not 9");
+    }
+
+    #[test]
+    fn two_spellings_of_an_address_are_one_backend() {
+        let of = |address: &str| {
+            let backend =
+                Backend::try_from(v1::Backend { address: address.into(), ..backend() }).expect("valid");
+            (backend.key.to_string(), v1::Backend::from(&backend).address)
+        };
+        let one = ("web/127.0.0.1:8080".to_owned(), "127.0.0.1:8080".to_owned());
+        assert_eq!(of("[::ffff:127.0.0.1]:8080"), one);
+        assert_eq!(of("127.0.0.1:08080"), one);
+        assert_eq!(of("[0:0:0::1]:80"), of("[::1]:80"));
+        assert_eq!(of("[2001:DB8::1%7]:80"), of("[2001:db8::1]:80"));
+        assert_ne!(of("[::1]:80"), of("127.0.0.1:80"));
+    }
+
+    #[test]
+    fn what_operators_want_outlasts_what_is_declared() {
+        let standing = Backend {
+            operator_state: OperatorState::Draining,
+            operator_weight: Some(7),
+            ..Backend::try_from(backend()).expect("valid")
+        };
+        assert_eq!((standing.weight_in_force(), standing.level()), (7, 4));
+        let again = Backend::try_from(v1::Backend { weight: Some(3), ..backend() }).expect("valid");
+        let next = again.clone().in_place_of(Some(&standing));
+        assert_eq!((next.weight, next.weight_in_force()), (3, 7));
+        assert_eq!(next.operator_state, OperatorState::Draining);
+        assert_eq!(next.as_declared(), again);
+        assert!(again.is_as_declared() && !standing.is_as_declared());
+        assert_eq!(refused(|b| b.operator_weight = Some(257)), "operator_weight: must be 1 to 256, is 257");
+        assert_eq!(refused(|b| b.operator_weight = Some(0)), "operator_weight: must be 1 to 256, is 0");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! by it. So the control plane and the proxies refuse the same things in the same words, as [`Invalid`]. Beside the
 //! contract: what is in their [`log`]s, and how text of others is shown.
 
+pub mod address;
 mod backend;
 mod bounds;
 mod digest;

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use crate::{
     Invalid, ListenerName, ListenerTls,
+    address::canonical,
     bounds::{bounded, number},
     duration::{from_wire, to_wire},
     v1,
@@ -98,6 +99,7 @@ impl TryFrom<v1::Listener> for Listener {
             let reason = format!("must be IP:port, as 0.0.0.0:8080 or [::]:8080, not {:?}", wire.address);
             Invalid::new("address", reason)
         })?;
+        let address = canonical(address);
         if address.port() == 0 {
             return Err(Invalid::new("address", "port 0 would be another port on every proxy; name one"));
         }

@@ -1,12 +1,14 @@
 //! End-to-end tests: real sockets, where it matters real processes. One file for each behaviour.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod acknowledged;
 mod affinity;
 mod agent;
 mod all_down;
 mod all_methods;
 mod authority;
 mod backend_gone;
+mod backend_verbs;
 mod bad_input;
 mod bad_request_isolated;
 mod bulkhead;
@@ -55,6 +57,7 @@ mod misbehaving;
 mod none_registered;
 mod offline;
 mod overload;
+mod own_addresses;
 mod partition;
 mod policy_change;
 mod ports;

@@ -16,6 +16,7 @@ use super::{
 
 /// What a call was answered.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are few at a time")]
 pub(crate) enum Reply {
     Registered(v1::RegisterResponse),
     Deregistered(v1::DeregisterResponse),

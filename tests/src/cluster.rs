@@ -78,6 +78,12 @@ impl Cluster {
         self.grpc.address()
     }
 
+    /// The control plane's admin page.
+    #[must_use]
+    pub fn control_plane_admin(&self) -> SocketAddr {
+        self.admin.address()
+    }
+
     /// Registers these backends and waits until every proxy serves them.
     pub async fn serve(&self, service: &str, backends: &[&Backend]) {
         for backend in backends {

@@ -9,7 +9,7 @@ const CAP: Duration = Duration::from_secs(10);
 
 /// Counts the tries.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     tries: u32,
     cap: Duration,
 }
@@ -17,19 +17,19 @@ pub(super) struct Backoff {
 impl Backoff {
     /// For a lease of this ttl. The waits stay below a third of it: after a restart of the control plane a lease has one
     /// ttl to be renewed in.
-    pub(super) fn new(ttl: Duration) -> Self {
+    pub(crate) fn new(ttl: Duration) -> Self {
         Self { tries: 0, cap: CAP.min(ttl / 3) }
     }
 
     /// Anything from nothing to the present ceiling.
-    pub(super) fn next(&mut self) -> Duration {
+    pub(crate) fn next(&mut self) -> Duration {
         let ceiling = FIRST.saturating_mul(2u32.saturating_pow(self.tries)).min(self.cap);
         self.tries = self.tries.saturating_add(1);
         ceiling.mul_f64(fastrand::f64())
     }
 
     /// It went well: the next wait is short again.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.tries = 0;
     }
 }

@@ -18,15 +18,17 @@ const JITTER: f64 = 0.2;
 
 /// Why a lease is not renewed any more.
 #[derive(Debug)]
-pub(super) enum End {
-    /// It may be that the control plane does not know it, or cannot be reached.
+pub(crate) enum End {
+    /// The control plane cannot be reached, or ended the stream.
     Lost(String),
+    /// The control plane does not know it.
+    Unknown,
     /// An operator took out the backend.
     Withdrawn,
 }
 
 /// Renews until that is no longer possible, and says why. `heard` is called for each answer.
-pub(super) async fn renew(
+pub(crate) async fn renew(
     registry: &RegistryClient<Named>,
     url: &str,
     lease: u64,
@@ -58,7 +60,7 @@ pub(super) async fn renew(
             Err(_) => return silent(),
         };
         if answer.unknown_lease_ids.contains(&lease) {
-            return End::Lost("the control plane does not know the lease any more".to_owned());
+            return End::Unknown;
         }
         if answer.withdrawn_lease_ids.contains(&lease) {
             return End::Withdrawn;

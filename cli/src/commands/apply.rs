@@ -144,21 +144,15 @@ impl Changed<'_> {
         let mut lines = Vec::new();
         let mut unchanged = 0;
         for change in self.changes {
-            let verb = match (change.kind(), self.dry_run) {
-                (v1::ChangeKind::Created, false) => "created",
-                (v1::ChangeKind::Updated, false) => "updated",
-                (v1::ChangeKind::Deleted, false) => "deleted",
-                (v1::ChangeKind::Created, true) => "would create",
-                (v1::ChangeKind::Updated, true) => "would update",
-                (v1::ChangeKind::Deleted, true) => "would delete",
-                (v1::ChangeKind::Unchanged | v1::ChangeKind::Unspecified, _) => {
-                    unchanged += 1;
-                    continue;
-                }
-            };
+            if matches!(change.kind(), v1::ChangeKind::Unchanged | v1::ChangeKind::Unspecified) {
+                unchanged += 1;
+                continue;
+            }
             let object = change.object.as_ref().map(output::reference).unwrap_or_default();
+            let differences = output::differences(change.before.as_ref(), change.after.as_ref());
+            let became = if self.dry_run { output::would_become } else { output::became };
             let implicit = if output::is_implicit(change) { " (implicit: nobody declares it)" } else { "" };
-            lines.push(format!("{verb} {object}{implicit}"));
+            lines.push(format!("{}{implicit}", became(change.kind(), &object, &differences)));
         }
         let revision = self.revision;
         lines.push(match (lines.len(), self.dry_run) {

@@ -1,12 +1,17 @@
-//! `weir backend`: register, remove and look at backends, and set their operator state.
+//! `weir backend`: register, remove and look at backends, and set what operators want of them.
 
-use std::{collections::BTreeMap, time::Duration};
+mod heartbeat;
+mod register;
+mod weight;
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use weir_proto::{
-    Backend as Valid, BackendKey, Invalid, ObjectKind, OperatorState, duration_read, duration_to_wire, v1,
-};
+use weir_proto::{BackendKey, Invalid, ObjectKind, OperatorState, duration_read, duration_to_wire, v1};
 
 use crate::{
     Error, Exit,
@@ -19,11 +24,13 @@ use crate::{
     units,
 };
 
+pub(super) use register::Traits;
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(super) enum Backend {
     /// Register an address under a service; without --ttl it stays until it is removed
-    Register(Register),
+    Register(register::Register),
     /// Remove a backend
     Deregister(Deregister),
     /// Let a backend finish what it has and send nothing new to it; `weir drain --wait` also removes it
@@ -32,6 +39,10 @@ pub(super) enum Backend {
     Enable(SetState),
     /// Send nothing to a backend
     Disable(SetState),
+    /// Give a backend another weight than it was registered with
+    Weight(weight::Weight),
+    /// Renew the lease of a backend that was registered with --ttl
+    Heartbeat(heartbeat::Heartbeat),
     /// Show backends and their states
     List {
         /// Only those of this service
@@ -47,43 +58,6 @@ pub(super) enum Backend {
     },
 }
 
-/// A registration.
-#[derive(Debug, Args)]
-pub(super) struct Register {
-    /// The service that it belongs to; it is made if there is none of this name
-    service: String,
-    /// Where it listens: IP:port
-    address: String,
-    /// Its name within the service [default: the address]
-    #[arg(long, default_value = "", hide_default_value = true)]
-    id: String,
-    #[command(flatten)]
-    traits: Traits,
-    /// Give it a lease: it goes unless a program renews it in this time
-    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
-    ttl: Option<Duration>,
-    /// Return when every live proxy has acknowledged it
-    #[arg(long)]
-    wait: bool,
-}
-
-/// What backends may have; also of `weir run`.
-#[derive(Debug, Args)]
-pub(super) struct Traits {
-    /// Its share in relation to the service's other backends, 1 to 256
-    #[arg(long, value_name = "N")]
-    weight: Option<u32>,
-    /// Where it runs
-    #[arg(long, default_value = "", hide_default_value = true)]
-    zone: String,
-    /// Those of the lowest number get the traffic, the next ones are their backup: 0 to 15 [default: 0]
-    #[arg(long, value_name = "N")]
-    priority: Option<u32>,
-    /// For people and tools; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
-    meta: Vec<(String, String)>,
-}
-
 /// A removal.
 #[derive(Debug, Args)]
 pub(super) struct Deregister {
@@ -96,6 +70,9 @@ pub(super) struct Deregister {
     /// Return when every live proxy has acknowledged that it is gone
     #[arg(long)]
     wait: bool,
+    /// That there is no such backend is as good
+    #[arg(long)]
+    if_exists: bool,
 }
 
 /// A change of the operator's state.
@@ -112,27 +89,11 @@ pub(super) struct SetState {
     pub(super) wait: bool,
 }
 
-impl Traits {
-    /// The backend of these traits, valid by the rules of the contract.
-    pub(super) fn backend(self, service: String, address: String, id: String) -> Result<v1::Backend, Error> {
-        let backend = v1::Backend {
-            service,
-            id,
-            address,
-            weight: self.weight,
-            zone: self.zone,
-            metadata: self.meta.into_iter().collect(),
-            priority: self.priority,
-            ..Default::default()
-        };
-        Valid::try_from(backend.clone()).map_err(invalid)?;
-        Ok(backend)
-    }
-}
-
 pub(super) async fn run(global: &Global, verb: Backend) -> Result<Exit, Error> {
     match verb {
-        Backend::Register(register) => self::register(global, register).await?,
+        Backend::Register(register) => register::run(global, register).await?,
+        Backend::Weight(weight) => weight::run(global, &weight).await?,
+        Backend::Heartbeat(heartbeat) => heartbeat::run(global, &heartbeat).await?,
         Backend::Deregister(deregister) => self::deregister(global, &deregister).await?,
         Backend::Drain(set) => return set_state(global, &set, OperatorState::Draining).await,
         Backend::Enable(set) => return set_state(global, &set, OperatorState::Enabled).await,
@@ -160,36 +121,6 @@ pub(super) async fn set_state(global: &Global, set: &SetState, state: OperatorSt
     Ok(Exit::Ok)
 }
 
-async fn register(global: &Global, register: Register) -> Result<(), Error> {
-    let Register { service, address, id, traits, ttl, wait } = register;
-    let backend = traits.backend(service, address, id)?;
-    let lease = ttl.map(|ttl| v1::LeaseTerms { ttl: Some(duration_to_wire(ttl)), deregister_after: None });
-    if let Some(terms) = &lease {
-        weir_proto::LeaseTerms::try_from(*terms).map_err(invalid)?;
-    }
-    let key = Valid::try_from(backend.clone()).map_err(invalid)?.key;
-    let client = global.connect_to(wait).await?;
-    let request = v1::RegisterRequest { backend: Some(backend), lease, owner: String::new() };
-    let mut registry = client.registry();
-    let response = client.call(registry.register(request)).await?;
-    let lease = (response.lease_id != 0).then(|| weir_proto::LeaseId(response.lease_id).to_string());
-    let value = json!({
-        "backend": key.to_string(),
-        "created": response.created,
-        "revision": response.revision,
-        "lease_id": lease,
-        "warnings": response.warnings,
-    });
-    for warning in &response.warnings {
-        output::note(&format!("warning: {warning}"));
-    }
-    let line = || {
-        let was = if response.created { "registered" } else { "was registered already:" };
-        format!("{was} {key} in revision {}", response.revision)
-    };
-    wait::show(&client, global.output(), wait, response.revision, value, line).await
-}
-
 async fn deregister(global: &Global, deregister: &Deregister) -> Result<(), Error> {
     let default = if deregister.wait { WAIT } else { TIMEOUT } + deregister.drain.unwrap_or_default();
     let client = global.connect_for(default).await?;
@@ -199,6 +130,12 @@ async fn deregister(global: &Global, deregister: &Deregister) -> Result<(), Erro
     };
     let mut registry = client.registry();
     let response = client.call(registry.deregister(request)).await?;
+    if !response.existed && !deregister.if_exists {
+        return Err(Error::NotFound(format!(
+            "there is no backend {}; `weir backend list` shows what there is, and with --if-exists this is no error",
+            deregister.backend
+        )));
+    }
     let value = json!({
         "backend": deregister.backend.to_string(),
         "existed": response.existed,
@@ -337,8 +274,19 @@ fn row(info: &v1::ObjectInfo, backend: &v1::Backend) -> [(String, Option<State>)
         v1::OperatorState::Disabled => State::Bad.cell(operator),
         _ => State::Good.cell(operator),
     };
+    let own = backend.weight.unwrap_or(1);
+    let weight = match backend.operator_weight {
+        Some(weight) if weight != own => State::Doubtful.cell(format!("{weight} (own {own})")),
+        _ => State::plain(own),
+    };
     let lease = output::word(backend.lease_state().as_str_name(), "LEASE_STATE_");
     let lease = match backend.lease_state() {
+        // It lives on after its time was up; why is what `weir backend get` says.
+        v1::LeaseState::Live if !info.hold_reason.is_empty() => {
+            let since = info.overdue_since.and_then(|since| SystemTime::try_from(since).ok());
+            let overdue = since.and_then(|since| since.elapsed().ok()).unwrap_or_default();
+            State::Doubtful.cell(format!("overdue {}s", overdue.as_secs()))
+        }
         v1::LeaseState::Expired => State::Bad.cell(lease),
         v1::LeaseState::Live => {
             let left = info.lease_remaining.and_then(duration_read).unwrap_or_default();
@@ -346,19 +294,10 @@ fn row(info: &v1::ObjectInfo, backend: &v1::Backend) -> [(String, Option<State>)
         }
         _ => State::plain(lease),
     };
-    let lease = match (info.hold_reason.as_str(), info.overdue_since) {
-        ("", _) => lease,
-        (_, None) => State::Doubtful.cell("overdue"),
-        (_, Some(since)) => {
-            // By this machine's clock, which may be another one than the control plane's.
-            let seconds = jiff::Timestamp::now().as_second().saturating_sub(since.seconds).max(0);
-            State::Doubtful.cell(format!("overdue {seconds}s"))
-        }
-    };
     [
         State::plain(format!("{}/{}", backend.service, backend.id)),
         State::plain(&backend.address),
-        State::plain(backend.weight.unwrap_or(1)),
+        weight,
         State::plain(&backend.zone),
         operator,
         lease,
@@ -376,10 +315,4 @@ pub(super) fn invalid(invalid: Invalid) -> Error {
 /// `SERVICE/ID`.
 pub(super) fn key(text: &str) -> Result<BackendKey, String> {
     BackendKey::try_from(text).map_err(|e| e.reason)
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    text.split_once('=')
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .ok_or_else(|| format!("must be KEY=VALUE, not {text:?}"))
 }

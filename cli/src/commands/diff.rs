@@ -86,76 +86,8 @@ fn people(change: &v1::Change) -> Vec<String> {
         _ => '~',
     };
     let object = change.object.as_ref().map(output::reference).unwrap_or_default();
-    let side = |r: &Option<v1::Resource>| r.as_ref().and_then(output::resource).map(|(_, value)| value);
     let implicit = if output::is_implicit(change) { " (implicit: nobody declares it)" } else { "" };
-    let mut lines = vec![format!("{sign} {object}{implicit}")];
-    differences("", side(&change.before).as_ref(), side(&change.after).as_ref(), &mut lines);
-    lines
-}
-
-/// A line for each field that differs: `  timeouts.request: 5s -> 10s`.
-fn differences(path: &str, before: Option<&Value>, after: Option<&Value>, lines: &mut Vec<String>) {
-    if before == after {
-        return;
-    }
-    let empty = serde_json::Map::new();
-    let map = |value: Option<&'_ Value>| match value {
-        Some(Value::Object(map)) => Some(map.clone()),
-        None => Some(empty.clone()),
-        Some(_) => None,
-    };
-    if let (Some(b), Some(a), true) =
-        (map(before), map(after), before.or(after).is_some_and(Value::is_object))
-    {
-        let mut keys: Vec<_> = b.keys().collect();
-        keys.extend(a.keys().filter(|k| !b.contains_key(*k)));
-        // What has nothing to set says all by being there: `lb_policy: { random: {} }`.
-        match (keys.is_empty(), before, after) {
-            (true, Some(_), None) => lines.push(format!("  - {path}: {{}}")),
-            (true, None, Some(_)) => lines.push(format!("  + {path}: {{}}")),
-            _ => {}
-        }
-        for key in keys {
-            let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-            differences(&inner, b.get(key), a.get(key), lines);
-        }
-        return;
-    }
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    lines.push(match (before, after) {
-        (Some(b), Some(a)) => format!("    {path}: {} -> {}", text(b), text(a)),
-        (Some(b), None) => format!("  - {path}: {}", text(b)),
-        (None, Some(a)) => format!("  + {path}: {}", text(a)),
-        (None, None) => return,
-    });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_has_nothing_to_set_is_listed_too() {
-        let policy = |name: &str| json!({"lb_policy": {name: {}}});
-        let mut lines = Vec::new();
-        differences("", Some(&policy("random")), Some(&policy("least_request")), &mut lines);
-        assert_eq!(lines, ["  - lb_policy.random: {}", "  + lb_policy.least_request: {}"]);
-    }
-
-    #[test]
-    fn only_what_differs_is_listed() {
-        let before = json!({"name": "web", "timeouts": {"request": "5s", "connect": "1s"}});
-        let after =
-            json!({"name": "web", "timeouts": {"request": "10s"}, "retry_policy": {"num_retries": 2}});
-        let mut lines = Vec::new();
-        differences("", Some(&before), Some(&after), &mut lines);
-        assert_eq!(
-            lines,
-            [
-                "    timeouts.request: 5s -> 10s",
-                "  - timeouts.connect: 1s",
-                "  + retry_policy.num_retries: 2"
-            ]
-        );
-    }
+    let lines = output::differences(change.before.as_ref(), change.after.as_ref());
+    let lines = lines.into_iter().map(|line| format!("  {line}"));
+    std::iter::once(format!("{sign} {object}{implicit}")).chain(lines).collect()
 }

@@ -198,6 +198,7 @@ fn backend(backend: &v1::Backend) -> Value {
         "zone": zone,
         "priority": backend.priority.filter(|priority| *priority > 0),
         "metadata": metadata,
+        "operator_weight": backend.operator_weight,
         "operator_state": word(backend.operator_state().as_str_name(), "OPERATOR_STATE_"),
         "lease_state": word(backend.lease_state().as_str_name(), "LEASE_STATE_"),
     }))

@@ -167,6 +167,7 @@ serve! {
     list_objects: ListObjectsRequest -> ListObjectsResponse,
     delete_object: DeleteObjectRequest -> DeleteObjectResponse,
     set_operator_state: SetOperatorStateRequest -> SetOperatorStateResponse,
+    set_backend_weight: SetBackendWeightRequest -> SetBackendWeightResponse,
     history: HistoryRequest -> HistoryResponse,
     diff: DiffRequest -> DiffResponse,
     rollback: RollbackRequest -> RollbackResponse,

@@ -113,7 +113,8 @@ async fn a_rollback_says_what_it_changes_and_what_could_not_be() {
     let fake = Fake::default().on(rollback).listen().await;
     let args = ["rollback", "3", "--if-revision", "9", "-m", "slow"];
     let ended = fake.weir(&args).await;
-    let text = "updated service web\nrevision 10: 1 changed, 0 unchanged\n";
+    let text =
+        "changed service web (retry_policy.num_retries: 2 -> 1)\nrevision 10: 1 changed, 0 unchanged\n";
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), text));
     assert_eq!(ended.stderr, "weir: warning: backend web/a has a lease now; it was left alone\n");
     let (_, value) = fake.json(&[&args[..], &["--dry-run"]].concat()).await;

@@ -56,7 +56,11 @@ fn url(wanted: &Restore) -> String {
 }
 
 fn load(wanted: &Restore) -> Snapshot {
-    open(&url(wanted)).and_then(|mut store| store.load()).expect("loads").into_snapshot("x").expect("sound")
+    open(&url(wanted), None)
+        .and_then(|mut store| store.load())
+        .expect("loads")
+        .into_snapshot("x")
+        .expect("sound")
 }
 
 fn objects(snapshot: &Snapshot) -> Vec<(v1::Object, v1::ObjectMeta)> {
@@ -81,7 +85,7 @@ async fn what_is_restored_is_what_was_backed_up_in_a_new_epoch() {
     let (_dir, wanted) = wanted(&bytes(&registry).await);
     let told = restore(&wanted).expect("restored");
     assert!(told.contains("as revision 7 of the new epoch"), "{told}");
-    assert_eq!(files(&wanted.data_dir), ["weir.db", "weir.db.lock"]);
+    assert_eq!(files(&wanted.data_dir), ["weir.db", "weir.db.acknowledged", "weir.db.lock"]);
 
     let (old, new) = (registry.current(), load(&wanted));
     let Position { epoch, revision, digest } = old.position();
@@ -91,7 +95,7 @@ async fn what_is_restored_is_what_was_backed_up_in_a_new_epoch() {
     assert_eq!(objects(&new), objects(&old));
     assert_eq!(new.tombstones().collect::<Vec<_>>(), old.tombstones().collect::<Vec<_>>());
 
-    let store = open(&url(&wanted)).expect("opens");
+    let store = open(&url(&wanted), None).expect("opens");
     let options = crate::registry::Options::new(crate::metrics::Metrics::default());
     let (restored, _other) = Registry::start(store, options).await.expect("starts");
     let mut history = restored.history(all()).await.expect("read").records;
@@ -133,7 +137,7 @@ async fn a_store_is_replaced_only_by_force_and_kept_beside_with_its_log() {
     assert_eq!(load(&wanted).position(), before);
 
     wanted.force = true;
-    let running = open(&url(&wanted)).expect("opens");
+    let running = open(&url(&wanted), None).expect("opens");
     let error = restore(&wanted).expect_err("is in use");
     assert!(matches!(error, Error::StoreInUse { .. }), "{error}");
     drop(running);
@@ -142,10 +146,10 @@ async fn a_store_is_replaced_only_by_force_and_kept_beside_with_its_log() {
     let told = restore(&wanted).expect("restored");
     assert_ne!(load(&wanted).position(), before);
     let kept: Vec<_> = files(&wanted.data_dir);
-    let aside = kept.iter().find(|name| name.contains(".before-restore-") && !name.ends_with("-wal"));
-    let aside = aside.expect("moved aside");
+    let aside = kept.iter().find(|name| name.contains(".before-restore-")).expect("moved aside");
     assert!(told.contains(aside.as_str()), "{told}");
-    assert_eq!(kept.len(), 4, "{kept:?}");
+    let beside = ["-wal", ".acknowledged"].map(|end| format!("{aside}{end}"));
+    assert!(beside.iter().all(|name| kept.contains(name)) && kept.len() == 6, "{kept:?}");
     let log = fs::read(wanted.data_dir.join(format!("{aside}-wal"))).expect("kept");
     assert_eq!(log, b"a log");
 }

@@ -72,7 +72,7 @@ impl View {
                 priority: u16::try_from(backend.priority).unwrap_or(u16::MAX),
                 ip: backend.address.ip(),
                 port: backend.address.port(),
-                weight: u16::try_from(backend.weight).unwrap_or(u16::MAX),
+                weight: u16::try_from(backend.weight_in_force()).unwrap_or(u16::MAX),
             };
             Some((endpoint, self.unhealthy.contains(&*entry.object.key.name)))
         });

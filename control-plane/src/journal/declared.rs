@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use weir_proto::{Backend, ObjectKey, OperatorState};
+use weir_proto::ObjectKey;
 
 use super::Before;
 use crate::snapshot::{Entry, Object, Snapshot};
@@ -14,9 +14,8 @@ pub(crate) fn declared(entry: &Arc<Entry>) -> Option<Cow<'_, Arc<Entry>>> {
         return None;
     }
     match entry.object.value.as_backend() {
-        Some(backend) if backend.operator_state != OperatorState::default() => {
-            let operator_state = OperatorState::default();
-            let object = Object::backend(Backend { operator_state, ..backend.clone() });
+        Some(backend) if !backend.is_as_declared() => {
+            let object = Object::backend(backend.clone().as_declared());
             Some(Cow::Owned(Arc::new(Entry { object, meta: entry.meta.clone() })))
         }
         _ => Some(Cow::Borrowed(entry)),

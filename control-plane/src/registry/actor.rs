@@ -21,6 +21,7 @@ use super::{
     work::{Done, Work, World},
 };
 use crate::{
+    address_policy::AddressPolicy,
     error::Error,
     events::Events,
     journal::{Journal, Retention},
@@ -43,6 +44,7 @@ pub(super) struct Actor {
     flaps: Arc<Flaps>,
     aside: Arc<Aside>,
     keep: Retention,
+    policy: AddressPolicy,
     code: fn(&Error) -> i32,
 }
 
@@ -60,6 +62,7 @@ impl Actor {
             flaps: Arc::clone(&registry.flaps),
             aside: Arc::clone(&registry.aside),
             keep: options.keep,
+            policy: options.policy.clone(),
             code: options.code,
         }
     }
@@ -143,6 +146,7 @@ impl Actor {
             events: &self.events,
             now: Instant::now(),
             tombstones: self.tombstones,
+            policy: &self.policy,
             code: self.code,
         }
     }
@@ -226,6 +230,7 @@ fn perform(work: &mut Work<'_>, deed: Deed, command: Command) {
         Command::SetState(set, reply) => work.run(deed, reply, |s| operator::set_state(s, &set)),
         Command::SetDefaultRoute(set, reply) => work.run(deed, reply, |s| default_route::set(s, &set)),
         Command::Adopt(reply) => work.run(deed, reply, |s| Ok(default_route::adopt(s))),
+        Command::SetWeight(set, reply) => work.run(deed, reply, |s| operator::set_weight(s, &set)),
         Command::AcceptEpoch(epoch, reply) => work.run(deed, reply, |s| operator::accept_epoch(s, epoch)),
         Command::Lapse(lapses, at, reply) => work.run(deed, reply, |s| {
             for lapse in lapses {

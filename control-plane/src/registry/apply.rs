@@ -11,7 +11,7 @@ use std::{
 use weir_proto::{Backend, Invalid, LeaseState, ObjectKey, ObjectKind, v1};
 
 use super::{
-    Applied, Apply, Change, Declared, backends, consequences, default_route,
+    Applied, Apply, Change, Declared, addresses, backends, consequences, default_route,
     work::{Effect, Step},
 };
 use crate::{
@@ -52,6 +52,7 @@ pub(super) fn apply(step: &mut Step<'_>, wanted: Apply) -> Result<Applied, Error
             keys.extend(prune::prune(step, &owner, &paths, &mut warnings));
         }
     }
+    addresses::check(step.draft.view(), step.world.policy, &paths)?;
     keys.extend(default_route::settle(step, &base));
     conflicts::check(step.draft.view(), &paths)?;
     warnings.extend(conflicts::missing_services(step.draft.view(), &paths));
@@ -88,14 +89,10 @@ fn declare(
     force: bool,
 ) -> Result<(), Error> {
     let old = step.draft.view().get(&object.key).cloned();
-    if let (Value::Backend(backend), old) = (&object.value, &old) {
-        let operator_state =
-            old.as_ref().and_then(|old| old.object.value.as_backend()).map(|b| b.operator_state);
-        object = Object::backend(Backend {
-            operator_state: operator_state.unwrap_or_default(),
-            lease_state: LeaseState::Static,
-            ..backend.clone()
-        });
+    if let Value::Backend(backend) = &object.value {
+        let standing = old.as_ref().and_then(|old| old.object.value.as_backend());
+        let declared = Backend { lease_state: LeaseState::Static, ..backend.clone() };
+        object = Object::backend(declared.in_place_of(standing));
     }
     if let Some(old) = &old {
         let is_own = old.meta.owner.as_ref() == Some(owner) && !old.meta.implicit;

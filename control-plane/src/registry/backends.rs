@@ -9,7 +9,7 @@ use weir_proto::{
 };
 
 use super::{
-    Deregistered, Registered, Registration, Remove, Target,
+    Deregistered, Outcome, Registered, Registration, Remove, Target, addresses,
     work::{Effect, Step},
 };
 use crate::{
@@ -20,24 +20,27 @@ use crate::{
 
 /// See `Registry.Register` in `registry.proto`.
 pub(super) fn register(step: &mut Step<'_>, wanted: Registration) -> Result<Registered, Error> {
+    addresses::backend(step.draft.view(), step.world.policy, &wanted.backend, "backend")?;
     let Some(old) = step.draft.view().backend(&wanted.backend.key).cloned() else {
         return create(step, wanted);
     };
+    let standing = old.object.value.as_backend();
     let terms_hold = old.lease_terms() == wanted.lease;
     let owner = owner(&wanted);
-    let same = terms_hold && old.object.value.as_backend().is_some_and(|b| same_content(b, &wanted.backend));
+    let same_content = standing.is_some_and(|b| same_content(b, &wanted.backend));
+    let same = terms_hold && same_content;
     if !same && old.meta.owner.as_ref() != Some(&owner) {
         return Err(foreign(&old, "backend".to_owned()));
     }
     // A heartbeat, whatever else this is: it takes effect even if the rest cannot be stored.
     let live = old.lease_id().filter(|id| is_live(&old) && step.world.leases.renew(*id, step.world.now));
     if same && (live.is_some() || wanted.lease.is_none()) {
-        return Ok(registered(step, live, wanted.lease, false));
+        let backend = standing.cloned().unwrap_or(wanted.backend);
+        return Ok(registered(step, live, wanted.lease, backend, Outcome::Unchanged));
     }
     // A lease that was live in the snapshot and cannot be renewed lapsed just now.
     let restored = wanted.lease.is_some() && live.is_none();
-    let changes = !old.object.value.as_backend().is_some_and(|b| same_content(b, &wanted.backend));
-    if wanted.lease.is_some() && (restored || changes) {
+    if wanted.lease.is_some() && (restored || !same_content) {
         flap(step, &wanted.backend.key)?;
     }
     let lease = wanted.lease.map(|terms| (live.unwrap_or_else(|| new_lease(step)), terms));
@@ -45,15 +48,16 @@ pub(super) fn register(step: &mut Step<'_>, wanted: Registration) -> Result<Regi
         step.then(Effect::Forget(expired));
     }
     let key = old.object.key.clone();
-    let operator_state = old.object.value.as_backend().map(|b| b.operator_state).unwrap_or_default();
-    put(step, Backend { operator_state, ..wanted.backend }, lease, owner);
+    let backend = put(step, wanted.backend.in_place_of(standing), lease, owner);
     let (kind, what) = if restored {
         (v1::EventType::LeaseRestored, "registered again after its lease had expired")
     } else {
         (v1::EventType::ObjectUpdated, "registered with other content")
     };
     step.tell(kind, Some(&key), format!("{key} was {what}"));
-    Ok(registered(step, lease.map(|(id, _)| id), wanted.lease, false))
+    let before = standing.cloned().unwrap_or_else(|| backend.clone());
+    let outcome = Outcome::Changed { before, ttl: old.lease_terms().map(|terms| terms.ttl) };
+    Ok(registered(step, lease.map(|(id, _)| id), wanted.lease, backend, outcome))
 }
 
 /// See `Registry.Deregister` in `registry.proto`.
@@ -151,11 +155,9 @@ pub(super) fn ensure_service(step: &mut Step<'_>, service: &ServiceName, owner: 
     }
 }
 
-/// Whether two backends are declared alike: all but the states, which others set.
+/// Whether two backends are declared alike: all but the states and what operators want, which others set.
 pub(super) fn same_content(a: &Backend, b: &Backend) -> bool {
-    let states = |backend: &Backend| (backend.operator_state, backend.lease_state);
-    let (operator_state, lease_state) = states(a);
-    *a == Backend { operator_state, lease_state, ..b.clone() }
+    *a == Backend { lease_state: a.lease_state, ..b.clone().in_place_of(Some(a)) }
 }
 
 /// The refusal to change what belongs to somebody else.
@@ -188,9 +190,9 @@ fn create(step: &mut Step<'_>, wanted: Registration) -> Result<Registered, Error
     let lease = wanted.lease.map(|terms| (new_lease(step), terms));
     ensure_service(step, &wanted.backend.key.service, &owner);
     let how = if lease.is_some() { "with a lease" } else { "without a lease" };
-    put(step, Backend { operator_state: OperatorState::default(), ..wanted.backend }, lease, owner);
+    let backend = put(step, wanted.backend.as_declared(), lease, owner);
     step.tell(v1::EventType::ObjectCreated, Some(&key), format!("{key} was registered {how}"));
-    Ok(registered(step, lease.map(|(id, _)| id), wanted.lease, true))
+    Ok(registered(step, lease.map(|(id, _)| id), wanted.lease, backend, Outcome::Created))
 }
 
 /// Counts that a backend comes back or changes; refuses that if it does so too often.
@@ -201,7 +203,12 @@ fn flap(step: &mut Step<'_>, key: &BackendKey) -> Result<(), Error> {
     Ok(())
 }
 
-fn put(step: &mut Step<'_>, backend: Backend, lease: Option<(LeaseId, LeaseTerms)>, owner: v1::Owner) {
+fn put(
+    step: &mut Step<'_>,
+    backend: Backend,
+    lease: Option<(LeaseId, LeaseTerms)>,
+    owner: v1::Owner,
+) -> Backend {
     let lease_state = if lease.is_some() { LeaseState::Live } else { LeaseState::Static };
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let wire = lease.map(|(id, terms)| v1::Lease {
@@ -214,7 +221,9 @@ fn put(step: &mut Step<'_>, backend: Backend, lease: Option<(LeaseId, LeaseTerms
     }
     step.then(Effect::Count(step.world.metrics.registrations.clone()));
     let meta = v1::ObjectMeta { owner: Some(owner), lease: wire, ..v1::ObjectMeta::default() };
-    step.draft.put(Object::backend(Backend { lease_state, ..backend }), meta);
+    let backend = Backend { lease_state, ..backend };
+    step.draft.put(Object::backend(backend.clone()), meta);
+    backend
 }
 
 fn expire(step: &mut Step<'_>, entry: &Entry, cause: Cause) {
@@ -270,8 +279,9 @@ fn registered(
     step: &Step<'_>,
     lease: Option<LeaseId>,
     terms: Option<LeaseTerms>,
-    created: bool,
+    backend: Backend,
+    outcome: Outcome,
 ) -> Registered {
     let ttl = terms.map_or(Duration::ZERO, |terms| terms.ttl);
-    Registered { lease, ttl, created, revision: step.revision(), warnings: Vec::new() }
+    Registered { lease, ttl, outcome, backend, revision: step.revision(), warnings: Vec::new() }
 }

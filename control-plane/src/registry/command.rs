@@ -37,12 +37,30 @@ pub(crate) struct Registered {
     pub(crate) lease: Option<LeaseId>,
     /// How long it lasts without a heartbeat; 0 without a lease.
     pub(crate) ttl: Duration,
-    /// Whether there was no such backend before.
-    pub(crate) created: bool,
+    /// What became of the backend.
+    pub(crate) outcome: Outcome,
+    /// As it is now.
+    pub(crate) backend: Backend,
     /// The revision that holds the registration.
     pub(crate) revision: Revision,
     /// What is probably not meant.
     pub(crate) warnings: Vec<String>,
+}
+
+/// What became of a backend by its registration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// There was none.
+    Created,
+    /// It was otherwise, or had another lease, or one that had expired.
+    Changed {
+        /// As it was.
+        before: Backend,
+        /// Of the lease that it had.
+        ttl: Option<Duration>,
+    },
+    /// It was as said.
+    Unchanged,
 }
 
 /// Which backend is to go.
@@ -179,6 +197,17 @@ pub(crate) struct SetState {
     pub(crate) if_revision: Option<Revision>,
 }
 
+/// Gives a backend another weight than it was declared with.
+#[derive(Debug, Clone)]
+pub(crate) struct SetWeight {
+    /// Which.
+    pub(crate) key: BackendKey,
+    /// None: its own.
+    pub(crate) weight: Option<u32>,
+    /// Only if this is the current revision.
+    pub(crate) if_revision: Option<Revision>,
+}
+
 /// Declares again what was declared at a revision.
 #[derive(Debug, Clone)]
 pub(crate) struct Rollback {
@@ -248,6 +277,8 @@ pub(crate) enum Command {
     SetDefaultRoute(SetDefaultRoute, Reply<DefaultRoute>),
     /// Makes the implicit route of a store whose version knew none; answers what it is.
     Adopt(Reply<Option<String>>),
+    /// [`super::Registry::set_weight`]
+    SetWeight(SetWeight, Reply<(Revision, Backend)>),
     /// [`super::Registry::accept_epoch`]
     AcceptEpoch(Epoch, Reply<Revision>),
     /// Leases that were due at that time: expire them, or remove their backends.

@@ -42,6 +42,7 @@ impl Deed {
             Command::SetState(..) => ("SetOperatorState", Cause::OperatorState),
             Command::SetDefaultRoute(..) => ("SetDefaultRoute", Cause::OperatorState),
             Command::Adopt(..) => ("Adopt", Cause::Unspecified),
+            Command::SetWeight(..) => ("SetBackendWeight", Cause::OperatorState),
             Command::AcceptEpoch(..) => ("AcceptEpoch", Cause::Epoch),
             Command::Lapse(..) => ("Lease", Cause::Lease),
             Command::Rollback(..) => ("Rollback", Cause::Rollback),
@@ -80,6 +81,13 @@ impl Deed {
             },
             Command::Delete(wanted, _) => Self { objects: vec![wanted.key.clone()], ..plain },
             Command::SetState(wanted, _) => Self { objects: vec![ObjectKey::from(&wanted.key)], ..plain },
+            Command::SetWeight(wanted, _) => Self {
+                message: wanted
+                    .weight
+                    .map_or_else(|| "weight as declared".to_owned(), |weight| format!("weight {weight}")),
+                objects: vec![ObjectKey::from(&wanted.key)],
+                ..plain
+            },
             Command::Rollback(wanted, _) => Self {
                 message: wanted.message.clone(),
                 rolled_back_to: wanted.to,

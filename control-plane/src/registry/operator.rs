@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use weir_proto::{Backend, Epoch, Invalid, ObjectKey, ObjectKind, Revision, ServiceName, v1};
+use weir_proto::{Backend, BackendKey, Epoch, Invalid, ObjectKey, ObjectKind, Revision, ServiceName, v1};
 
 use super::{
-    Delete, SetState, backends, default_route,
+    Delete, SetState, SetWeight, backends, default_route,
     work::{Effect, Step},
 };
 use crate::{
@@ -37,18 +37,16 @@ pub(super) fn delete(step: &mut Step<'_>, wanted: &Delete) -> Result<Revision, E
 pub(super) fn set_state(step: &mut Step<'_>, wanted: &SetState) -> Result<(Revision, Backend), Error> {
     step.expect(wanted.if_revision)?;
     let key = ObjectKey::from(&wanted.key);
-    let entry = step.draft.view().get(&key).cloned();
-    let found = entry.as_ref().and_then(|entry| Some((entry, entry.object.value.as_backend()?)));
-    let Some((entry, backend)) = found else { return Err(Error::NotFound { key }) };
+    let (entry, backend) = backend(step, &wanted.key)?;
     if let Some(from) = wanted.from
         && backend.operator_state != from
     {
         return Err(backends::taken_back(key));
     }
     if backend.operator_state == wanted.state {
-        return Ok((step.revision(), backend.clone()));
+        return Ok((step.revision(), backend));
     }
-    let changed = Backend { operator_state: wanted.state, ..backend.clone() };
+    let changed = Backend { operator_state: wanted.state, ..backend };
     step.draft.put(Object::backend(changed.clone()), entry.meta.clone());
     let state = v1::OperatorState::from(wanted.state).as_str_name().trim_start_matches("OPERATOR_STATE_");
     step.tell(
@@ -56,6 +54,24 @@ pub(super) fn set_state(step: &mut Step<'_>, wanted: &SetState) -> Result<(Revis
         Some(&key),
         format!("{key} is {} now", state.to_ascii_lowercase()),
     );
+    Ok((step.revision(), changed))
+}
+
+/// See `Admin.SetBackendWeight` in `admin.proto`.
+pub(super) fn set_weight(step: &mut Step<'_>, wanted: &SetWeight) -> Result<(Revision, Backend), Error> {
+    step.expect(wanted.if_revision)?;
+    let (entry, backend) = backend(step, &wanted.key)?;
+    if backend.operator_weight == wanted.weight {
+        return Ok((step.revision(), backend));
+    }
+    let changed = Backend { operator_weight: wanted.weight, ..backend };
+    step.draft.put(Object::backend(changed.clone()), entry.meta.clone());
+    let key = ObjectKey::from(&wanted.key);
+    let text = match wanted.weight {
+        Some(weight) => format!("{key} has the weight {weight} now, in place of its own {}", changed.weight),
+        None => format!("{key} has its own weight {} again", changed.weight),
+    };
+    step.tell(v1::EventType::OperatorStateChanged, Some(&key), text);
     Ok((step.revision(), changed))
 }
 
@@ -70,6 +86,13 @@ pub(super) fn accept_epoch(step: &mut Step<'_>, epoch: Epoch) -> Result<Revision
         step.tell(v1::EventType::EpochAccepted, None, format!("the epoch {epoch} was accepted"));
     }
     Ok(step.revision())
+}
+
+/// The backend of that name, with its entry.
+fn backend(step: &Step<'_>, key: &BackendKey) -> Result<(Arc<Entry>, Backend), Error> {
+    let entry = step.draft.view().backend(key).cloned();
+    let backend = entry.as_ref().and_then(|entry| entry.object.value.as_backend().cloned());
+    entry.zip(backend).ok_or_else(|| Error::NotFound { key: ObjectKey::from(key) })
 }
 
 fn delete_service(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use weir_proto::{Backend, LeaseState, ObjectKey, ObjectKind, v1};
 
 use super::{
-    Applied, Change, Rollback,
+    Applied, Change, Rollback, addresses,
     apply::{self, Paths},
     backends, consequences, default_route,
     work::{Effect, Step},
@@ -55,6 +55,7 @@ pub(super) fn rollback(
         .filter(|before| before.entry.is_some())
         .map(|before| (before.key.clone(), before.key.to_string()))
         .collect();
+    addresses::check(step.draft.view(), step.world.policy, &paths)?;
     apply::check(step.draft.view(), &paths)?;
     warnings.extend(apply::missing_services(step.draft.view(), &paths));
     warnings.extend(apply::large_tables(step.draft.view()));
@@ -89,13 +90,13 @@ fn may_change(base: &Snapshot, before: &Before, warnings: &mut Vec<String>) -> b
 }
 
 fn put(step: &mut Step<'_>, key: &ObjectKey, entry: &Arc<Entry>) {
-    let now = step.draft.view().get(key).and_then(|now| now.object.value.as_backend());
-    let operator_state = now.map(|now| now.operator_state).unwrap_or_default();
+    let now = step.draft.view().get(key).and_then(|now| now.object.value.as_backend()).cloned();
     let owner = entry.meta.owner.clone().unwrap_or_default();
     let object = match &entry.object.value {
         Value::Backend(backend) => {
             backends::ensure_service(step, &backend.key.service, &owner);
-            Object::backend(Backend { operator_state, lease_state: LeaseState::Static, ..backend.clone() })
+            let declared = Backend { lease_state: LeaseState::Static, ..backend.clone() };
+            Object::backend(declared.in_place_of(now.as_ref()))
         }
         _ => entry.object.clone(),
     };

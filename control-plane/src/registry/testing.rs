@@ -9,6 +9,7 @@ use weir_proto::{Backend, BackendKey, LeaseTerms, ObjectKey, Revision, v1};
 
 use super::{Apply, Declared, Options, Registration, Registry, Task};
 use crate::{
+    address_policy::AddressPolicy,
     caller::Caller,
     error::Error,
     journal::{Before, Compacted, Query, Retention, RevisionRecord},
@@ -81,6 +82,12 @@ pub(crate) async fn start() -> (Registry, Task, Shared) {
     let store = Shared::new();
     let (registry, task) = restart(&store).await;
     (registry, task, store)
+}
+
+/// With a rule for addresses.
+pub(crate) async fn start_with(policy: AddressPolicy) -> (Registry, Task) {
+    let options = Options { policy, ..Options::new(Metrics::default()) };
+    Registry::start(Box::new(Shared::new()), options).await.expect("starts")
 }
 
 pub(crate) async fn restart(store: &Shared) -> (Registry, Task) {

@@ -6,6 +6,7 @@ use weir_proto::{BackendKey, LeaseId, LeaseTerms, ObjectKey, Revision, v1};
 
 use super::{command::Reply, deed::Deed, default_route, flaps::Flaps};
 use crate::{
+    address_policy::AddressPolicy,
     error::Error,
     events::{Events, Happening},
     journal::{RevisionRecord, befores},
@@ -42,6 +43,8 @@ pub(super) struct World<'a> {
     pub(super) now: Instant,
     /// How many removed objects are remembered.
     pub(super) tombstones: usize,
+    /// Which addresses backends may have.
+    pub(super) policy: &'a AddressPolicy,
     /// What an error is called outside: a `google.rpc.Code`.
     pub(super) code: fn(&Error) -> i32,
 }

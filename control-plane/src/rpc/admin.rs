@@ -80,6 +80,21 @@ impl Admin for Api {
         Ok(Response::new(v1::SetOperatorStateResponse { revision: revision.0, backend }))
     }
 
+    async fn set_backend_weight(
+        &self,
+        request: Request<v1::SetBackendWeightRequest>,
+    ) -> Result<Response<v1::SetBackendWeightResponse>, Status> {
+        let caller = caller(&request);
+        let request = request.into_inner();
+        let (key, weight) =
+            weight(&request).map_err(|e| self.refuse(&caller, "SetBackendWeight", &[], refused(vec![e])))?;
+        let if_revision = request.if_revision.map(Revision);
+        let answer = self.registry.set_weight(&caller, key, weight, if_revision).await;
+        let (revision, backend) = answer.map_err(status)?;
+        let backend = Some(v1::Backend::from(&backend));
+        Ok(Response::new(v1::SetBackendWeightResponse { revision: revision.0, backend }))
+    }
+
     async fn watch_events(
         &self,
         request: Request<v1::WatchEventsRequest>,
@@ -184,4 +199,14 @@ fn operator_state(request: &v1::SetOperatorStateRequest) -> Result<(BackendKey, 
     }
     let state = OperatorState::try_from(request.state).map_err(|e| e.within("state"))?;
     Ok((key, state))
+}
+
+fn weight(request: &v1::SetBackendWeightRequest) -> Result<(BackendKey, Option<u32>), Invalid> {
+    let key = BackendKey::try_from(request.backend.as_str()).map_err(|e| e.within("backend"))?;
+    match request.weight {
+        Some(weight) if !(1..=256).contains(&weight) => {
+            Err(Invalid::new("weight", format_args!("must be 1 to 256, is {weight}")))
+        }
+        weight => Ok((key, weight)),
+    }
 }

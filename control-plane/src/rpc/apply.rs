@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use tonic::Status;
-use weir_proto::{Invalid, ObjectKey, Revision, v1};
+use weir_proto::{Invalid, Revision, v1};
 
 use super::{Api, refused, registry::declared, status, visible};
 use crate::{
-    Error,
     caller::Caller,
     registry::{Apply, Change, Declared, OwnAddresses},
     snapshot::Object,
@@ -28,17 +27,8 @@ impl Api {
     ) -> Result<v1::ApplyResponse, Status> {
         let dry_run = request.dry_run;
         // What was not to be changed needs no record.
-        let refuse = |objects: &[ObjectKey], status| {
-            if dry_run { status } else { self.refuse(caller, "Apply", objects, status) }
-        };
-        let apply = decode(request).map_err(|fields| refuse(&[], refused(fields)))?;
-        for declared in &apply.declared {
-            let Some(backend) = declared.object.value.as_backend() else { continue };
-            self.policy.check(backend.address).map_err(|reason| {
-                let forbidden = Error::Forbidden(Invalid::new("address", reason).within(&declared.path));
-                refuse(std::slice::from_ref(&declared.object.key), status(forbidden))
-            })?;
-        }
+        let refuse = |status| if dry_run { status } else { self.refuse(caller, "Apply", &[], status) };
+        let apply = decode(request).map_err(|fields| refuse(refused(fields)))?;
         let apply = Apply { own_addresses: self.fleet.own_addresses(), ..apply };
         let applied = self.registry.apply(caller, apply).await.map_err(status)?;
         Ok(v1::ApplyResponse {

@@ -5,14 +5,14 @@ use std::time::Duration;
 use futures_util::stream;
 use tonic::{Request, Response, Status, Streaming};
 use weir_proto::{
-    Backend, BackendKey, Invalid, LeaseId, LeaseTerms, ObjectKey, duration_from_wire, duration_to_wire,
+    Backend, BackendKey, Invalid, LeaseId, LeaseTerms, duration_from_wire, duration_to_wire,
     v1::{self, registry_server::Registry},
 };
 
 use super::{Answers, Api, caller::caller, drain::MOST_DRAIN, refused, status, visible};
 use crate::{
     Error,
-    registry::{NotRenewed, Registration, Target},
+    registry::{NotRenewed, Outcome, Registered, Registration, Target},
 };
 
 /// Leases in one heartbeat.
@@ -31,20 +31,8 @@ impl Registry for Api {
         let caller = caller(&request);
         let registration = registration(request.into_inner())
             .map_err(|e| self.refuse(&caller, "Register", &[], refused(vec![e])))?;
-        self.policy.check(registration.backend.address).map_err(|reason| {
-            let forbidden = status(Error::Forbidden(Invalid::new("backend.address", reason)));
-            self.refuse(&caller, "Register", &[ObjectKey::from(&registration.backend.key)], forbidden)
-        })?;
         let registered = self.registry.register(&caller, registration).await.map_err(status)?;
-        let lease = registered.lease;
-        Ok(Response::new(v1::RegisterResponse {
-            lease_id: lease.map_or(0, |id| id.0),
-            ttl: lease.map(|_| duration_to_wire(registered.ttl)),
-            heartbeat_interval: lease.map(|_| duration_to_wire(registered.ttl / HEARTBEATS_PER_TTL)),
-            created: registered.created,
-            revision: registered.revision.0,
-            warnings: registered.warnings,
-        }))
+        Ok(Response::new(answer(registered)))
     }
 
     async fn heartbeat(
@@ -111,6 +99,30 @@ impl Api {
     }
 }
 
+fn answer(registered: Registered) -> v1::RegisterResponse {
+    use v1::RegisterOutcome as Wire;
+    let Registered { lease, ttl, outcome, backend, revision, warnings } = registered;
+    let (outcome, previous_ttl, before) = match outcome {
+        Outcome::Created => (Wire::Created, None, None),
+        Outcome::Changed { before, ttl } => {
+            (Wire::Changed, ttl.map(duration_to_wire), Some(v1::Backend::from(&before)))
+        }
+        Outcome::Unchanged => (Wire::Unchanged, None, None),
+    };
+    v1::RegisterResponse {
+        lease_id: lease.map_or(0, |id| id.0),
+        ttl: lease.map(|_| duration_to_wire(ttl)),
+        heartbeat_interval: lease.map(|_| duration_to_wire(ttl / HEARTBEATS_PER_TTL)),
+        created: outcome == Wire::Created,
+        revision: revision.0,
+        outcome: outcome as i32,
+        previous_ttl,
+        before,
+        after: Some(v1::Backend::from(&backend)),
+        warnings,
+    }
+}
+
 fn registration(wire: v1::RegisterRequest) -> Result<Registration, Invalid> {
     let backend = wire.backend.ok_or_else(|| Invalid::new("backend", "is missing"))?;
     let backend = declared(backend).map_err(|e| e.within("backend"))?;
@@ -125,6 +137,12 @@ pub(super) fn declared(wire: v1::Backend) -> Result<Backend, Invalid> {
         return Err(Invalid::new(
             "operator_state",
             "is not set here; use SetOperatorState (weir backend drain)",
+        ));
+    }
+    if wire.operator_weight.is_some() {
+        return Err(Invalid::new(
+            "operator_weight",
+            "is not set here; use SetBackendWeight (weir backend weight)",
         ));
     }
     if wire.lease_state != 0 {

@@ -82,6 +82,7 @@ pub(crate) fn status(error: Error) -> Status {
         Error::TooLong { .. } => Code::ResourceExhausted,
         Error::StoreInUse { .. }
         | Error::StoreCorrupt { .. }
+        | Error::StoreIncomplete { .. }
         | Error::Restore { .. }
         | Error::StoreFormat { .. }
         | Error::StoreUnusable { .. }

@@ -70,7 +70,7 @@ impl Disk {
 
     /// The one that the URL names, as `--store` takes it.
     pub fn open(url: &str) -> Result<Self, Error> {
-        store::open(url).map(Self::of)
+        store::open(url, None).map(Self::of)
     }
 
     fn of(store: Box<dyn Store>) -> Self {

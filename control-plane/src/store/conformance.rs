@@ -197,7 +197,7 @@ proptest! {
     fn sqlite_holds_what_was_committed(commits in commits()) {
         let dir = tempfile::tempdir().expect("a directory");
         let url = format!("sqlite:{}", dir.path().join("weir.db").display());
-        check(|store| { drop(store); open(&url).expect("opens") }, &commits);
+        check(|store| { drop(store); open(&url, None).expect("opens") }, &commits);
     }
 }
 
@@ -252,9 +252,9 @@ fn the_history_is_kept_as_long_as_it_is_said() {
 #[test]
 fn an_unknown_url_is_refused() {
     for url in ["", "sqlite:", "etcd:here", "memory:x"] {
-        let error = open(url).expect_err("must be refused").to_string();
-        assert_eq!(error, format!("unknown store {url:?}: must be sqlite:PATH or memory"));
+        let error = open(url, None).expect_err("must be refused").to_string();
+        assert_eq!(error, format!("unknown store {url:?}: --store must be sqlite:PATH or memory"));
     }
-    let error = open("postgres://me:secret@db/weir").expect_err("must be refused").to_string();
+    let error = open("postgres://me:secret@db/weir", None).expect_err("must be refused").to_string();
     assert!(error.starts_with("unknown store \"postgres://db/weir\": "), "{error}");
 }

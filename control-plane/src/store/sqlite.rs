@@ -1,10 +1,12 @@
 //! The configuration in one SQLite file, synced with every commit.
 
+mod acknowledged;
 mod compact;
 mod errors;
 mod journal;
 mod lock;
 mod log;
+mod loss;
 mod place;
 mod schema;
 
@@ -27,6 +29,7 @@ use crate::{
     journal::{Before, Compacted, Query, Retention, RevisionRecord},
     snapshot::{Entry, Object, Position},
 };
+use acknowledged::{Acknowledged, Found};
 use errors::{Failure, committing};
 use journal::Kept;
 use lock::Lock;
@@ -38,29 +41,36 @@ pub(crate) struct Sqlite {
     connection: Connection,
     path: PathBuf,
     kept: Kept,
+    acknowledged: Acknowledged,
     /// Released after the connection is closed.
     _lock: Lock,
 }
 
 impl Sqlite {
     /// Opens the file, or makes it. Refuses what another process has open, what another program or a newer version
-    /// wrote, and what is damaged.
+    /// wrote, what is damaged, and what has lost something that was acknowledged.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_without(path, None)
+    }
+
+    /// The same, but goes on in a new epoch without what was acknowledged from the revision `accepted` on, if exactly
+    /// that is lost.
+    pub(crate) fn open_without(path: &Path, accepted: Option<Revision>) -> Result<Self, Error> {
         let name = name(path);
         let lock = Lock::take(path, &name)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-        let open = || {
-            let log = lock::beside(path, "-wal");
-            if let Some(reason) = log::damage(&log).map_err(|e| Failure::Damaged(e.to_string()))? {
-                return Err(Failure::Damaged(format!("its log {}: {reason}", log.display())));
-            }
-            let mut connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-            schema::prepare(&mut connection)?;
-            let kept = Kept::count(&connection)?;
-            Ok((connection, kept))
+        let acknowledged = Acknowledged::new(lock::beside(path, lock::ACKNOWLEDGED));
+        let opened = open(path, &acknowledged, accepted).map_err(|failure| failure.opening(&name))?;
+        let position = opened.position;
+        let mut store = Self {
+            connection: opened.connection,
+            path: path.to_owned(),
+            kept: opened.kept,
+            acknowledged,
+            _lock: lock,
         };
-        let (connection, kept) = open().map_err(|failure: Failure| failure.opening(&name))?;
-        Ok(Self { connection, path: path.to_owned(), kept, _lock: lock })
+        store.acknowledge(position)?;
+        store.acknowledged.settle().map_err(|error| store.cannot_acknowledge(&error))?;
+        Ok(store)
     }
 }
 
@@ -78,12 +88,28 @@ impl Sqlite {
         error
     }
 
-    /// Has closing write nothing: whatever the disk did to the log, the next start is to find it so.
-    fn leave_alone(&self) {
-        let set = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
-        if let Err(error) = set {
-            tracing::warn!(%error, "the store may be written to once more when it is closed");
+    /// Remembers outside the log that the store is at `position`, which is durable.
+    fn acknowledge(&mut self, position: Position) -> Result<(), Error> {
+        match self.acknowledged.note(position) {
+            Err(error) if !acknowledged::may_pass(&error) => Err(self.cannot_acknowledge(&error)),
+            Err(error) => {
+                let file = self.acknowledged.path().display();
+                weir_proto::seldom!(warn, %file, %error, "what is acknowledged cannot be noted beside the store");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
         }
+    }
+
+    fn cannot_acknowledge(&self, error: &io::Error) -> Error {
+        self.leave_alone();
+        let reason = format!("{}: {error}", self.acknowledged.path().display());
+        Error::StoreFailed { store: name(&self.path), reason }
+    }
+
+    /// See [`leave_alone`].
+    fn leave_alone(&self) {
+        leave_alone(&self.connection);
     }
 }
 
@@ -95,7 +121,7 @@ impl Store for Sqlite {
     fn commit(&mut self, batch: &Batch) -> Result<(), Error> {
         let kept = commit(&mut self.connection, self.kept, batch);
         self.kept = kept.map_err(|error| self.failed(&error))?;
-        Ok(())
+        self.acknowledge(batch.position)
     }
 
     fn revisions(&mut self, query: &Query) -> Result<Vec<RevisionRecord>, Error> {
@@ -124,6 +150,77 @@ impl Store for Sqlite {
     }
 }
 
+/// What is open, and where it is.
+struct Opened {
+    connection: Connection,
+    kept: Kept,
+    position: Position,
+}
+
+/// Opens the file at `path`, whose lock is held.
+fn open(path: &Path, acknowledged: &Acknowledged, accepted: Option<Revision>) -> Result<Opened, Failure> {
+    let file = acknowledged.path();
+    let found = acknowledged::read(file);
+    loss::is_there(path, &found, accepted)?;
+    let log = lock::beside(path, "-wal");
+    if let Some(reason) = log::damage(&log).map_err(|e| Failure::Damaged(e.to_string()))? {
+        return Err(Failure::Damaged(format!("its log {}: {reason}", log.display())));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let mut connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    schema::prepare(&mut connection)?;
+    let kept = Kept::count(&connection)?;
+    let position = position(&connection)?;
+    match loss::judge(&found, position) {
+        Some(loss) if accepted == Some(loss.from()) => {
+            let (kept, position) = loss.accept(&mut connection, kept)?;
+            tracing::warn!(epoch = %position.epoch, "the store goes on in a new epoch: {}", loss.text());
+            return Ok(Opened { connection, kept, position });
+        }
+        Some(loss) => {
+            leave_alone(&connection);
+            return Err(loss.refusal(file));
+        }
+        None => {}
+    }
+    if accepted.is_some() {
+        tracing::warn!(
+            "--accept-loss-from is not needed: nothing that was acknowledged is missing; take it out"
+        );
+    }
+    let file = file.display();
+    match found {
+        Found::Nothing if position.revision > Revision(0) => tracing::warn!(
+            %file, revision = %position.revision,
+            "whether all that was acknowledged is in the store is not known: the file that says so is not there, as after \
+             an older version, or where the store was copied without it; it is written now"
+        ),
+        Found::Unreadable(reason) => tracing::warn!(
+            %file, reason, revision = %position.revision,
+            "whether all that was acknowledged is in the store is not known: the file that says so cannot be read; it is \
+             written anew"
+        ),
+        _ => {}
+    }
+    Ok(Opened { connection, kept, position })
+}
+
+/// Has closing write nothing: whatever the disk did to the log, the next start is to find it so.
+fn leave_alone(connection: &Connection) {
+    let set = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    if let Err(error) = set {
+        tracing::warn!(%error, "the store may be written to once more when it is closed");
+    }
+}
+
+/// Where the newest committed state is.
+fn position(connection: &Connection) -> rusqlite::Result<Position> {
+    connection.query_row("SELECT epoch, revision, digest FROM head", [], |row| {
+        let (epoch, revision) = (Epoch(u64_at(row, 0)?), Revision(u64_at(row, 1)?));
+        Ok(Position { epoch, revision, digest: Digest(u64_at(row, 2)?) })
+    })
+}
+
 /// Writes a file of one page beside the store, and removes it.
 fn try_to_write(path: &Path) -> io::Result<()> {
     let probe = lock::beside(path, ".probe");
@@ -139,18 +236,10 @@ fn name(path: &Path) -> String {
 
 fn load(connection: &mut Connection) -> Result<Loaded, Failure> {
     let transaction = connection.transaction()?;
-    let head = transaction.query_row(
-        "SELECT epoch, epoch_accepted, revision, digest, floor FROM head",
-        [],
-        |row| {
-            let position = Position {
-                epoch: Epoch(u64_at(row, 0)?),
-                revision: Revision(u64_at(row, 2)?),
-                digest: Digest(u64_at(row, 3)?),
-            };
-            Ok(Loaded { position, epoch_accepted: row.get(1)?, floor: Revision(u64_at(row, 4)?), ..fresh() })
-        },
-    )?;
+    let position = position(&transaction)?;
+    let head = transaction.query_row("SELECT epoch_accepted, floor FROM head", [], |row| {
+        Ok(Loaded { position, epoch_accepted: row.get(0)?, floor: Revision(u64_at(row, 1)?), ..fresh() })
+    })?;
     let mut query =
         transaction.prepare("SELECT kind, name, body, level, meta FROM object ORDER BY kind, name")?;
     let mut rows = query.query([])?;
@@ -180,8 +269,11 @@ fn commit(connection: &mut Connection, mut kept: Kept, batch: &Batch) -> rusqlit
         .prepare_cached("DELETE FROM tombstone WHERE revision <= ?1")?
         .execute([batch.floor.0.cast_signed()])?;
     transaction
-        .prepare_cached("UPDATE head SET epoch_accepted = ?1, revision = ?2, digest = ?3, floor = ?4")?
+        .prepare_cached(
+            "UPDATE head SET epoch = ?1, epoch_accepted = ?2, revision = ?3, digest = ?4, floor = ?5",
+        )?
         .execute(params![
+            batch.position.epoch.0.cast_signed(),
             batch.epoch_accepted,
             batch.position.revision.0.cast_signed(),
             batch.position.digest.0.cast_signed(),

@@ -69,7 +69,9 @@ async fn what_is_not_there_is_not_found() {
     let state = v1::OperatorState::Disabled as i32;
     let set = v1::SetOperatorStateRequest { backend: "web/a".to_owned(), state, if_revision: None };
     let set = admin.set_operator_state(set).await.expect_err("not there");
-    for status in [get, delete, set] {
+    let weight = v1::SetBackendWeightRequest { backend: "web/a".to_owned(), ..Default::default() };
+    let weight = admin.set_backend_weight(weight).await.expect_err("not there");
+    for status in [get, delete, set, weight] {
         assert_eq!(status.code(), Code::NotFound);
         let info = status.get_details_resource_info().expect("the object");
         assert_eq!((&*info.resource_type, &*info.resource_name), ("backend", "web/a"));
@@ -123,6 +125,26 @@ async fn bad_requests_of_operators_name_their_fields() {
     {
         assert_eq!((status.code(), field(&status).as_str()), (Code::InvalidArgument, expected));
     }
+}
+
+#[tokio::test]
+async fn an_operators_weight_has_its_own_call_and_its_bounds() {
+    let server = Server::start();
+    let mut registry = server.registry().await;
+    registry.register(registration("web", "10.0.0.7:8080")).await.expect("registered");
+    for wrong in [0, 257] {
+        let request = v1::SetBackendWeightRequest {
+            backend: "web/10.0.0.7:8080".to_owned(),
+            weight: Some(wrong),
+            if_revision: None,
+        };
+        let status = server.admin().await.set_backend_weight(request).await.expect_err("out of bounds");
+        assert_eq!((status.code(), field(&status).as_str()), (Code::InvalidArgument, "weight"));
+    }
+    let mut request = registration("web", "10.0.0.8:8080");
+    request.backend.as_mut().expect("set").operator_weight = Some(3);
+    let status = registry.register(request).await.expect_err("not its to set");
+    assert_eq!((status.code(), field(&status).as_str()), (Code::InvalidArgument, "backend.operator_weight"));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
-use weir_control_plane::{Config, Error};
+use weir_control_plane::{Config, Error, Listeners};
 use weir_proto::v1::{self, control_message::Message as Down};
 
 use crate::{
@@ -128,7 +128,7 @@ async fn a_store_in_use_is_refused() {
 #[tokio::test]
 async fn an_unknown_store_is_refused() {
     let config = Config { store: Some("papyrus".to_owned()), ..config() };
-    let error = Server::with(config).ended().await.expect_err("refused");
+    let error = Listeners::bind(&config).expect_err("refused before anything listens");
     assert!(error.to_string().contains("papyrus"), "{error}");
 }
 

@@ -21,7 +21,8 @@ async fn the_same_registration_again_changes_nothing() {
     assert_eq!((first.ttl, first.heartbeat_interval), (Some(seconds(15)), Some(seconds(5))));
     let again =
         registry.register(leased("web", "10.0.0.7:8080", "a")).await.expect("registered").into_inner();
-    assert_eq!(again, v1::RegisterResponse { created: false, ..first });
+    let outcome = v1::RegisterOutcome::Unchanged as i32;
+    assert_eq!(again, v1::RegisterResponse { created: false, outcome, ..first });
 }
 
 #[tokio::test]

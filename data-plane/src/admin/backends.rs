@@ -50,7 +50,7 @@ fn row(Member { backend, endpoint }: &Member, now: Moment) -> Row {
         backend.address.to_string(),
         backend.zone.clone(),
         backend.priority.to_string(),
-        backend.weight.to_string(),
+        backend.weight_in_force().to_string(),
         operator_word(backend.operator_state).to_owned(),
         lease_word(backend.lease_state).to_owned(),
         health(&condition),

@@ -251,7 +251,7 @@ impl BackendView {
         let condition = Condition::of(endpoint, now);
         Self {
             address: backend.address.to_string(),
-            weight: backend.weight,
+            weight: backend.weight_in_force(),
             priority: backend.priority,
             zone: backend.zone.clone(),
             operator_state: operator_word(backend.operator_state),

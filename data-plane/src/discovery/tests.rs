@@ -15,6 +15,7 @@ use super::*;
 use crate::{
     balance::Pick,
     objects::State,
+    table::Here,
     testing::{
         Object, backend, backend_in_state,
         control_plane::{ControlPlane, Peer, delta, pages, state},
@@ -40,7 +41,8 @@ impl Proxy {
         let metrics = ConfigMetrics::default();
         let (phase, phases) = watch::channel(Phase::Serving);
         let (link, links) = watch::channel(Link::default());
-        let applier = Applier::new(Arc::clone(&table), Arc::clone(&workers), "", metrics.clone());
+        let applier =
+            Applier::new(Arc::clone(&table), Arc::clone(&workers), Here::default(), metrics.clone());
         let discovery = Discovery {
             control_planes,
             identity: Identity {

@@ -104,7 +104,7 @@ impl<'a> Candidates<'a> {
             condition: Some(Condition::of(endpoint, now).wire(backend.key.to_string())),
             usable: judged.usable,
             why: judged.why.to_owned(),
-            weight: backend.weight,
+            weight: backend.weight_in_force(),
             priority: backend.priority,
             zone: backend.zone.clone(),
             latency: decay.and_then(|decay| endpoint.latency().get(now, decay)).map(duration_to_wire),

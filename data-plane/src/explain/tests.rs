@@ -23,7 +23,8 @@ fn entry(change: impl FnOnce(&mut v1::Service), backends: &[(u8, OperatorState)]
         let wire = v1::Backend { service: "web".into(), address, operator_state, ..Default::default() };
         Arc::new(Backend::try_from(wire).unwrap())
     });
-    let entry = ServiceEntry::new(Arc::new(Service::try_from(wire).unwrap()), None, backends, None, "");
+    let entry =
+        ServiceEntry::new(Arc::new(Service::try_from(wire).unwrap()), None, backends, None, &Arc::default());
     for member in entry.members.values() {
         if let Some(marks) = member.retired() {
             member.endpoint.set_retired(marks);
@@ -274,8 +275,13 @@ fn a_backup_says_that_others_come_first() {
             v1::Backend { service: "web".into(), address, priority: Some(priority), ..Default::default() };
         Arc::new(Backend::try_from(wire).unwrap())
     });
-    let entry =
-        Arc::new(ServiceEntry::new(Arc::new(Service::try_from(wire).unwrap()), None, backends, None, ""));
+    let entry = Arc::new(ServiceEntry::new(
+        Arc::new(Service::try_from(wire).unwrap()),
+        None,
+        backends,
+        None,
+        &Arc::default(),
+    ));
     let table = table(vec![Arc::clone(&entry)], &[]);
     let explained = ask(Some(&table), |_| {});
     assert_eq!(candidates(&explained), ["1+", "2-other_priority"]);

@@ -15,7 +15,10 @@ use rustix::io::Errno;
 use tokio::time::{self, Instant};
 use weir_proto::{HealthCheck, Probe, ServiceProtocol};
 
-use crate::{table::ServiceEntry, tls};
+use crate::{
+    table::{Here, ServiceEntry},
+    tls,
+};
 
 /// What probes call themselves.
 const USER_AGENT: &str = concat!("weir-health-check/", env!("CARGO_PKG_VERSION"));
@@ -29,6 +32,7 @@ pub(super) struct Question {
     pub(super) check: HealthCheck,
     protocol: ServiceProtocol,
     tls: Option<Arc<tls::Client>>,
+    here: Arc<Here>,
 }
 
 /// What a backend answered.
@@ -55,7 +59,12 @@ impl Question {
     /// None if the service wants no probes.
     pub(super) fn of(entry: &ServiceEntry) -> Option<Self> {
         let check = entry.service.health_check.clone()?;
-        Some(Self { check, protocol: entry.service.protocol, tls: entry.tls.clone() })
+        Some(Self {
+            check,
+            protocol: entry.service.protocol,
+            tls: entry.tls.clone(),
+            here: Arc::clone(&entry.here),
+        })
     }
 
     /// Whether an answer to the one is an answer to the other. A change of certificates' files is none of the question.

@@ -118,7 +118,7 @@ mod tests {
             Arc::new(Backend::try_from(wire).unwrap())
         });
         let service = Arc::new(Service::with_defaults(ServiceName::try_from("web").unwrap()));
-        let entry = ServiceEntry::new(service, None, backends, None, "");
+        let entry = ServiceEntry::new(service, None, backends, None, &Arc::default());
         let sick = &entry.members["10.0.0.1:80"].endpoint;
         assert!(sick.eject(1));
         sick.mark(Marks::HEALTH, Marks::DEGRADED);

@@ -111,7 +111,7 @@ mod tests {
     fn a_client_that_gives_less_time_than_the_service_has_no_backend_ejected() {
         let service = Service::with_defaults(ServiceName::try_from("web").unwrap());
         let usual = service.timeouts.request;
-        let entry = ServiceEntry::new(Arc::new(service), None, [], None, "");
+        let entry = ServiceEntry::new(Arc::new(service), None, [], None, &Arc::default());
         let verdict = |reason, timeout| verdict_of_failure(&entry, reason, timeout);
         let failure = Some(Verdict::GatewayFailure);
         assert_eq!(verdict(Reason::ResponseTimeout, usual), failure);

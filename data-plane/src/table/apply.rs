@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use weir_proto::{Invalid, Limits, Listener, ListenerName, ObjectKind};
 
 use super::{
-    Applied, SharedTable,
+    Applied, Here, SharedTable,
     build::Builder,
     compile::compile,
     forms::{self, Forms, Touched},
@@ -39,8 +39,7 @@ const FALLBACK_NAME: &str = "--listen";
 pub(crate) struct Applier {
     table: Arc<SharedTable>,
     workers: Arc<Workers>,
-    /// Where the proxy runs; may be empty.
-    zone: String,
+    here: Arc<Here>,
     /// What is open while no configured listener stands.
     fallback: Option<SocketAddr>,
     /// The sockets of that address from the start, before anybody is accepted.
@@ -63,13 +62,13 @@ impl Applier {
     pub(crate) fn new(
         table: Arc<SharedTable>,
         workers: Arc<Workers>,
-        zone: &str,
+        here: Here,
         metrics: ConfigMetrics,
     ) -> Self {
         Self {
             table,
             workers,
-            zone: zone.to_owned(),
+            here: Arc::new(here),
             fallback: None,
             waiting: None,
             open: BTreeMap::new(),
@@ -191,7 +190,7 @@ impl Applier {
     }
 
     fn fit(&mut self, touched: &mut Touched, old: &Objects) {
-        self.forms.fit(touched, old, self.table.load().as_deref(), &self.zone);
+        self.forms.fit(touched, old, self.table.load().as_deref(), &self.here.zone);
     }
 
     /// Listeners that are valid and refused: those that could not be opened, or whose files could not be used.
@@ -203,7 +202,7 @@ impl Applier {
     async fn realise(&mut self, state: State, old: &Objects, touched: Touched, make_way: bool) {
         let bound = self.settle_listeners(&touched.listeners, old, make_way).await;
         let compiled =
-            compile(state.position, &self.forms, &touched, self.table.load().as_deref(), &self.zone);
+            compile(state.position, &self.forms, &touched, self.table.load().as_deref(), &self.here);
         for endpoint in &compiled.returned {
             endpoint.set_retired(Marks::default());
         }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use weir_proto::{Service, ServiceName};
 
 use super::{
-    ServiceEntry, Table,
+    Here, ServiceEntry, Table,
     forms::{Forms, Touched},
 };
 use crate::{
@@ -24,14 +24,14 @@ pub(super) struct Compiled {
     pub(super) retired: Vec<(Arc<Endpoint>, Marks)>,
 }
 
-/// Compiles what was touched, for a proxy in this zone. O(touched) but for a copy of the map of services and, if a route
+/// Compiles what was touched, for a proxy that is here. O(touched) but for a copy of the map of services and, if a route
 /// was touched, the router.
 pub(super) fn compile(
     position: Position,
     forms: &Forms,
     touched: &Touched,
     previous: Option<&Table>,
-    zone: &str,
+    here: &Arc<Here>,
 ) -> Compiled {
     let router = match previous {
         Some(table) if !touched.routes => Arc::clone(&table.router),
@@ -46,7 +46,7 @@ pub(super) fn compile(
     let (mut returned, mut retired) = (Vec::new(), Vec::new());
     for name in &touched.services {
         let before = services.remove(name);
-        let now = entry(name, forms, before.as_deref(), zone);
+        let now = entry(name, forms, before.as_deref(), here);
         let members = |entry: Option<&ServiceEntry>| entry.map(|e| e.members.clone()).unwrap_or_default();
         let kept = members(now.as_deref());
         for (id, member) in members(before.as_deref()) {
@@ -71,7 +71,7 @@ fn entry(
     name: &ServiceName,
     forms: &Forms,
     before: Option<&ServiceEntry>,
-    zone: &str,
+    here: &Arc<Here>,
 ) -> Option<Arc<ServiceEntry>> {
     let backends = forms.backends.get(name);
     let (service, tls) = match forms.services.get(name) {
@@ -82,7 +82,7 @@ fn entry(
         None => (Arc::new(Service::with_defaults(name.clone())), None),
     };
     let backends = backends.into_iter().flat_map(BTreeMap::values).cloned();
-    Some(Arc::new(ServiceEntry::new(service, tls, backends, before, zone)))
+    Some(Arc::new(ServiceEntry::new(service, tls, backends, before, here)))
 }
 
 #[cfg(test)]
@@ -113,7 +113,7 @@ mod tests {
             let touched = self.forms.update(&self.objects, &next, &self.objects.changed(&next));
             self.objects = next;
             let position = Position { epoch: Epoch(1), revision: Revision(1), digest: Digest::default() };
-            compile(position, &self.forms, &touched, self.table.as_ref(), "")
+            compile(position, &self.forms, &touched, self.table.as_ref(), &Arc::default())
         }
 
         /// As `set`, and the table is in force.

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use weir_proto::{Backend, BackendId, LbPolicy, LeaseState, OperatorState, Service};
 
+use super::Here;
 use crate::{
     admission::{Adaptive, Limits, Shares},
     balance::{Affinity, GroupMember, Groups, HashKeys},
@@ -45,6 +46,8 @@ pub(crate) struct ServiceEntry {
     pub(crate) hash_keys: HashKeys,
     /// How clients stay with their backend, where they do.
     pub(crate) affinity: Option<Affinity>,
+    /// What must not be dialled from here.
+    pub(crate) here: Arc<Here>,
 }
 
 /// A backend of a service, and its live state. The endpoint outlasts every change but that of the address.
@@ -71,13 +74,13 @@ impl ServiceEntry {
         self.adaptive.as_ref().map_or(most, |adaptive| most.min(adaptive.limit()))
     }
 
-    /// For a proxy in this zone. What was learned comes from `before`, the entry that this one replaces.
+    /// For a proxy that is here. What was learned comes from `before`, the entry that this one replaces.
     pub(crate) fn new(
         service: Arc<Service>,
         tls: Option<Arc<tls::Client>>,
         backends: impl IntoIterator<Item = Arc<Backend>>,
         before: Option<&Self>,
-        zone: &str,
+        here: &Arc<Here>,
     ) -> Self {
         // Connections that speak something else must not be used any more.
         let speaks_the_same = before.is_some_and(|entry| {
@@ -98,7 +101,7 @@ impl ServiceEntry {
         };
         let members: BTreeMap<_, _> = backends.into_iter().map(member).collect();
         let routable = members.values().filter(|member| member.backend.is_routable());
-        let routable: Vec<_> = routable.map(|member| member.in_group(zone)).collect();
+        let routable: Vec<_> = routable.map(|member| member.in_group(&here.zone)).collect();
         let balance = Groups::new(&service, &routable, before.map(|entry| &entry.balance));
         let counters = before.map(|entry| Arc::clone(&entry.counters)).unwrap_or_default();
         let routable = u32::try_from(routable.len()).unwrap_or(u32::MAX);
@@ -129,6 +132,7 @@ impl ServiceEntry {
             members,
             live,
             counters,
+            here: Arc::clone(here),
         }
     }
 }
@@ -157,7 +161,7 @@ impl Member {
     fn in_group(&self, zone: &str) -> GroupMember {
         GroupMember {
             endpoint: Arc::clone(&self.endpoint),
-            weight: self.backend.weight,
+            weight: self.backend.weight_in_force(),
             priority: self.backend.priority,
             is_near: !zone.is_empty() && self.backend.zone == zone,
         }

@@ -5,7 +5,7 @@ use std::{fs, sync::Arc};
 use prost::Message;
 use weir_proto::{ObjectKind, ProxyId, v1};
 
-use super::{Applied, Applier, SharedTable};
+use super::{Applied, Applier, Here, SharedTable};
 use crate::{
     discovery::Step,
     endpoint::Endpoint,
@@ -30,7 +30,7 @@ impl Fixture {
         let id = ProxyId::try_from("proxy-1").unwrap();
         let workers =
             Arc::new(Workers::start(1, &id, &table, None, &crate::admission::Shed::none()).unwrap());
-        let applier = Applier::new(Arc::clone(&table), workers, "", ConfigMetrics::default());
+        let applier = Applier::new(Arc::clone(&table), workers, Here::default(), ConfigMetrics::default());
         Self { table, applier, objects: Objects::default(), revision: 0 }
     }
 

@@ -27,6 +27,10 @@ pub(crate) async fn connect(
 }
 
 async fn open(service: &ServiceEntry, endpoint: &Endpoint) -> Result<Stream, Reason> {
+    if let Some(what) = service.here.bars(endpoint.address()) {
+        weir_proto::seldom!(warn, backend = %endpoint.key(), "{} is not dialled: it is {what}", endpoint.address());
+        return Err(Reason::BackendForbidden);
+    }
     let socket = match TcpStream::connect(endpoint.address()).await {
         Ok(socket) => socket,
         Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => return Err(Reason::ConnectRefused),

@@ -28,7 +28,7 @@ impl Service {
         let mut groups: BTreeMap<(u32, bool), Weights> = BTreeMap::new();
         for backend in backends {
             let near = self.zone_aware.is_some() && !zone.is_empty() && backend.zone == zone;
-            groups.entry((backend.priority, near)).or_default().add(backend.weight);
+            groups.entry((backend.priority, near)).or_default().add(backend.weight_in_force());
         }
         keys + groups.values().map(|weights| self.lb_policy.table_bytes(weights)).sum::<u64>()
     }

@@ -3,8 +3,10 @@
 use weir_proto::{OperatorState, v1};
 
 use crate::{
+    address_policy::AddressPolicy,
     error::Error,
-    registry::{Registration, Target, testing::*},
+    registry::{Outcome, Registration, Rollback, Target, testing::*},
+    snapshot::Object,
 };
 
 fn reweighted(mut registration: Registration) -> Registration {
@@ -18,7 +20,7 @@ async fn the_same_again_changes_nothing() {
     for wanted in [fixed("web/a", "eve"), leased("web/b", "agent")] {
         let first = registry.register(&me(), wanted.clone()).await.expect("ok");
         let again = registry.register(&me(), wanted).await.expect("ok");
-        assert!(first.created && !again.created);
+        assert!(first.outcome == Outcome::Created && again.outcome == Outcome::Unchanged);
         assert_eq!((first.lease, first.revision), (again.lease, again.revision));
     }
 }
@@ -32,8 +34,84 @@ async fn other_content_needs_the_same_owner() {
     let refused = registry.register(&me(), fixed("web/a", "one")).await;
     assert!(matches!(refused, Err(Error::AlreadyExists { .. })), "without a lease it is other content");
     let changed = registry.register(&me(), reweighted(leased("web/a", "one"))).await.expect("ok");
-    assert_eq!((changed.lease, changed.created), (first.lease, false));
+    assert_eq!((changed.lease, changed.backend.weight), (first.lease, 7));
     assert_eq!(changed.revision, first.revision.next());
+    let Outcome::Changed { before, ttl } = changed.outcome else { panic!("{:?}", changed.outcome) };
+    assert_eq!((before.weight, ttl), (1, Some(std::time::Duration::from_secs(10))));
+}
+
+#[tokio::test]
+async fn an_operators_weight_outlasts_registrations_files_and_rollbacks_and_is_given_back() {
+    let (registry, _task, _) = start().await;
+    let lease = registry.register(&me(), leased("web/a", "one")).await.expect("ok").lease.expect("leased");
+    registry.apply(&me(), declare("shop", [Object::backend(backend("web/b"))])).await.expect("ok");
+    let weights = |name: &str| {
+        let current = registry.current();
+        let entry = current.backend(&key(name)).expect("there");
+        let backend = entry.object.value.as_backend().expect("a backend");
+        (backend.weight, backend.weight_in_force(), entry.object.level)
+    };
+    let before = registry.current().revision();
+    for name in ["web/a", "web/b"] {
+        let (at, set) = registry.set_weight(&me(), key(name), Some(3), None).await.expect("ok");
+        let (again, _) = registry.set_weight(&me(), key(name), Some(3), None).await.expect("ok");
+        assert_eq!((at, set.weight_in_force()), (again, 3));
+        assert_eq!(weights(name), (1, 3, 4), "an older proxy must know that it does not know");
+    }
+    assert!(registry.heartbeat(&[lease]).unknown.is_empty());
+    let again = registry.register(&me(), leased("web/a", "one")).await.expect("ok");
+    assert_eq!((again.outcome, again.backend.weight_in_force()), (Outcome::Unchanged, 3));
+    registry.register(&me(), reweighted(leased("web/a", "one"))).await.expect("ok");
+    assert_eq!(weights("web/a"), (7, 3, 4));
+    let mut heavier = backend("web/b");
+    heavier.weight = 9;
+    registry.apply(&me(), declare("shop", [Object::backend(heavier)])).await.expect("ok");
+    assert_eq!(weights("web/b"), (9, 3, 4));
+    let wanted = Rollback { to: before, dry_run: false, if_revision: None, message: String::new() };
+    registry.rollback(&me(), wanted).await.expect("ok");
+    assert_eq!((weights("web/a"), weights("web/b")), ((7, 3, 4), (1, 3, 4)));
+    registry.set_operator_state(&me(), key("web/a"), OperatorState::Draining, None).await.expect("ok");
+    registry.set_weight(&me(), key("web/a"), None, None).await.expect("ok");
+    assert_eq!(weights("web/a"), (7, 7, 1));
+    let gone = registry.set_weight(&me(), key("web/none"), Some(3), None).await;
+    assert!(matches!(gone, Err(Error::NotFound { .. })), "{gone:?}");
+}
+
+#[tokio::test]
+async fn what_would_have_proxies_ask_the_control_plane_itself_is_refused_whoever_says_it() {
+    let own = std::net::SocketAddr::from(([10, 0, 0, 1], 7401));
+    let (registry, _task) = start_with(AddressPolicy::new(true, [own])).await;
+    let probed = |port| {
+        let tcp = Some(v1::health_check::Probe::Tcp(v1::TcpProbe {}));
+        let health_check = Some(v1::HealthCheck { probe: tcp, port: Some(port), ..Default::default() });
+        Object::service(v1::Service { name: "web".into(), health_check, ..Default::default() })
+            .expect("valid")
+    };
+    let field = |error: Error| match error {
+        Error::Forbidden(invalid) => invalid.field,
+        other => panic!("{other}"),
+    };
+    // The service after the backend, the backend after the service, both at once, and as it was before.
+    registry.register(&me(), fixed("web/a", "")).await.expect("10.0.0.1:80 is no socket of its own");
+    let refused = registry.apply(&me(), declare("shop", [probed(7401)])).await.expect_err("its admin page");
+    assert_eq!(field(refused), "documents[0].objects[0].health_check.port");
+    registry.apply(&me(), declare("shop", [probed(7402)])).await.expect("nobody is there");
+    registry.deregister(&me(), Target::Backend(key("web/a"))).await.expect("ok");
+    let empty = registry.apply(&me(), declare("shop", [probed(7401)])).await.expect("there is nobody to ask");
+    let refused = registry.register(&me(), fixed("web/a", "")).await.expect_err("its admin page");
+    assert_eq!(field(refused), "backend.address");
+    let both = declare("shop", [probed(7401), Object::backend(backend("web/a"))]);
+    registry.apply(&me(), both).await.expect_err("its admin page");
+    registry.apply(&me(), declare("shop", [probed(7402)])).await.expect("ok");
+    registry.register(&me(), fixed("web/a", "")).await.expect("ok");
+    let back = Rollback { to: empty.revision, dry_run: false, if_revision: None, message: String::new() };
+    // Rolled back, the backend goes with it; so the service alone.
+    registry.rollback(&me(), back).await.expect("nobody is left to ask");
+    let mut direct = backend("web/a");
+    direct.address = own;
+    let refused =
+        registry.apply(&me(), declare("shop", [Object::backend(direct)])).await.expect_err("its own");
+    assert_eq!(field(refused), "documents[0].objects[0].address");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, advance, sleep};
 use weir_proto::{LeaseState, OperatorState, v1};
 
-use crate::registry::{NotRenewed, Registry, Remove, Target, testing::*};
+use crate::registry::{NotRenewed, Outcome, Registry, Remove, Target, testing::*};
 
 fn state(registry: &Registry, name: &str) -> Option<LeaseState> {
     registry.current().backend(&key(name)).and_then(|e| e.object.value.as_backend().map(|b| b.lease_state))
@@ -76,7 +76,7 @@ async fn an_expired_backend_comes_back_with_a_new_lease() {
     until(&registry, "web/a", Some(LeaseState::Expired)).await;
     let mut events = registry.events().read(0);
     let back = registry.register(&me(), leased("web/a", "")).await.expect("ok");
-    assert!(!back.created && back.lease != first.lease && back.lease.is_some());
+    assert!(back.outcome != Outcome::Created && back.lease != first.lease && back.lease.is_some());
     assert_eq!(events.next().await.r#type(), v1::EventType::LeaseRestored);
     assert_eq!(state(&registry, "web/a"), Some(LeaseState::Live));
     sleep(Duration::from_secs(9)).await;

@@ -13,6 +13,8 @@ pub(super) enum Failure {
     Sqlite(rusqlite::Error),
     /// The content cannot be what was written.
     Damaged(String),
+    /// Something that was acknowledged is not there.
+    Incomplete(String),
     /// We may read it but not write.
     Unwritable,
     /// The content is somebody else's, or of another version.
@@ -31,6 +33,7 @@ impl Failure {
         let store = store.to_owned();
         match self {
             Self::Damaged(reason) => Error::StoreCorrupt { store, reason },
+            Self::Incomplete(reason) => Error::StoreIncomplete { store, reason },
             Self::Format(reason) => Error::StoreFormat { store, reason },
             Self::Unwritable => {
                 Error::StoreReadOnly { store, reason: "the file may not be written".to_owned() }

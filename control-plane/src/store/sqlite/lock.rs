@@ -8,6 +8,9 @@ use std::{
 
 use crate::error::Error;
 
+/// The end of the name of the file that says what was acknowledged.
+pub(super) const ACKNOWLEDGED: &str = ".acknowledged";
+
 /// Released by being dropped, and by the system when the process ends in whatever way. The file stays; it is the lock
 /// on it that counts.
 #[derive(Debug)]

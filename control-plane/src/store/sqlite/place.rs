@@ -6,7 +6,11 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Lock, lock::beside, name};
+use super::{
+    Lock,
+    lock::{ACKNOWLEDGED, beside},
+    name,
+};
 use crate::error::Error;
 
 /// Where a store is or will be, locked.
@@ -45,7 +49,7 @@ impl Place {
 
     /// Removes what was made.
     pub(crate) fn clear(&self) {
-        for suffix in ["", "-wal", "-shm", "-journal", ".lock", ".probe"] {
+        for suffix in ["", "-wal", "-shm", "-journal", ".lock", ".probe", ACKNOWLEDGED] {
             // Most of them are not there.
             let _ = fs::remove_file(beside(&self.fresh, suffix));
         }
@@ -58,16 +62,19 @@ impl Place {
         let sync = |path: &Path| fs::File::open(path).and_then(|file| file.sync_all());
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         sync(fresh).map_err(|e| failed("write", fresh, &e))?;
-        let log = beside(path, "-wal");
+        let (log, acknowledged) = (beside(path, "-wal"), beside(path, ACKNOWLEDGED));
         let aside = is_there(path).then(|| aside(path));
         if let Some(aside) = &aside {
             // The log first, and by a second name: a store must not be found without its log, nor a log that belongs to
             // another store, nor may a log be lost that is alone for a moment.
-            if log.exists() {
-                let kept = beside(aside, "-wal");
-                fs::hard_link(&log, &kept)
-                    .or_else(|_| fs::copy(&log, &kept).map(drop))
-                    .map_err(|e| failed("move aside", &log, &e))?;
+            for (file, suffix) in [(&log, "-wal"), (&acknowledged, ACKNOWLEDGED)] {
+                if !file.exists() {
+                    continue;
+                }
+                let kept = beside(aside, suffix);
+                fs::hard_link(file, &kept)
+                    .or_else(|_| fs::copy(file, &kept).map(drop))
+                    .map_err(|e| failed("move aside", file, &e))?;
                 sync(dir).map_err(|e| failed("write", dir, &e))?;
             }
             if path.exists() {
@@ -77,6 +84,18 @@ impl Place {
                 fs::remove_file(&log).map_err(|e| failed("move aside", &log, &e))?;
             }
         }
+        // Before the store: one that is missing is refused for as long as something says that it was there.
+        let fresh_acknowledged = beside(fresh, ACKNOWLEDGED);
+        let renamed = match fs::rename(&fresh_acknowledged, &acknowledged) {
+            // There was no room for it. The old one says nothing of the new store.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => match fs::remove_file(&acknowledged) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+                removed => removed,
+            },
+            renamed => renamed,
+        };
+        renamed.map_err(|e| failed("move into its place", &fresh_acknowledged, &e))?;
+        sync(dir).map_err(|e| failed("write", dir, &e))?;
         fs::rename(fresh, path).map_err(|e| failed("move into its place", fresh, &e))?;
         self.clear();
         sync(dir).map_err(|e| failed("write", dir, &e))?;

@@ -2,6 +2,7 @@
 
 mod damage;
 mod format;
+mod loss;
 
 use std::{fs, path::PathBuf};
 

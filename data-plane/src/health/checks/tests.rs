@@ -84,6 +84,7 @@ fn backend(id: &str, address: SocketAddr) -> Form {
         operator_state: OperatorState::Enabled,
         lease_state: LeaseState::Static,
         priority: 0,
+        operator_weight: None,
     }
 }
 
@@ -92,7 +93,7 @@ fn entry(check: Option<HealthCheck>, backends: &[Form], before: Option<&ServiceE
     let mut service = Service::with_defaults(ServiceName::try_from("web").unwrap());
     service.health_check = check;
     let backends = backends.iter().cloned().map(Arc::new);
-    Arc::new(ServiceEntry::new(Arc::new(service), None, backends, before, ""))
+    Arc::new(ServiceEntry::new(Arc::new(service), None, backends, before, &Arc::default()))
 }
 
 fn table(entry: Option<&Arc<ServiceEntry>>) -> Table {
@@ -197,7 +198,8 @@ async fn what_speaks_another_protocol_now_is_as_well_as_it_was() {
     until_told(&endpoint(&before, "a"), Health::Unhealthy, "status 503").await;
     let mut service = (*before.service).clone();
     service.protocol = ServiceProtocol::Http2;
-    let after = ServiceEntry::new(Arc::new(service), None, forms.map(Arc::new), Some(&before), "");
+    let after =
+        ServiceEntry::new(Arc::new(service), None, forms.map(Arc::new), Some(&before), &Arc::default());
     let (before, after) = (endpoint(&before, "a"), endpoint(&after, "a"));
     assert_ne!(before.id(), after.id(), "its connections must not be used");
     assert_eq!(told(&after), (Health::Unhealthy, "status 503".into()));

@@ -103,10 +103,11 @@ fn service(
             operator_state: OperatorState::Enabled,
             lease_state: LeaseState::Static,
             priority: 0,
+            operator_weight: None,
         })
     };
     let backends: Vec<_> = (0..backends).map(backend).collect();
-    ServiceEntry::new(Arc::new(service), None, backends, before, "")
+    ServiceEntry::new(Arc::new(service), None, backends, before, &Arc::default())
 }
 
 fn begin(endpoint: &Arc<Endpoint>, among: Among) -> Option<InFlight> {

@@ -15,6 +15,9 @@ const ALPN_HTTP2: &[u8] = b"h2";
 /// To the backend, or to the port beside it that answers probes.
 pub(super) async fn open(question: &Question, mut address: SocketAddr) -> Result<Stream, Fault> {
     address.set_port(question.check.port.unwrap_or(address.port()));
+    if let Some(what) = question.here.bars(address) {
+        return Err(Fault::backend(format_args!("{address} is not asked: it is {what}")));
+    }
     let socket = TcpStream::connect(address).await?;
     // It fails only where the connection has gone already, which whoever writes finds out.
     let _ = socket.set_nodelay(true);

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// To backends of HTTP/1 in the clear.
 fn question(probe: Probe) -> Question {
     let check = HealthCheck { timeout: PATIENCE, ..HealthCheck::with_defaults(probe) };
-    Question { check, protocol: ServiceProtocol::Http1, tls: None }
+    Question { check, protocol: ServiceProtocol::Http1, tls: None, here: Arc::default() }
 }
 
 fn http(change: impl FnOnce(&mut HttpProbe)) -> Question {

@@ -140,10 +140,11 @@ fn entry(service: Arc<Service>, backends: &[SocketAddr], before: Option<&Service
             operator_state: OperatorState::Enabled,
             lease_state: LeaseState::Static,
             priority: 0,
+            operator_weight: None,
         })
     };
     let backends: Vec<_> = backends.iter().map(backend).collect();
-    Arc::new(ServiceEntry::new(service, None, backends, before, ""))
+    Arc::new(ServiceEntry::new(service, None, backends, before, &Arc::default()))
 }
 
 /// Lets a service retry as often as its policy says, almost at once, and never eject anybody.

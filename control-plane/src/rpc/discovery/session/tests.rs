@@ -14,7 +14,6 @@ use weir_proto::{Backend, Digest, Epoch, ProxyId, Revision};
 
 use super::*;
 use crate::{
-    address_policy::AddressPolicy,
     caller::Caller,
     fleet::{Fleet, Identity},
     metrics::Metrics,
@@ -36,14 +35,13 @@ struct Proxy {
 impl Proxy {
     async fn with(has: Option<Position>) -> Self {
         let metrics = Metrics::new(&mut Counters::default());
-        let store = store::open("memory").expect("a store");
+        let store = store::open("memory", None).expect("a store");
         let (registry, task) =
             Registry::start(store, Options::new(metrics.clone())).await.expect("it starts");
         let position = registry.current().position();
         let api = Api {
             fleet: Fleet::new(position, Arc::clone(registry.events()), metrics.clone()),
             registry,
-            policy: Arc::new(AddressPolicy::new(true, Vec::new())),
             metrics,
             dns_address: None,
             started_at: std::time::SystemTime::now(),

@@ -8,7 +8,7 @@ use crate::{
     discovery::Step,
     metrics::ConfigMetrics,
     objects::Objects,
-    table::{Applier, SharedTable},
+    table::{Applier, Here, SharedTable},
     testing::{Object, backend, control_plane::state, raw},
     worker::Workers,
 };
@@ -24,7 +24,7 @@ async fn a_new_policy_or_neighbour_resets_nothing_that_was_learned() {
     let table = Arc::new(SharedTable::empty());
     let id = ProxyId::try_from("proxy-1").unwrap();
     let workers = Arc::new(Workers::start(1, &id, &table, None, &crate::admission::Shed::none()).unwrap());
-    let mut applier = Applier::new(Arc::clone(&table), workers, "", ConfigMetrics::default());
+    let mut applier = Applier::new(Arc::clone(&table), workers, Here::default(), ConfigMetrics::default());
     let mut objects = Objects::default();
     let first = [backend("web", "10.0.0.1:80"), backend("web", "10.0.0.2:80")];
     let policies = [
