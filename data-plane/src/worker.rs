@@ -2,6 +2,7 @@
 
 mod accept;
 mod connections;
+mod coroutine;
 mod crowd;
 mod local;
 mod run;
@@ -23,6 +24,7 @@ use weir_proto::ProxyId;
 
 pub(crate) use self::{
     accept::{Guards, Listener},
+    coroutine::Coroutine,
     crowd::Crowd,
     local::{InForce, Local, Shared},
     spares::Spare,

@@ -15,7 +15,7 @@ use std::{future::poll_fn, pin::Pin, rc::Rc, task::Poll};
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-pub(crate) use self::{body::Body, busy::Scratch, interim::Interim};
+pub(crate) use self::{body::Body, busy::Busy, interim::Interim};
 use self::{busy::Next, input::Input};
 use super::{Client, close};
 use crate::{
@@ -55,13 +55,14 @@ struct Closing {
 /// Serves a connection to its end. If it is `undecided` and turns out to be HTTP/2, gives back the stream, with what
 /// was read of it.
 pub(super) async fn serve(client: &Rc<Client>, stream: Stream, undecided: bool) -> Option<(Stream, Buffer)> {
-    let mut connection = Connection::new(client, stream, undecided);
+    let mut connection = Box::new(Connection::new(client, stream, undecided));
     loop {
         if !connection.until_readable(client).await {
             return None;
         }
         client.local.buffers().lend(&mut connection.input.buffer);
-        let next = Box::pin(busy::serve(client, &mut connection)).await;
+        let next;
+        (connection, next) = busy::serve(client, connection).await;
         if connection.input.buffer.is_empty() {
             client.local.buffers().take_back(&mut connection.input.buffer);
         }

@@ -58,11 +58,16 @@ pub(super) fn line(text: &[u8], at: usize) -> Option<Line> {
         return None;
     }
     let end = colon + memchr(b'\r', &text[colon..])?;
-    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let blanks = text[colon + 1..end].iter().take_while(|byte| is_blank(byte)).count();
-    let start = colon + 1 + blanks;
-    let trailing = text[start..end].iter().rev().take_while(|byte| is_blank(byte)).count();
-    Some(Line { name: at..colon, value: start..end - trailing, next: end + 2 })
+    let next = end + 2;
+    let is_blank = |at: usize| matches!(text[at], b' ' | b'\t');
+    let (mut start, mut end) = (colon + 1, end);
+    while start < end && is_blank(start) {
+        start += 1;
+    }
+    while start < end && is_blank(end - 1) {
+        end -= 1;
+    }
+    Some(Line { name: at..colon, value: start..end, next })
 }
 
 /// Whether there is more around the value than spaces before it: not every reader takes the rest for blanks.

@@ -17,7 +17,7 @@ use crate::{
     buffer::Buffers,
     counters::WorkerCounters,
     descriptors::Room,
-    downstream::http1::Scratch,
+    downstream::http1::Busy,
     headers::Pseudonym,
     splice::Pipes,
     table::{SharedTable, Table},
@@ -41,7 +41,7 @@ pub(crate) struct Local {
     log: Option<RefCell<LogBuffer>>,
     buffers: Buffers,
     texts: Spares<Vec<u8>>,
-    scratches: Spares<Box<Scratch>>,
+    busy: Spares<Busy>,
     alarms: Spares<Alarm>,
     pipes: Pipes,
 }
@@ -101,7 +101,7 @@ impl Local {
             log: log.map(RefCell::new),
             buffers: Buffers::default(),
             texts: Spares::default(),
-            scratches: Spares::default(),
+            busy: Spares::default(),
             alarms: Spares::default(),
             pipes: Pipes::default(),
         }
@@ -185,8 +185,9 @@ impl Local {
         &self.alarms
     }
 
-    pub(crate) fn scratches(&self) -> &Spares<Box<Scratch>> {
-        &self.scratches
+    /// What serves clients' connections of HTTP/1 while they are used.
+    pub(crate) fn busy(&self) -> &Spares<Busy> {
+        &self.busy
     }
 
     pub(crate) fn is_cut(&self) -> bool {

@@ -1,6 +1,6 @@
 //! The requests of a connection, from the first byte to the moment when it waits for more.
 
-use std::{future::poll_fn, rc::Rc};
+use std::{future::poll_fn, mem, rc::Rc};
 
 use http::{Method, Version};
 use tokio::time;
@@ -19,7 +19,7 @@ use crate::{
     proxy,
     reason::Reason,
     upgrade::Tunnel,
-    worker::Spare,
+    worker::{Coroutine, Spare},
 };
 
 /// A head that has grown larger is not kept.
@@ -39,25 +39,58 @@ pub(super) enum Next {
     Http2,
 }
 
-/// What a request needs besides its connection. Each worker keeps some for those that come.
+/// What serves connections while they are used. Each worker keeps some for those that come.
+#[derive(Debug)]
+pub(crate) struct Busy(Coroutine<Job, Done>);
+
+/// For this client, the connection that has something to read.
+type Job = (Rc<Client>, Box<Connection>);
+
+/// The connection, and what follows on it.
+type Done = (Box<Connection>, Next);
+
+/// What a request needs besides its connection.
 #[derive(Debug, Default)]
-pub(crate) struct Scratch {
+struct Scratch {
     head: RequestHead,
     out: Vec<u8>,
 }
 
-impl Spare for Box<Scratch> {
-    fn clear(&mut self) -> bool {
-        self.head.clear();
-        self.head.fields.room() <= LARGEST_HEAD && Spare::clear(&mut self.out)
+/// Serves what there is to be read, and what follows it without a pause.
+pub(super) async fn serve(client: &Rc<Client>, connection: Box<Connection>) -> Done {
+    let Busy(coroutine) = client.local.busy().take();
+    let (coroutine, done) = coroutine.run((Rc::clone(client), connection)).await;
+    client.local.busy().give(Busy(coroutine));
+    done
+}
+
+impl Default for Busy {
+    fn default() -> Self {
+        Self(Coroutine::new(|desk| async move {
+            let mut scratch = Scratch::default();
+            loop {
+                let (client, mut connection): Job = desk.job().await;
+                let next = requests(&client, &mut connection, &mut scratch).await;
+                scratch.clear();
+                desk.done((connection, next));
+            }
+        }))
     }
 }
 
-pub(super) async fn serve(client: &Rc<Client>, connection: &mut Connection) -> Next {
-    let mut scratch = client.local.scratches().take();
-    let next = requests(client, connection, &mut scratch).await;
-    client.local.scratches().give(scratch);
-    next
+impl Spare for Busy {
+    fn clear(&mut self) -> bool {
+        true
+    }
+}
+
+impl Scratch {
+    fn clear(&mut self) {
+        self.head.clear();
+        if self.head.fields.room() > LARGEST_HEAD || !Spare::clear(&mut self.out) {
+            mem::take(self);
+        }
+    }
 }
 
 async fn requests(client: &Rc<Client>, connection: &mut Connection, scratch: &mut Scratch) -> Next {

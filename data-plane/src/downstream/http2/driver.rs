@@ -154,7 +154,8 @@ impl<'a> Driver<'a> {
                     self.requests += 1;
                     let active = self.streams.begin();
                     let (client, wire) = (Rc::clone(self.client), Rc::clone(self.wire));
-                    task::spawn_local(stream::serve(client, wire, active, request, respond));
+                    // Whoever spawns a task copies it several times, and this one is large.
+                    task::spawn_local(Box::pin(stream::serve(client, wire, active, request, respond)));
                 }
                 Some(Err(e)) => {
                     tracing::debug!("{}: {e}", self.client.peer);
