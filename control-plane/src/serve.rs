@@ -15,6 +15,7 @@ use crate::{
     Config, Error, LeaseConfig, Listeners,
     address_policy::AddressPolicy,
     admin::{self, Admin},
+    descriptors::{self, Room},
     dns,
     fleet::Fleet,
     grpc,
@@ -53,6 +54,7 @@ async fn run(
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let room = Room::within(descriptors::raise());
     let dns_address = listeners.dns_addr();
     let own = [listeners.grpc_addr(), listeners.admin_addr()].into_iter().chain(dns_address).collect();
     let mut counters = Counters::with_prefix("weir_control_plane");
@@ -67,11 +69,11 @@ async fn run(
         Acceptor::new(socket, most, patience, cut.clone())
             .map_err(|e| Error::Serve { server: "socket", reason: e.to_string() })
     };
-    let on_admin = acceptor(listeners.admin, admin::MOST_CONNECTIONS, Patience::InAll(admin::TIMEOUT))?;
+    let on_admin = acceptor(listeners.admin, room.admin, Patience::InAll(admin::TIMEOUT))?;
     let _admin = spawn(admin::serve(Arc::clone(&admin), on_admin, cut.clone()));
 
     let names = dns::Source::default();
-    let answers = listeners.dns.map(|sockets| dns::serve(sockets, names.clone(), metrics.clone()));
+    let answers = listeners.dns.map(|sockets| dns::serve(sockets, names.clone(), metrics.clone(), room.dns));
     let _answers = answers.transpose()?.map(spawn);
 
     let store = spawn_blocking(open).await;
@@ -81,13 +83,13 @@ async fn run(
     let policy = AddressPolicy::new(loopback_backends, own);
     let (mut api, _follow) = assemble(registry.clone(), metrics, policy, stopping.clone());
     let (position, fleet) = (registry.current().position(), api.fleet.clone());
-    api.dns_address = dns_address;
+    (api.dns_address, api.room) = (dns_address, room);
     fleet.resyncs().set_at_once(resyncs_at_once);
     let _names = spawn(names.ready(registry.clone(), fleet.clone()));
     tracing::info!(
         store = registry.store(), epoch = %position.epoch, revision = %position.revision, "the store is loaded"
     );
-    let on_grpc = acceptor(listeners.grpc, grpc::MOST_CONNECTIONS, Patience::Opening)?;
+    let on_grpc = acceptor(listeners.grpc, room.grpc, Patience::Opening)?;
     let mut server = spawn(grpc::serve(api, on_grpc, stopping.clone()));
     admin.ready(registry, fleet);
 
@@ -133,7 +135,8 @@ pub(crate) fn assemble(
         Box::new(move |key| views.is_dead(&key.to_string()))
     }));
     let (policy, started_at) = (Arc::new(policy), SystemTime::now());
-    (Api { registry, fleet, policy, metrics, started_at, dns_address: None, stopping }, follow)
+    let room = Room::within(usize::MAX);
+    (Api { registry, fleet, policy, metrics, started_at, dns_address: None, room, stopping }, follow)
 }
 
 /// Opens the store, in a directory that is made if it is missing.

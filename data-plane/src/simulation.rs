@@ -61,6 +61,7 @@ impl Proxy {
             phase: phases,
             link: watch::Sender::new(Link::default()),
             metrics,
+            bounds: Config::default().bounds(None),
         };
         Self { discovery, phase }
     }

@@ -46,6 +46,7 @@ impl Proxy {
             policy: Arc::new(AddressPolicy::new(true, Vec::new())),
             metrics,
             dns_address: None,
+            room: crate::descriptors::Room::within(usize::MAX),
             started_at: std::time::SystemTime::now(),
             stopping: CancellationToken::new(),
         };
