@@ -25,11 +25,11 @@ use weir_proto::{
 use weir_tests::{Backend, Load, Process, get, until};
 
 /// What the proxy may use; it takes configurations of up to a quarter of that.
-const MAX_MEMORY: u64 = 300 << 20;
+const MAX_MEMORY: u64 = 160 << 20;
 /// Bytes of pages that have to be sent: without a bound they would be in memory all at once.
-const SENT: usize = 300 << 20;
+const SENT: usize = 120 << 20;
 /// Objects of one page, and the bytes of each.
-const PAGE: (usize, usize) = (1_000, 1_000);
+const PAGE: (usize, usize) = (100, 10_000);
 
 /// It greets each proxy with a good configuration, and then sends a snapshot without an end.
 struct Endless {
