@@ -1,7 +1,6 @@
 //! The agent beside a backend: registers it, keeps its lease alive whatever happens to the control plane, and takes it
 //! out in good order. `weir run` is one with a child process; `weir dev` has one for each sample backend.
 
-mod backoff;
 mod child;
 mod heartbeat;
 mod leash;
@@ -12,7 +11,12 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::{convert::Infallible, future::pending, time::Duration};
+use std::{
+    convert::Infallible,
+    future::pending,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use tokio::{
     sync::watch,
@@ -21,30 +25,40 @@ use tokio::{
 use tonic::{Status, transport::Channel};
 use tonic_types::StatusExt;
 use weir_proto::{
-    duration_read, duration_to_wire,
+    Backoff, duration_read, duration_to_wire,
     v1::{self, deregister_request::Target, registry_client::RegistryClient},
 };
 
 use crate::{Error, client};
 
-pub(crate) use backoff::Backoff;
 pub(crate) use child::Child;
-pub(crate) use leash::become_command;
 pub(crate) use heartbeat::{End, renew};
+pub(crate) use leash::become_command;
 pub(crate) use port::accepts;
 
 /// How long one call may take; a drain comes on top.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// No wait between two tries is longer, but for what the control plane asks for beside it.
+const MOST_WAIT: Duration = Duration::from_secs(10);
 /// The agent waits no longer than this before it tries again, whatever it is told.
 const MOST_RETRY_AFTER: Duration = Duration::from_mins(5);
 
 /// Keeps one leased backend registered.
 #[derive(Debug)]
 pub(crate) struct Agent {
-    url: String,
-    registry: RegistryClient<client::Named>,
+    /// Control planes, tried in turn; never none.
+    planes: Vec<Plane>,
+    /// How many attempts have failed.
+    turn: AtomicUsize,
     request: v1::RegisterRequest,
     ttl: Duration,
+}
+
+/// A control plane, and where it is.
+#[derive(Debug)]
+struct Plane {
+    url: String,
+    registry: RegistryClient<client::Named>,
 }
 
 /// What the agent is to do.
@@ -80,16 +94,25 @@ pub(crate) enum State {
 
 impl Agent {
     /// An agent for a backend that is valid. Nothing is connected yet.
-    pub(crate) fn new(url: &str, backend: v1::Backend, ttl: Duration, owner: String) -> Result<Self, Error> {
-        let channel = client::endpoint(url)?.connect_timeout(CALL_TIMEOUT).connect_lazy();
-        Ok(Self::over(channel, url, backend, ttl, owner))
+    pub(crate) fn new(
+        urls: &[String],
+        backend: v1::Backend,
+        ttl: Duration,
+        owner: String,
+    ) -> Result<Self, Error> {
+        let channel = |url: &String| {
+            let channel = client::endpoint(url)?.connect_timeout(CALL_TIMEOUT).connect_lazy();
+            Ok(Plane::over(channel, url))
+        };
+        let planes = urls.iter().map(channel).collect::<Result<Vec<_>, Error>>()?;
+        Ok(Self::of(planes, backend, ttl, owner))
     }
 
-    fn over(channel: Channel, url: &str, backend: v1::Backend, ttl: Duration, owner: String) -> Self {
+    fn of(planes: Vec<Plane>, backend: v1::Backend, ttl: Duration, owner: String) -> Self {
         let lease = v1::LeaseTerms { ttl: Some(duration_to_wire(ttl)), deregister_after: None };
         Self {
-            url: url.to_owned(),
-            registry: RegistryClient::with_interceptor(channel, client::Caller::this_process()),
+            planes,
+            turn: AtomicUsize::new(0),
             request: v1::RegisterRequest { backend: Some(backend), lease: Some(lease), owner },
             ttl,
         }
@@ -102,7 +125,7 @@ impl Agent {
         mut wishes: watch::Receiver<Wish>,
         state: &watch::Sender<State>,
     ) -> Option<Result<v1::DeregisterResponse, String>> {
-        let mut backoff = Backoff::new(self.ttl);
+        let mut backoff = self.backoff();
         let mut lease = None;
         while *wishes.borrow_and_update() == Wish::Stay {
             let mut told = Duration::ZERO;
@@ -112,12 +135,13 @@ impl Agent {
                     lease = Some(answer.lease_id);
                     tell(state, State::Registered { revision: answer.revision });
                     let interval = heartbeat_interval(&answer, self.ttl);
+                    let Plane { url, registry } = self.plane();
+                    let begun = Instant::now();
                     let end = tokio::select! {
-                        end = renew(&self.registry, &self.url, answer.lease_id, interval, || {
-                            backoff.reset();
-                        }) => end,
+                        end = renew(registry, url, answer.lease_id, interval) => end,
                         () = leaving(&mut wishes) => break,
                     };
+                    backoff.lasted(begun.elapsed());
                     match end {
                         End::Lost(reason) => reason,
                         End::Unknown => "the control plane does not know the lease any more".to_owned(),
@@ -130,12 +154,13 @@ impl Agent {
                 }
                 Err(status) => {
                     told = retry_after(&status);
-                    client::sentence(&self.url, &status)
+                    client::sentence(&self.plane().url, &status).await
                 }
             };
             tell(state, State::Away { reason });
+            self.turn.fetch_add(1, Ordering::Relaxed);
             tokio::select! {
-                () = tokio::time::sleep(told + backoff.next()) => {}
+                () = tokio::time::sleep(told + backoff.next_wait()) => {}
                 () = leaving(&mut wishes) => {}
             }
         }
@@ -146,7 +171,7 @@ impl Agent {
     }
 
     async fn register(&self) -> Result<v1::RegisterResponse, Status> {
-        let mut registry = self.registry.clone();
+        let mut registry = self.plane().registry.clone();
         match timeout(CALL_TIMEOUT, registry.register(self.request.clone())).await {
             Ok(answer) => answer.map(tonic::Response::into_inner),
             Err(_) => Err(Status::deadline_exceeded("no answer to the registration")),
@@ -161,7 +186,7 @@ impl Agent {
         mut wishes: watch::Receiver<Wish>,
     ) -> Result<v1::DeregisterResponse, String> {
         let begin = Instant::now();
-        let mut backoff = Backoff::new(self.ttl);
+        let mut backoff = self.backoff();
         loop {
             let time = match *wishes.borrow_and_update() {
                 Wish::Leave { drain } => drain,
@@ -173,9 +198,11 @@ impl Agent {
             tokio::select! {
                 answer = self.deregister(lease, drain) => match answer {
                     Ok(answer) => return Ok(answer),
-                    Err(status) if drain.is_none() => return Err(client::sentence(&self.url, &status)),
+                    Err(status) if drain.is_none() => {
+                        return Err(client::sentence(&self.plane().url, &status).await);
+                    }
                     Err(_) => tokio::select! {
-                        () = tokio::time::sleep(backoff.next()) => {}
+                        () = tokio::time::sleep(backoff.next_wait()) => {}
                         () = changed(&mut wishes) => {}
                     },
                 },
@@ -194,7 +221,7 @@ impl Agent {
             target: Some(Target::LeaseId(lease)),
             drain: drain.map(duration_to_wire),
         };
-        let mut registry = self.registry.clone();
+        let mut registry = self.plane().registry.clone();
         match timeout(CALL_TIMEOUT + drain.unwrap_or_default(), registry.deregister(request)).await {
             Ok(answer) => answer.map(tonic::Response::into_inner),
             Err(_) => Err(Status::deadline_exceeded("no answer to the deregistration")),
@@ -202,14 +229,35 @@ impl Agent {
     }
 
     async fn keep_alive(&self, lease: u64) -> Infallible {
-        let mut backoff = Backoff::new(self.ttl);
+        let mut backoff = self.backoff();
         loop {
-            let end = renew(&self.registry, &self.url, lease, self.ttl / 3, || {}).await;
+            let (Plane { url, registry }, begun) = (self.plane(), Instant::now());
+            let end = renew(registry, url, lease, self.ttl / 3).await;
             if matches!(end, End::Withdrawn) {
                 return pending().await;
             }
-            tokio::time::sleep(backoff.next()).await;
+            backoff.lasted(begun.elapsed());
+            tokio::time::sleep(backoff.next_wait()).await;
         }
+    }
+}
+
+impl Agent {
+    /// The control plane whose turn it is.
+    fn plane(&self) -> &Plane {
+        &self.planes[self.turn.load(Ordering::Relaxed) % self.planes.len()]
+    }
+
+    /// The waits stay below a third of the ttl: after a restart of the control plane a lease has one ttl to be renewed in.
+    fn backoff(&self) -> Backoff {
+        Backoff::new(MOST_WAIT.min(self.ttl / 3))
+    }
+}
+
+impl Plane {
+    fn over(channel: Channel, url: &str) -> Self {
+        let registry = RegistryClient::with_interceptor(channel, client::Caller::this_process());
+        Self { url: url.to_owned(), registry }
     }
 }
 

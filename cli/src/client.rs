@@ -39,15 +39,26 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Connects. Everything that is asked through it has to be done within `timeout` from now.
-    pub(crate) async fn connect(url: &str, timeout: Duration) -> Result<Self, Error> {
-        let channel = endpoint(url)?
-            .connect_timeout(CONNECT_TIMEOUT.min(timeout))
-            .connect()
-            .await
-            .map_err(|e| Error::Unreachable { url: url.to_owned(), reason: status::root_cause(&e) })?;
-        let caller = Caller::this_process();
-        Ok(Self { url: url.to_owned(), channel, caller, deadline: Instant::now() + timeout, timeout })
+    /// Connects to the first of the control planes that can be reached. Everything that is asked through it has to be done
+    /// within `timeout` from now.
+    pub(crate) async fn connect(urls: &[String], timeout: Duration) -> Result<Self, Error> {
+        let deadline = Instant::now() + timeout;
+        // What is wrong with the last of them is told even if the first one answers.
+        let endpoints =
+            urls.iter().map(|url| Ok((url, endpoint(url)?))).collect::<Result<Vec<_>, Error>>()?;
+        let mut reasons = Vec::new();
+        for (url, endpoint) in endpoints {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match endpoint.connect_timeout(CONNECT_TIMEOUT.min(left)).connect().await {
+                Ok(channel) => {
+                    let (url, caller) = (url.clone(), Caller::this_process());
+                    return Ok(Self { url, channel, caller, deadline, timeout });
+                }
+                Err(e) => reasons.push(status::root_cause(&e)),
+            }
+        }
+        reasons.dedup();
+        Err(Error::Unreachable { url: urls.join(" or "), reason: reasons.join(", ") })
     }
 
     /// The same under another name, if there is one.
@@ -91,7 +102,7 @@ impl Client {
     ) -> Result<T, Error> {
         match tokio::time::timeout_at(self.deadline, call).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => Err(self.failure(&status)),
+            Ok(Err(status)) => Err(status::explained(&self.url, &status).await),
             Err(_) => Err(self.late()),
         }
     }
@@ -134,8 +145,8 @@ pub(crate) fn endpoint(url: &str) -> Result<Endpoint, Error> {
 }
 
 /// The same for a loop that tries for ever, as one line.
-pub(crate) fn sentence(url: &str, status: &tonic::Status) -> String {
-    status::failure(url, status).to_string()
+pub(crate) async fn sentence(url: &str, status: &tonic::Status) -> String {
+    status::explained(url, status).await.to_string()
 }
 
 #[cfg(test)]

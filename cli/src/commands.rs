@@ -63,18 +63,19 @@ pub(crate) struct Program {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The control plane
+    /// The control plane; of several, with commas between them, the first that can be reached
     #[arg(
         long,
         env = "WEIR_CONTROL_PLANE",
         hide_env_values = true,
         value_name = "URL",
+        value_delimiter = ',',
         // Nothing asks for credentials, and messages show it.
         value_parser = StringValueParser::new().map(|url| weir_proto::without_userinfo(&url)),
         default_value = "http://127.0.0.1:7400",
         global = true
     )]
-    control_plane: String,
+    control_plane: Vec<String>,
 
     /// Who you are, for the history and the audit log [default: the user and the host, as alice@laptop]
     #[arg(long = "as", env = "WEIR_CALLER", hide_env_values = true, value_name = "NAME", global = true)]
@@ -102,6 +103,10 @@ pub(crate) struct Global {
 }
 
 impl Global {
+    fn first_control_plane(&self) -> &str {
+        self.control_plane.first().map_or("", String::as_str)
+    }
+
     fn output(&self) -> Output {
         Output::new(self.output, self.color)
     }
@@ -236,7 +241,7 @@ mod tests {
         let program = ["weir", "status", "--control-plane", "http://me:secret@a:7400"];
         let program = clap::Parser::try_parse_from(program);
         let Ok(Program { global, .. }) = program else { panic!("{program:?}") };
-        assert_eq!(global.control_plane, "http://a:7400");
+        assert_eq!(global.control_plane, ["http://a:7400"]);
     }
 
     #[test]

@@ -24,6 +24,14 @@ pub enum Error {
         /// What went wrong.
         reason: String,
     },
+    /// Something else answers where the control plane should be.
+    #[error("there is no control plane at {url}: {found}; set --control-plane or WEIR_CONTROL_PLANE")]
+    Misdirected {
+        /// Where it was looked for.
+        url: String,
+        /// What is there, and what is meant.
+        found: &'static str,
+    },
     /// The control plane answers that it cannot now.
     #[error("the control plane at {url} is not available: {reason}")]
     Unavailable {
@@ -77,7 +85,9 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
-            Self::Unreachable { .. } | Self::Unavailable { .. } => Exit::Unreachable,
+            Self::Unreachable { .. } | Self::Misdirected { .. } | Self::Unavailable { .. } => {
+                Exit::Unreachable
+            }
             Self::Invalid(_) => Exit::Invalid,
             Self::NotFound(_) => Exit::NotFound,
             Self::Conflict(_) => Exit::Conflict,

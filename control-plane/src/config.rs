@@ -17,11 +17,21 @@ pub(crate) const RESYNCS_AT_ONCE: u16 = 8;
 #[derive(Debug, Clone, Args)]
 pub struct Config {
     /// Where backends, proxies and operators reach the control plane (gRPC). Port 0 takes a free one
-    #[arg(long, env = "WEIR_LISTEN", value_name = "IP:PORT", default_value_t = Config::default().listen)]
+    #[arg(
+        long,
+        env = "WEIR_CONTROL_PLANE_LISTEN",
+        value_name = "IP:PORT",
+        default_value = weir_proto::renamed("WEIR_LISTEN", "127.0.0.1:7400")
+    )]
     pub listen: SocketAddr,
 
     /// Where /livez, /readyz and /metrics are answered (HTTP). Port 0 takes a free one
-    #[arg(long, env = "WEIR_ADMIN", value_name = "IP:PORT", default_value_t = Config::default().admin)]
+    #[arg(
+        long,
+        env = "WEIR_CONTROL_PLANE_ADMIN",
+        value_name = "IP:PORT",
+        default_value = weir_proto::renamed("WEIR_ADMIN", "127.0.0.1:7401")
+    )]
     pub admin: SocketAddr,
 
     /// Where DNS is answered, over UDP and TCP: IP:port, or `off`. Port 0 takes a free one

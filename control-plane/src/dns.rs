@@ -25,7 +25,11 @@ use std::{
 };
 
 pub use domain::DnsDomain;
-pub(crate) use {answer::Settings, server::serve, view::Source};
+pub(crate) use {
+    answer::Settings,
+    server::{MOST_CONNECTIONS, serve},
+    view::Source,
+};
 
 /// Where DNS is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

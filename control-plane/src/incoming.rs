@@ -1,6 +1,11 @@
-//! Connections to the control plane: accepted without Nagle's delay, counted, and cut when the process must end.
+//! Connections to the control plane: accepted without Nagle's delay, counted, and cut when the process must end, or when
+//! they say nothing and there is no room for others.
 
 mod frames;
+mod opening;
+mod quiet;
+#[cfg(test)]
+mod tests;
 
 use std::{
     future::Future,
@@ -8,7 +13,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -22,15 +27,24 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
-use self::frames::Frames;
+pub(crate) use self::quiet::{Entry as QuietEntry, Quiet};
+use self::{
+    frames::Frames,
+    opening::{Opening, PREFACE_BYTES, Spoken},
+};
 
 /// Between two attempts to accept while the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a client may take to open HTTP/2. Keepalive watches over it only from then on.
 const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
-/// What opens HTTP/2 (RFC 9113 section 3.4), in bytes.
-const PREFACE: usize = 24;
+/// Bytes that may wait until it is known whom they go to: a server of HTTP/2 begins with its settings.
+const MOST_HELD: usize = 4_096;
+/// KiB that are read of a request that is refused.
+const MOST_REST: usize = 64;
+
+/// How whoever speaks HTTP/1 here is answered; what is said follows.
+const BAD_REQUEST: &str = "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n";
 
 /// How long a connection may last, so that clients that say nothing do not take all the room.
 #[derive(Debug, Clone, Copy)]
@@ -41,12 +55,15 @@ pub(crate) enum Patience {
     InAll(Duration),
 }
 
-/// Accepts clients, up to a number at one time; further ones wait in the backlog until one leaves.
+/// Accepts clients, up to a number at one time. For one more, that one is cut which has asked for nothing for the longest
+/// time; if all have asked for something, further ones wait until one leaves.
 pub(crate) struct Acceptor {
     listener: tokio::net::TcpListener,
     room: Arc<Semaphore>,
     patience: Patience,
     cut: CancellationToken,
+    /// Those that make room for others.
+    quiet: Arc<Quiet>,
 }
 
 impl Acceptor {
@@ -59,7 +76,7 @@ impl Acceptor {
         cut: CancellationToken,
     ) -> io::Result<Self> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        Ok(Self { listener, room: Arc::new(Semaphore::new(most)), patience, cut })
+        Ok(Self { listener, room: Arc::new(Semaphore::new(most)), patience, cut, quiet: Arc::default() })
     }
 
     /// The connections, without an end.
@@ -68,7 +85,6 @@ impl Acceptor {
     }
 
     async fn next(&self) -> Connection {
-        let permit = Arc::clone(&self.room).acquire_owned().await.ok();
         loop {
             match self.listener.accept().await {
                 Ok((io, peer)) => {
@@ -76,19 +92,55 @@ impl Acceptor {
                     if let Err(error) = io.set_nodelay(true) {
                         tracing::debug!(%peer, %error, "cannot switch off Nagle's delay");
                     }
-                    let cut = Box::pin(self.cut.clone().cancelled_owned());
-                    let frames = match self.patience {
-                        Patience::Opening => Some(Frames::after(PREFACE, Instant::now())),
-                        Patience::InAll(_) => None,
-                    };
-                    let awaited = self.patience.into();
-                    return Connection { io, peer, cut, awaited, frames, _permit: permit };
+                    return self.connection(io, peer, self.permit().await);
                 }
                 Err(error) => {
-                    weir_proto::seldom!(warn, %error, "cannot accept a connection; trying again");
+                    let cut = self.quiet.cut_longest();
+                    weir_proto::seldom!(warn, %error, cut, "cannot accept a connection; trying again");
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
+        }
+    }
+
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() {
+            return Some(permit);
+        }
+        let cut = self.quiet.cut_longest();
+        weir_proto::seldom!(
+            warn,
+            cut,
+            "there is no room for another connection; who asks for nothing makes way"
+        );
+        Arc::clone(&self.room).acquire_owned().await.ok()
+    }
+
+    fn connection(
+        &self,
+        io: TcpStream,
+        peer: SocketAddr,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Connection {
+        let cut = self.cut.child_token();
+        let quiet = Some(self.quiet.enter(cut.clone()));
+        let (frames, opening) = match self.patience {
+            Patience::Opening => {
+                (Some(Frames::after(PREFACE_BYTES, Instant::now())), Some(Opening::default()))
+            }
+            Patience::InAll(_) => (None, None),
+        };
+        Connection {
+            io,
+            peer,
+            cut: Box::pin(cut.cancelled_owned()),
+            awaited: self.patience.into(),
+            frames,
+            opening,
+            held: Vec::new(),
+            refused: false,
+            quiet,
+            _permit: permit,
         }
     }
 }
@@ -117,6 +169,13 @@ pub(crate) struct Connection {
     awaited: Option<Awaited>,
     /// None if it does not speak HTTP/2.
     frames: Option<Frames>,
+    /// Until it is known what the client speaks; then what we say is held.
+    opening: Option<Opening>,
+    held: Vec<u8>,
+    /// It speaks something else: it is told so, and nothing more.
+    refused: bool,
+    /// None once it has asked for something.
+    quiet: Option<QuietEntry>,
     /// Its room among the others; the semaphore is never closed, so there always is one.
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -131,7 +190,7 @@ struct Awaited {
 impl From<Patience> for Option<Awaited> {
     fn from(patience: Patience) -> Self {
         let (within, bytes) = match patience {
-            Patience::Opening => (OPENING_TIMEOUT, Some(PREFACE)),
+            Patience::Opening => (OPENING_TIMEOUT, Some(PREFACE_BYTES)),
             Patience::InAll(within) => (within, None),
         };
         Some(Awaited { until: Box::pin(sleep(within)), bytes })
@@ -153,12 +212,99 @@ impl Connected for Connection {
 impl Connection {
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.cut.as_mut().poll(cx).is_ready() {
-            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the control plane ends"));
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it ends, or makes room"));
         }
         if self.awaited.as_mut().is_some_and(|awaited| awaited.until.as_mut().poll(cx).is_ready()) {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "the client took too long"));
         }
         Ok(())
+    }
+
+    /// Takes note of what the client sent. An error if nothing more is read of it.
+    fn hear(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        match self.opening.as_mut().map(|opening| opening.hear(bytes)) {
+            Some(None) | None => {}
+            Some(Some(Spoken::Http2)) => self.opening = None,
+            Some(Some(spoken)) => {
+                self.opening = None;
+                self.refuse(spoken);
+                return Ok(());
+            }
+        }
+        if let Some(frames) = &mut self.frames {
+            if !frames.admit(bytes, Instant::now()) {
+                weir_proto::seldom!(warn, peer = %self.peer, "a client floods its connection with frames that bring nothing; it is cut");
+                return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "a flood of frames"));
+            }
+            if frames.has_asked() {
+                self.quiet = None;
+            }
+        }
+        self.heard(bytes.len());
+        Ok(())
+    }
+
+    fn refuse(&mut self, spoken: Spoken) {
+        let peer = self.peer;
+        self.refused = true;
+        // What the library would have said is for clients of HTTP/2.
+        self.held.clear();
+        match spoken {
+            Spoken::Http1 => {
+                weir_proto::seldom!(info, %peer, "a client speaks HTTP/1 to the gRPC port; it is told so");
+                self.held = format!("{BAD_REQUEST}{}\n", weir_proto::GRPC_PORT).into_bytes();
+            }
+            Spoken::Tls => {
+                weir_proto::seldom!(warn, %peer, "a client speaks TLS to the gRPC port, which has none: its URL must begin with http://");
+            }
+            Spoken::Http2 | Spoken::Other => {
+                weir_proto::seldom!(info, %peer, "a client speaks neither HTTP nor TLS to the gRPC port; it is cut");
+            }
+        }
+    }
+
+    /// Sends what was held.
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.held.is_empty() {
+            let sent = ready!(Pin::new(&mut self.io).poll_write(cx, &self.held))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.held.drain(..sent);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends the only answer, and ends.
+    fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_held(cx))?;
+        ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+        // What is here and not read would have the system reset the connection, and the client lose the answer.
+        let mut rest = [0; 1_024];
+        for _ in 0..MOST_REST {
+            let mut buffer = ReadBuf::new(&mut rest);
+            let read = Pin::new(&mut self.io).poll_read(cx, &mut buffer);
+            if !matches!(read, Poll::Ready(Ok(()))) || buffer.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "the client speaks no HTTP/2")))
+    }
+
+    /// Keeps what the library says until it is known whom it goes to. None once that is known.
+    fn hold(&mut self, bytes: &[u8]) -> Option<io::Result<usize>> {
+        if self.refused {
+            return Some(Ok(bytes.len()));
+        }
+        self.opening.as_ref()?;
+        if self.held.len() + bytes.len() > MOST_HELD {
+            return Some(Err(io::Error::other("more is said than a client is greeted with")));
+        }
+        self.held.extend_from_slice(bytes);
+        Some(Ok(bytes.len()))
     }
 
     /// Notes that the client sent that many bytes.
@@ -179,18 +325,22 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(cx)?;
+        if self.refused {
+            return self.poll_refusal(cx);
+        }
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut self.io).poll_read(cx, buffer);
-        let heard = &buffer.filled()[before..];
-        if self
-            .frames
-            .as_mut()
-            .is_some_and(|frames| !heard.is_empty() && !frames.admit(heard, Instant::now()))
-        {
-            weir_proto::seldom!(warn, peer = %self.peer, "a client floods its connection with frames that bring nothing; it is cut");
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "a flood of frames")));
+        let heard = buffer.filled().get(before..).unwrap_or_default();
+        self.hear(heard)?;
+        if self.refused {
+            buffer.set_filled(before);
+            return self.poll_refusal(cx);
         }
-        self.heard(heard.len());
+        if self.opening.is_none()
+            && let Poll::Ready(Err(error)) = self.poll_held(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
         outcome
     }
 }
@@ -198,6 +348,10 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check(cx)?;
+        if let Some(held) = self.hold(bytes) {
+            return Poll::Ready(held);
+        }
+        ready!(self.poll_held(cx))?;
         Pin::new(&mut self.io).poll_write(cx, bytes)
     }
 
@@ -207,6 +361,11 @@ impl AsyncWrite for Connection {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.check(cx)?;
+        if self.refused || self.opening.is_some() {
+            let first = bytes.iter().find(|bytes| !bytes.is_empty());
+            return self.poll_write(cx, first.map_or(&[][..], |bytes| &bytes[..]));
+        }
+        ready!(self.poll_held(cx))?;
         Pin::new(&mut self.io).poll_write_vectored(cx, bytes)
     }
 
@@ -215,90 +374,14 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.refused || self.opening.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.poll_held(cx))?;
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        time::Instant,
-    };
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_cut_ends_a_connection_that_says_nothing() {
-        let cut = CancellationToken::new();
-        let (acceptor, address) = acceptor(1, cut.clone());
-        let client = TcpStream::connect(address).await.expect("connects");
-        let mut connection = acceptor.next().await;
-        assert!(connection.io.nodelay().expect("a socket"));
-        assert_eq!(connection.connect_info().0, client.local_addr().expect("connected"));
-
-        let reading = tokio::spawn(async move { connection.read_u8().await.map_err(|e| e.kind()) });
-        cut.cancel();
-        let outcome = reading.await.expect("no panic");
-        assert_eq!(outcome, Err(io::ErrorKind::ConnectionAborted));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_opens_nothing_is_not_waited_for() {
-        let (acceptor, address) = acceptor(2, CancellationToken::new());
-        let mut client = TcpStream::connect(address).await.expect("connects");
-        let mut connection = acceptor.next().await;
-        client.write_all(&[0; PREFACE - 1]).await.expect("sent");
-        connection.read_exact(&mut [0; PREFACE - 1]).await.expect("read");
-        let start = Instant::now();
-        let outcome = connection.read_u8().await.map_err(|e| e.kind());
-        assert_eq!((outcome, start.elapsed()), (Err(io::ErrorKind::TimedOut), OPENING_TIMEOUT));
-
-        let mut client = TcpStream::connect(address).await.expect("connects");
-        let mut connection = acceptor.next().await;
-        client.write_all(&[0; PREFACE]).await.expect("sent");
-        connection.read_exact(&mut [0; PREFACE]).await.expect("read");
-        assert!(tokio::time::timeout(Duration::from_hours(1), connection.read_u8()).await.is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_bounded_connection_ends_whatever_the_client_sends() {
-        let (mut acceptor, address) = acceptor(1, CancellationToken::new());
-        acceptor.patience = Patience::InAll(Duration::from_secs(3));
-        let mut client = TcpStream::connect(address).await.expect("connects");
-        let mut connection = acceptor.next().await;
-        let trickle = async {
-            while client.write_u8(b'x').await.is_ok() {
-                sleep(Duration::from_millis(100)).await;
-            }
-        };
-        let (start, mut sink) = (Instant::now(), Vec::new());
-        let outcome = tokio::select! {
-            outcome = connection.read_to_end(&mut sink) => outcome.map_err(|e| e.kind()),
-            () = trickle => Ok(0),
-        };
-        assert_eq!((outcome, start.elapsed()), (Err(io::ErrorKind::TimedOut), Duration::from_secs(3)));
-    }
-
-    #[tokio::test]
-    async fn who_finds_no_room_is_accepted_when_somebody_leaves() {
-        let (acceptor, address) = acceptor(1, CancellationToken::new());
-        let _clients = (TcpStream::connect(address).await, TcpStream::connect(address).await);
-        let first = acceptor.next().await;
-        let mut second = Box::pin(acceptor.next());
-        assert!(futures_util::poll!(&mut second).is_pending());
-        drop(first);
-        second.await;
-    }
-
-    fn acceptor(most: usize, cut: CancellationToken) -> (Acceptor, SocketAddr) {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        listener.set_nonblocking(true).expect("nonblocking");
-        let address = listener.local_addr().expect("bound");
-        (Acceptor::new(listener, most, Patience::Opening, cut).expect("a listener"), address)
     }
 }

@@ -7,6 +7,7 @@ mod admin;
 mod backup;
 mod caller;
 mod config;
+mod descriptors;
 mod dns;
 mod drain;
 mod error;

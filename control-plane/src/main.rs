@@ -1,7 +1,6 @@
 //! The control plane as a program of its own: flags, log, signals, exit code.
 
 mod log;
-mod signals;
 
 use std::{io::Write, process::ExitCode};
 
@@ -54,7 +53,13 @@ async fn main() -> ExitCode {
 
 async fn run(config: Config) -> anyhow::Result<()> {
     log::start(&config)?;
-    let shutdown = signals::shutdown()?;
+    weir_proto::warn_of_renamed(&[
+        ("WEIR_LISTEN", "WEIR_CONTROL_PLANE_LISTEN"),
+        ("WEIR_ADMIN", "WEIR_CONTROL_PLANE_ADMIN"),
+    ]);
+    let reload =
+        "nothing to reload: what is declared changes by `weir apply`, the settings with the next start";
+    let shutdown = weir_proto::signals::shutdown(reload)?;
     let listeners = Listeners::bind(&config)?;
     writeln!(std::io::stdout(), "{listeners}")?;
     Ok(serve(config, listeners, shutdown).await?)

@@ -25,7 +25,7 @@ use tonic::Status;
 use weir_proto::Invalid;
 
 pub(crate) use self::status::{code, refused, status};
-use crate::{fleet::Fleet, metrics::Metrics, registry::Registry};
+use crate::{descriptors::Room, fleet::Fleet, metrics::Metrics, registry::Registry};
 
 /// What the services stand on; cheap to clone.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub(crate) struct Api {
     pub(crate) started_at: SystemTime,
     /// Where DNS is answered, if it is.
     pub(crate) dns_address: Option<SocketAddr>,
+    /// How many streams of each kind there may be.
+    pub(crate) room: Room,
     /// Cancelled when the process is told to end: streams end then, and waits are given up.
     pub(crate) stopping: CancellationToken,
 }

@@ -16,6 +16,7 @@ use crate::{
     Config, Error, LeaseConfig, Listeners,
     address_policy::AddressPolicy,
     admin::{self, Admin},
+    descriptors::{self, Room},
     dns,
     fleet::Fleet,
     grpc,
@@ -54,6 +55,7 @@ async fn run(
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let room = Room::within(descriptors::raise());
     let dns_address = listeners.dns_addr();
     let own: Vec<_> =
         [listeners.grpc_addr(), listeners.admin_addr()].into_iter().chain(dns_address).collect();
@@ -69,11 +71,11 @@ async fn run(
         Acceptor::new(socket, most, patience, cut.clone())
             .map_err(|e| Error::Serve { server: "socket", reason: e.to_string() })
     };
-    let on_admin = acceptor(listeners.admin, admin::MOST_CONNECTIONS, Patience::InAll(admin::TIMEOUT))?;
+    let on_admin = acceptor(listeners.admin, room.admin, Patience::InAll(admin::TIMEOUT))?;
     let _admin = spawn(admin::serve(Arc::clone(&admin), on_admin, cut.clone()));
 
     let names = dns::Source::default();
-    let answers = listeners.dns.map(|sockets| dns::serve(sockets, names.clone(), metrics.clone()));
+    let answers = listeners.dns.map(|sockets| dns::serve(sockets, names.clone(), metrics.clone(), room.dns));
     let _answers = answers.transpose()?.map(spawn);
 
     let store = spawn_blocking(open).await;
@@ -83,13 +85,13 @@ async fn run(
     let (registry, mut task) = Registry::start(store, options).await?;
     let (mut api, _follow) = assemble(registry.clone(), metrics, stopping.clone());
     let (position, fleet) = (registry.current().position(), api.fleet.clone());
-    api.dns_address = dns_address;
+    (api.dns_address, api.room) = (dns_address, room);
     fleet.resyncs().set_at_once(resyncs_at_once);
     let _names = spawn(names.ready(registry.clone(), fleet.clone()));
     tracing::info!(
         store = registry.store(), epoch = %position.epoch, revision = %position.revision, "the store is loaded"
     );
-    let on_grpc = acceptor(listeners.grpc, grpc::MOST_CONNECTIONS, Patience::Opening)?;
+    let on_grpc = acceptor(listeners.grpc, room.grpc, Patience::Opening)?;
     let mut server = spawn(grpc::serve(api, on_grpc, stopping.clone()));
     admin.ready(registry, fleet);
 
@@ -133,8 +135,8 @@ pub(crate) fn assemble(
         let views = witness.views();
         Box::new(move |key| views.is_dead(&key.to_string()))
     }));
-    let started_at = SystemTime::now();
-    (Api { registry, fleet, metrics, started_at, dns_address: None, stopping }, follow)
+    let (room, started_at) = (Room::within(usize::MAX), SystemTime::now());
+    (Api { registry, fleet, metrics, started_at, dns_address: None, room, stopping }, follow)
 }
 
 /// Opens the store, in a directory that is made if it is missing.

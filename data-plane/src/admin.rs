@@ -4,7 +4,10 @@ mod backends;
 mod incoming;
 mod view;
 
-use std::sync::{Arc, Weak};
+use std::{
+    borrow::Cow,
+    sync::{Arc, Weak},
+};
 
 use axum::{
     Router,
@@ -28,6 +31,8 @@ use crate::{
 };
 
 const INDEX: &str = "\
+weir-data-plane
+
 /livez     200 while the process lives
 /readyz    200 while it should get traffic
 /metrics   for Prometheus
@@ -41,10 +46,18 @@ pub(crate) struct Admin {
     table: Arc<SharedTable>,
     /// A connection that is kept open here must not keep the workers of a proxy that has ended.
     workers: Weak<Workers>,
-    phase: watch::Receiver<Phase>,
-    applied: watch::Receiver<Applied>,
-    link: watch::Receiver<Link>,
+    told: Told,
     metrics: Registry,
+}
+
+/// What is told from moment to moment.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) applied: watch::Receiver<Applied>,
+    pub(crate) link: watch::Receiver<Link>,
+    /// Why what is in force is not on disk.
+    pub(crate) no_copy: watch::Receiver<Option<String>>,
 }
 
 impl Admin {
@@ -52,9 +65,7 @@ impl Admin {
         table: &Arc<SharedTable>,
         workers: &Arc<Workers>,
         shed: &Arc<Shed>,
-        phase: watch::Receiver<Phase>,
-        applied: watch::Receiver<Applied>,
-        link: watch::Receiver<Link>,
+        told: Told,
         config_metrics: &ConfigMetrics,
     ) -> Self {
         let mut metrics = Registry::with_prefix("weir_proxy");
@@ -62,13 +73,13 @@ impl Admin {
         metrics.register_collector(Box::new(Traffic {
             table: Arc::clone(table),
             workers: Arc::downgrade(workers),
-            link: link.clone(),
+            link: told.link.clone(),
         }));
         metrics.register_collector(Box::new(Backends { table: Arc::clone(table) }));
         metrics
             .register_collector(Box::new(LimitsInUse { table: Arc::clone(table), shed: Arc::clone(shed) }));
-        metrics.register_collector(Box::new(Tls { table: Arc::clone(table), applied: applied.clone() }));
-        Self { table: Arc::clone(table), workers: Arc::downgrade(workers), phase, applied, link, metrics }
+        metrics.register_collector(Box::new(Tls { table: Arc::clone(table), applied: told.applied.clone() }));
+        Self { table: Arc::clone(table), workers: Arc::downgrade(workers), told, metrics }
     }
 }
 
@@ -94,18 +105,20 @@ async fn only_answer(mut response: Response) -> Response {
     response
 }
 
-async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
-    let phase = *admin.phase.borrow();
-    let applied = admin.applied.borrow();
+async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, Cow<'static, str>) {
+    let phase = *admin.told.phase.borrow();
+    let applied = admin.told.applied.borrow();
     if is_ready(phase, &applied) {
-        return (StatusCode::OK, "ok\n");
+        let no_copy = admin.told.no_copy.borrow();
+        let text = no_copy.as_ref().map(|why| Cow::Owned(format!("ok, without a copy on disk: {why}\n")));
+        return (StatusCode::OK, text.unwrap_or(Cow::Borrowed("ok\n")));
     }
     let why = match phase {
         Phase::Draining => "draining\n",
         Phase::Serving if applied.position.is_none() => "no configuration yet\n",
         Phase::Serving => "no address is open\n",
     };
-    (StatusCode::SERVICE_UNAVAILABLE, why)
+    (StatusCode::SERVICE_UNAVAILABLE, why.into())
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
@@ -126,7 +139,7 @@ async fn backends(State(admin): State<Arc<Admin>>) -> String {
 async fn config(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     let table = admin.table.load_full();
     let in_flight = admin.workers.upgrade().map_or(0, |workers| workers.in_flight());
-    let view = view::View::new(table.as_deref(), &admin.applied.borrow(), &admin.link.borrow(), in_flight);
+    let view = view::View::new(table.as_deref(), &admin.told, in_flight);
     match serde_json::to_string_pretty(&view) {
         Ok(json) => (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], json + "\n"),
         Err(e) => {

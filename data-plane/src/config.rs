@@ -1,11 +1,14 @@
 //! What an operator may set, and what it is when nobody did.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     convert::Infallible,
     ffi::OsStr,
     fmt,
     net::SocketAddr,
-    num::{NonZeroU16, NonZeroU32, NonZeroUsize},
+    num::{NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize},
     path::PathBuf,
     str::FromStr,
     time::Duration,
@@ -13,7 +16,9 @@ use std::{
 
 use clap::{Arg, Args, Command, builder::TypedValueParser};
 use http::Uri;
-use weir_proto::DEFAULT_LOOKUP_TABLE_MEMORY;
+use weir_proto::{DEFAULT_LOOKUP_TABLE_MEMORY, renamed};
+
+use crate::discovery::Bounds;
 
 /// The settings of one proxy. Each has a flag, an environment variable and a default.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -31,11 +36,11 @@ pub struct Config {
     pub control_plane: Vec<Uri>,
 
     /// Where to accept traffic while no listener is configured: IP:port, or `off`
-    #[arg(long, env = "WEIR_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    #[arg(long, env = "WEIR_PROXY_LISTEN", value_name = "ADDRESS", default_value = renamed("WEIR_LISTEN", "0.0.0.0:8080"))]
     pub listen: Listen,
 
     /// Where to answer /livez, /readyz, /metrics and /config
-    #[arg(long, env = "WEIR_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
+    #[arg(long, env = "WEIR_PROXY_ADMIN", value_name = "ADDRESS", default_value = renamed("WEIR_ADMIN", "127.0.0.1:9901"))]
     pub admin: SocketAddr,
 
     /// Directory for the proxy's identity and the last good copy of its configuration; without it a restarted proxy
@@ -97,6 +102,25 @@ pub struct Config {
         default_value = "256MiB"
     )]
     pub max_lookup_table_memory: u64,
+
+    /// Objects that a configuration may have: one with more is not taken, and what is in force serves on
+    #[arg(
+        long,
+        env = "WEIR_MAX_SNAPSHOT_OBJECTS",
+        value_name = "N",
+        default_value_t = Config::default().max_snapshot_objects
+    )]
+    pub max_snapshot_objects: NonZeroU64,
+
+    /// Memory that a configuration may need as it is received, as 512MiB: one that needs more is not taken
+    /// [default: 1GiB; a quarter of --max-memory if that is less]
+    #[arg(long, env = "WEIR_MAX_SNAPSHOT_BYTES", value_name = "SIZE", value_parser = table_memory)]
+    pub max_snapshot_bytes: Option<u64>,
+
+    /// How long a whole configuration may take from its first page to its last one, and a control plane to begin with it
+    #[arg(long, env = "WEIR_SNAPSHOT_TIMEOUT", value_name = "DURATION", value_parser = duration, default_value = "5m")]
+    pub snapshot_timeout: Duration,
+
     /// How late a thread may be with what it has to do; from a tenth of that on it refuses some requests, beyond it all.
     /// `0s`: never refuse
     #[arg(long, env = "WEIR_MAX_LATENESS", value_name = "DURATION", value_parser = duration, default_value = "1s")]
@@ -109,6 +133,11 @@ pub struct Config {
 }
 
 const DEFAULT_CONTROL_PLANE: &str = "http://127.0.0.1:7400";
+/// Forty times as many as a large fleet has.
+const MAX_SNAPSHOT_OBJECTS: u64 = 4_000_000;
+const MAX_SNAPSHOT_BYTES: u64 = 1 << 30;
+/// Of the memory that the proxy may use, the part that one configuration may need, beside the one that is in force.
+const SNAPSHOT_SHARE: u64 = 4;
 
 impl Default for Config {
     fn default() -> Self {
@@ -126,6 +155,9 @@ impl Default for Config {
             access_log: AccessLogTarget::Off,
             max_memory: MaxMemory::Auto,
             max_lookup_table_memory: DEFAULT_LOOKUP_TABLE_MEMORY,
+            max_snapshot_objects: NonZeroU64::new(MAX_SNAPSHOT_OBJECTS).unwrap_or(NonZeroU64::MAX),
+            max_snapshot_bytes: None,
+            snapshot_timeout: Duration::from_mins(5),
             max_lateness: Duration::from_secs(1),
             max_requests_in_flight: None,
         }
@@ -133,6 +165,16 @@ impl Default for Config {
 }
 
 impl Config {
+    /// What the proxy takes of a control plane, if it may use that much memory.
+    pub(crate) fn bounds(&self, memory: Option<u64>) -> Bounds {
+        let usual = memory.map_or(MAX_SNAPSHOT_BYTES, |most| MAX_SNAPSHOT_BYTES.min(most / SNAPSHOT_SHARE));
+        Bounds {
+            objects: self.max_snapshot_objects.get(),
+            bytes: self.max_snapshot_bytes.unwrap_or(usual),
+            within: self.snapshot_timeout,
+        }
+    }
+
     /// How many workers to start.
     pub(crate) fn worker_count(&self) -> usize {
         self.workers.map_or_else(
@@ -281,86 +323,4 @@ fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("must be a duration as 5s, 250ms or 1m30s, not {text:?}");
     let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
     Duration::try_from(parsed).map_err(|_| wrong())
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Program {
-        #[command(flatten)]
-        config: Config,
-    }
-
-    fn parse(flags: &[&str]) -> Result<Config, String> {
-        let all = std::iter::once("proxy").chain(flags.iter().copied());
-        Program::try_parse_from(all).map(|p| p.config).map_err(|e| e.to_string())
-    }
-
-    #[test]
-    fn no_flags_and_the_default_are_the_same() {
-        assert_eq!(parse(&[]), Ok(Config::default()));
-    }
-
-    #[test]
-    fn every_setting_reads_as_people_write_it() {
-        let config = parse(&[
-            "--control-plane=http://a:7400,http://b:7400",
-            "--listen=off",
-            "--advertise=edge-1.example:8080",
-            "--lame-duck=250ms",
-            "--drain-timeout=1m30s",
-            "--access-log=/var/log/weir.json",
-            "--max-memory=512MiB",
-            "--max-lookup-table-memory=1GiB",
-            "--max-lateness=3s",
-            "--max-requests-in-flight=10000",
-        ])
-        .expect("valid");
-        assert_eq!(config.control_plane.len(), 2);
-        assert_eq!(config.listen, Listen::Off);
-        assert_eq!(config.lame_duck, Duration::from_millis(250));
-        assert_eq!(config.drain_timeout, Duration::from_secs(90));
-        assert_eq!(config.access_log, AccessLogTarget::File("/var/log/weir.json".into()));
-        assert_eq!(config.max_memory, MaxMemory::Bytes(512 << 20));
-        assert_eq!(config.max_lookup_table_memory, 1 << 30);
-        assert_eq!(config.max_lateness, Duration::from_secs(3));
-        assert_eq!(config.max_requests_in_flight, NonZeroU32::new(10_000));
-        assert_eq!(parse(&["--max-memory=off"]).map(|config| config.max_memory), Ok(MaxMemory::Off));
-    }
-
-    #[test]
-    fn credentials_in_the_url_of_a_control_plane_are_shown_nowhere() {
-        let config = parse(&["--control-plane=http://me:secret@a:7400"]).expect("valid");
-        assert_eq!(config.control_plane, ["http://a:7400/"]);
-    }
-
-    #[test]
-    fn refusals_say_what_would_be_right() {
-        for (flag, expected) in [
-            ("--listen=8080", "must be IP:port, as 0.0.0.0:8080 or [::]:8080, or `off`, not \"8080\""),
-            ("--lame-duck=-1s", "must be a duration as 5s, 250ms or 1m30s, not \"-1s\""),
-            ("--lame-duck=soon", "must be a duration as 5s, 250ms or 1m30s, not \"soon\""),
-            ("--control-plane=https://a:7400", "https is not supported by this version"),
-            ("--control-plane=a", "must be a URL as http://127.0.0.1:7400"),
-            (
-                "--advertise=10.0.0.7",
-                "must be host:port, as 10.0.0.7:8080 or [fd00::7]:8080, not \"10.0.0.7\"",
-            ),
-            ("--advertise=:80", "must be host:port"),
-            ("--advertise=a:0", "must be host:port"),
-            ("--workers=0", "number would be zero"),
-            ("--max-requests-in-flight=0", "number would be zero"),
-            ("--max-memory=1GB", "must be a size as 512MiB or 2GiB, `auto` or `off`, not \"1GB\""),
-            ("--max-memory=0", "must be a size"),
-            ("--max-lookup-table-memory=off", "must be a size as 512MiB or 2GiB, not \"off\""),
-            ("--max-memory=99999999999GiB", "must be a size"),
-        ] {
-            let text = parse(&[flag]).expect_err(flag);
-            assert!(text.contains(expected), "{flag}: {text}");
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! The client of `discovery.proto`: connects, streams, applies, backs off. Never takes anything away by itself.
 
-mod backoff;
+mod bounds;
 mod close;
 mod connect;
 mod open;
@@ -17,10 +17,10 @@ use tokio::{
     sync::{Mutex, watch},
     time::{Instant, sleep},
 };
-use weir_proto::{Epoch, ProxyId, Revision};
+use weir_proto::{Backoff, Epoch, ProxyId, Revision};
 
-pub(crate) use self::receive::Step;
-use self::{backoff::Backoff, session::Session};
+use self::session::Session;
+pub(crate) use self::{bounds::Bounds, receive::Step};
 use crate::{
     lifecycle::Phase,
     metrics::ConfigMetrics,
@@ -31,6 +31,8 @@ use crate::{
 /// Streams are ended after 30 minutes ± 20 %, so that a fleet spreads over the control planes again.
 const MAX_STREAM_AGE: Duration = Duration::from_mins(30);
 const MAX_STREAM_AGE_SPREAD: f64 = 0.2;
+/// No wait between two attempts is longer, but for what a control plane asks for beside it.
+const MOST_WAIT: Duration = Duration::from_secs(10);
 
 /// Who the proxy says it is.
 #[derive(Debug, Clone)]
@@ -55,6 +57,7 @@ pub(crate) struct Discovery {
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) link: watch::Sender<Link>,
     pub(crate) metrics: ConfigMetrics,
+    pub(crate) bounds: Bounds,
 }
 
 /// How the proxy stands with the control plane.
@@ -89,12 +92,14 @@ enum End {
     Aged,
     /// It, or the control plane behind it, is of no use now.
     Lost(String),
+    /// Twice in a row it brought what cannot be used. However long that took, the stream was of no use.
+    Unusable(String),
 }
 
 impl Discovery {
     /// Follows the control planes, one at a time, for as long as it is polled.
     pub(crate) async fn run(self) {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new(MOST_WAIT);
         let mut turn = fastrand::usize(..self.control_planes.len().max(1));
         loop {
             let Some(plane) = self.control_planes.get(turn % self.control_planes.len().max(1)) else {
@@ -111,11 +116,11 @@ impl Discovery {
                         info,
                         "the control plane at {plane} ends the stream; connecting again in {after:?}"
                     );
-                    after + backoff.next()
+                    after + backoff.next_wait()
                 }
-                End::Lost(reason) => {
+                End::Lost(reason) | End::Unusable(reason) => {
                     self.tell_failure(plane, &reason);
-                    backoff.next()
+                    backoff.next_wait()
                 }
             };
             sleep(wait).await;
@@ -133,6 +138,21 @@ impl Discovery {
             }
         };
         self.metrics.connects.inc();
+        let opened = Instant::now();
+        let end = match Session::new(self, stream, Some(plane)).await.run(max_age()).await {
+            End::Lost(reason) if self.link.borrow().connected_to.is_none() => {
+                End::Lost(connect::explained(plane, reason).await)
+            }
+            end => end,
+        };
+        if !matches!(end, End::Unusable(_)) {
+            backoff.lasted(opened.elapsed());
+        }
+        end
+    }
+
+    /// The control plane said its first word: it is one, and sends what is asked for.
+    fn tell_connected(&self, plane: &Uri) {
         self.metrics.connected.set(1);
         weir_proto::seldom!(info, "connected to the control plane at {plane}");
         self.link.send_modify(|link| {
@@ -140,7 +160,6 @@ impl Discovery {
             link.last_failure = None;
             link.last_word = Some(Instant::now());
         });
-        Session::new(self, stream, backoff).await.run(max_age()).await
     }
 
     /// One stream that is open already, from its start to its end; and why it ended.
@@ -150,8 +169,8 @@ impl Discovery {
         inbound: tonic::Streaming<weir_proto::v1::ControlMessage>,
         outbound: tokio::sync::mpsc::Sender<weir_proto::v1::ProxyMessage>,
     ) -> String {
-        let (stream, mut backoff) = (connect::Stream { inbound, outbound }, Backoff::default());
-        format!("{:?}", Session::new(self, stream, &mut backoff).await.run(max_age()).await)
+        let stream = connect::Stream { inbound, outbound };
+        format!("{:?}", Session::new(self, stream, None).await.run(max_age()).await)
     }
 
     pub(crate) async fn hello(&self) -> weir_proto::v1::Hello {

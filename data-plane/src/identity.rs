@@ -8,7 +8,7 @@ use std::{
 
 use weir_proto::ProxyId;
 
-use crate::{Config, Error};
+use crate::{Config, Error, last_good};
 
 const ID_FILE: &str = "proxy-id";
 const LOCK_FILE: &str = "lock";
@@ -19,19 +19,35 @@ pub(crate) struct DataDir {
     path: PathBuf,
     /// Two proxies in one directory would share a name, and so end each other's stream for ever.
     _lock: File,
+    /// Why nothing can be written to it.
+    unwritable: Option<String>,
 }
 
 impl DataDir {
-    /// Creates the directory if it is missing, and takes it.
+    /// Creates the directory if it is missing, and takes it. One that cannot be written is as good, if there is a copy of
+    /// the configuration to serve from: that a disk has become read-only, or is full, is no reason to serve nothing.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::DataDir { path: path.to_owned(), source };
-        fs::create_dir_all(path).map_err(failed)?;
-        let lock = File::create(path.join(LOCK_FILE)).map_err(failed)?;
+        let made = fs::create_dir_all(path).and_then(|()| File::create(path.join(LOCK_FILE)));
+        let (lock, unwritable) = match made {
+            Ok(lock) => (lock, None),
+            Err(e) if is_unwritable(&e) && last_good::is_readable(path) => {
+                // A lock needs no writing; where there is no file for it, the directory itself is one.
+                let lock = File::open(path.join(LOCK_FILE)).or_else(|_| File::open(path)).map_err(failed)?;
+                (lock, Some(e.to_string()))
+            }
+            Err(e) => return Err(failed(e)),
+        };
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock, unwritable }),
             Err(TryLockError::WouldBlock) => Err(Error::DataDirInUse { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
+    }
+
+    /// Why nothing can be written to it, as it was at the start.
+    pub(crate) fn unwritable(&self) -> Option<&str> {
+        self.unwritable.as_deref()
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -52,16 +68,40 @@ pub(crate) fn identify(config: &Config, dir: Option<&DataDir>) -> Result<ProxyId
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let id = fresh();
-            let write = || {
-                let mut file = File::create_new(&file)?;
-                writeln!(file, "{id}")?;
-                file.sync_all()
-            };
-            write().map_err(|source| Error::DataDir { path: dir.path.clone(), source })?;
-            Ok(id)
+            match (write_name(&file, &id), dir.unwritable()) {
+                (Ok(()), _) => Ok(id),
+                (Err(e), Some(_)) => {
+                    tracing::warn!(
+                        "this proxy's name does not survive a restart: cannot write {}: {e}",
+                        file.display()
+                    );
+                    Ok(id)
+                }
+                (Err(source), None) => Err(Error::DataDir { path: dir.path.clone(), source }),
+            }
         }
         Err(source) => Err(Error::DataDir { path: dir.path.clone(), source }),
     }
+}
+
+/// Whole or not at all: a name that was cut short would keep the next start from happening.
+fn write_name(file: &Path, id: &ProxyId) -> io::Result<()> {
+    let new = file.with_extension("new");
+    let write = || {
+        let mut file = File::create(&new)?;
+        writeln!(file, "{id}")?;
+        file.sync_all()
+    };
+    let written = write().and_then(|()| fs::rename(&new, file));
+    if written.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    written
+}
+
+fn is_unwritable(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
 }
 
 /// The host's name, as far as a name may have its characters, and a random suffix.
@@ -108,6 +148,18 @@ mod tests {
         assert!(text.contains("used by another proxy"), "{text}");
         drop(first);
         DataDir::open(temp.path()).unwrap();
+    }
+
+    #[test]
+    fn a_name_that_finds_no_room_leaves_nothing_behind() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(temp.path()).unwrap();
+        let new = temp.path().join("proxy-id.new");
+        std::os::unix::fs::symlink("/dev/full", &new).unwrap();
+        let text = identify(&Config::default(), Some(&dir)).unwrap_err().to_string();
+        assert!(text.contains("No space left"), "{text}");
+        assert!(fs::symlink_metadata(&new).is_err() && !temp.path().join(ID_FILE).exists());
+        identify(&Config::default(), Some(&dir)).unwrap();
     }
 
     #[test]

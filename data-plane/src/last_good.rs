@@ -25,6 +25,8 @@ const FILE: &str = "last-good.bin";
 /// At least so long from the end of one write to the next one: under constant change the newest copy is at most this
 /// old, and the disk is not busy with nothing else.
 const PACE: Duration = Duration::from_secs(1);
+/// How often a copy that could not be written is tried again, while nothing newer comes.
+const RETRY: Duration = Duration::from_secs(30);
 
 /// A configuration that is in force.
 #[derive(Debug, Clone)]
@@ -68,6 +70,11 @@ pub(crate) fn load(dir: &Path) -> Option<LastGood> {
     None
 }
 
+/// Whether there is a copy that can be read, good or bad.
+pub(crate) fn is_readable(dir: &Path) -> bool {
+    fs::File::open(dir.join(FILE)).is_ok()
+}
+
 /// Keeps the copy on disk up to date, off the path of changes: the latest wins. Dropping it ends that.
 #[derive(Debug)]
 pub(crate) struct Keeper {
@@ -85,11 +92,11 @@ struct Unwritten {
 }
 
 impl Keeper {
-    /// Starts to keep copies in the directory.
-    pub(crate) fn start(dir: &Path, metrics: ConfigMetrics) -> Self {
+    /// Starts to keep copies in the directory. `failure` is why what is in force is not there, for as long as that is so.
+    pub(crate) fn start(dir: &Path, metrics: ConfigMetrics, failure: watch::Sender<Option<String>>) -> Self {
         let (latest, changes) = watch::channel(());
         let unwritten = Arc::default();
-        let task = tokio::spawn(keep(Copies::new(dir), Arc::clone(&unwritten), changes, metrics));
+        let task = tokio::spawn(keep(Copies::new(dir), Arc::clone(&unwritten), changes, metrics, failure));
         Self { unwritten, latest, task: AbortOnDropHandle::new(task) }
     }
 
@@ -116,27 +123,45 @@ async fn keep(
     unwritten: Arc<Mutex<Option<Unwritten>>>,
     mut changes: watch::Receiver<()>,
     metrics: ConfigMetrics,
+    failure: watch::Sender<Option<String>>,
 ) {
-    while changes.changed().await.is_ok() {
+    loop {
+        let fails = failure.borrow().is_some();
+        metrics.last_good_failing.set(fails.into());
+        tokio::select! {
+            news = changes.changed() => if news.is_err() { return },
+            () = tokio::time::sleep(RETRY), if fails => {}
+        }
         let next = unwritten.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Unwritten { copy, keys }) = next else { continue };
+        let Some(next) = next else { continue };
         let path = copies.path().display().to_string();
-        let written = tokio::task::spawn_blocking(move || (copies.write(&copy, &keys), copies)).await;
-        let Ok((written, back)) = written else {
+        let write = move || (copies.write(&next.copy, &next.keys), copies, next);
+        let Ok((written, back, next)) = tokio::task::spawn_blocking(write).await else {
             tracing::error!("no copy of the configuration is kept any more: writing {path} failed badly");
             metrics.last_good_failures.inc();
             return;
         };
         copies = back;
         match written {
-            Ok(()) => metrics.last_good_writes.inc(),
-            Err(e) => {
-                tracing::error!(
-                    "cannot write {path}: {e}; after a restart this proxy would serve an older configuration"
-                );
-                metrics.last_good_failures.inc()
+            Ok(()) => {
+                metrics.last_good_writes.inc();
+                if failure.send_replace(None).is_some() {
+                    tracing::info!("the copy {path} is written again");
+                }
             }
-        };
+            Err(e) => {
+                metrics.last_good_failures.inc();
+                let reason = format!("cannot write {path}: {e}");
+                if failure.borrow().as_ref() != Some(&reason) {
+                    tracing::error!(
+                        "{reason}; after a restart this proxy would serve an older configuration"
+                    );
+                }
+                failure.send_replace(Some(reason));
+                // With the next state, or after a while.
+                unwritten.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(next);
+            }
+        }
         // Unless the keeper is being finished: then the last copy must not wait.
         let mut sender = changes.clone();
         let _ = tokio::time::timeout(PACE, async { while sender.changed().await.is_ok() {} }).await;
@@ -196,7 +221,7 @@ mod tests {
     async fn the_latest_copy_is_on_disk_when_the_keeper_has_finished() {
         let dir = tempfile::tempdir().unwrap();
         let metrics = ConfigMetrics::default();
-        let keeper = Keeper::start(dir.path(), metrics.clone());
+        let keeper = Keeper::start(dir.path(), metrics.clone(), watch::Sender::new(None));
         for n in 1..=100 {
             let (copy, keys) = copy(n);
             keeper.keep(copy, keys);
@@ -211,10 +236,35 @@ mod tests {
     async fn a_directory_that_is_gone_is_counted_and_survived() {
         let dir = tempfile::tempdir().unwrap();
         let metrics = ConfigMetrics::default();
-        let keeper = Keeper::start(&dir.path().join("gone"), metrics.clone());
+        let keeper = Keeper::start(&dir.path().join("gone"), metrics.clone(), watch::Sender::new(None));
         let (copy, keys) = copy(1);
         keeper.keep(copy, keys);
         keeper.finish().await;
         assert_eq!(metrics.last_good_failures.get(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_written_is_told_and_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let in_the_way = dir.path().join("last-good.new");
+        let (metrics, failure) = (ConfigMetrics::default(), watch::Sender::new(None));
+        let mut told = failure.subscribe();
+        let keeper = Keeper::start(dir.path(), metrics.clone(), failure);
+        fs::create_dir(&in_the_way).unwrap();
+        let (copy, keys) = copy(1);
+        keeper.keep(copy, keys);
+        let reason = told.wait_for(Option::is_some).await.unwrap().clone().unwrap_or_default();
+        assert!(reason.contains("last-good.bin: "), "{reason}");
+        tokio::time::sleep(2 * PACE).await;
+        assert_eq!((metrics.last_good_failing.get(), metrics.last_good_failures.get()), (1, 1));
+
+        fs::remove_dir(&in_the_way).unwrap();
+        tokio::time::timeout(2 * RETRY, told.wait_for(Option::is_none))
+            .await
+            .expect("it is tried again")
+            .unwrap();
+        assert_eq!((revision(dir.path()), metrics.last_good_writes.get()), (Some(1), 1));
+        keeper.finish().await;
+        assert_eq!(metrics.last_good_failing.get(), 0);
     }
 }

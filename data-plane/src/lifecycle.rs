@@ -15,7 +15,7 @@ use weir_proto::v1::ProxyState;
 use crate::{
     Config, Error, Listeners,
     access_log::AccessLog,
-    admin::{self, Admin},
+    admin::{self, Admin, Told},
     admission::Shed,
     config::AccessLogTarget,
     descriptors,
@@ -101,8 +101,14 @@ impl Proxy {
         applier.limit_tables(config.max_lookup_table_memory);
         let in_force = applier.watch();
         let listen = listeners.traffic_addr();
-        let admin =
-            Admin::new(&table, &workers, &shed, phases.clone(), in_force.clone(), link.subscribe(), &metrics);
+        let no_copy = watch::Sender::new(None);
+        let told = Told {
+            phase: phases.clone(),
+            applied: in_force.clone(),
+            link: link.subscribe(),
+            no_copy: no_copy.subscribe(),
+        };
+        let admin = Admin::new(&table, &workers, &shed, told, &metrics);
         let admin = spawn(admin::serve(listeners.admin, admin));
         let ready = spawn(tell_ready(in_force.clone()));
         let checks = spawn(health::check(in_force.clone(), Arc::clone(&table)));
@@ -111,11 +117,12 @@ impl Proxy {
         if let Some((address, sockets)) = listeners.traffic {
             applier.take_fallback(address, sockets);
         }
-        bring_back(&mut applier, data_dir.as_ref(), &metrics).await;
+        bring_back(&mut applier, data_dir.as_ref(), &metrics, no_copy).await;
         applier.admit_waiting().await;
 
         let applier = Arc::new(Mutex::new(applier));
         let retries = spawn(retry_refused(Arc::clone(&applier)));
+        let bounds = config.bounds(shed.memory_limit());
         let discovery = Discovery {
             control_planes: config.control_plane,
             identity: Identity {
@@ -131,6 +138,7 @@ impl Proxy {
             phase: phases,
             link,
             metrics,
+            bounds,
         };
         let discovery = spawn(discovery.run());
         Ok(Self {
@@ -169,7 +177,12 @@ impl Proxy {
 }
 
 /// Starts from the copy on disk, if there is a good one, and keeps it up to date from now on.
-async fn bring_back(applier: &mut Applier, dir: Option<&DataDir>, metrics: &ConfigMetrics) {
+async fn bring_back(
+    applier: &mut Applier,
+    dir: Option<&DataDir>,
+    metrics: &ConfigMetrics,
+    no_copy: watch::Sender<Option<String>>,
+) {
     let Some(dir) = dir else {
         tracing::warn!(
             "without --data-dir neither this proxy's name nor its configuration survives a restart"
@@ -180,7 +193,14 @@ async fn bring_back(applier: &mut Applier, dir: Option<&DataDir>, metrics: &Conf
         tracing::info!("starting from the last good configuration, {}", copy.state.position);
         applier.restore(copy).await;
     }
-    applier.keep_copies(Keeper::start(dir.path(), metrics.clone()));
+    if let Some(why) = dir.unwritable() {
+        let path = dir.path().display();
+        tracing::error!(
+            "nothing can be written to {path}: {why}; after a restart this proxy would serve an older configuration"
+        );
+        no_copy.send_replace(Some(format!("nothing can be written to {path}: {why}")));
+    }
+    applier.keep_copies(Keeper::start(dir.path(), metrics.clone(), no_copy));
 }
 
 /// A task that ends with the proxy.

@@ -1,7 +1,5 @@
 //! The data plane as a program of its own: flags, log, signals, exit code.
 
-mod signals;
-
 use std::{
     io::{Write, stderr},
     process::ExitCode,
@@ -35,7 +33,9 @@ async fn main() -> ExitCode {
 async fn run(Command { config, logging }: Command) -> anyhow::Result<()> {
     weir_data_plane::in_small_pages();
     logging.start()?;
-    let shutdown = signals::shutdown()?;
+    weir_proto::warn_of_renamed(&[("WEIR_LISTEN", "WEIR_PROXY_LISTEN"), ("WEIR_ADMIN", "WEIR_PROXY_ADMIN")]);
+    let reload = "changed certificates and keys are read by themselves, within a second or two";
+    let shutdown = weir_proto::signals::shutdown(reload)?;
     let listeners = Listeners::bind(&config)?;
     listeners.announce(&config)?;
     Ok(serve(config, listeners, shutdown).await?)

@@ -26,10 +26,12 @@ pub(crate) struct ConfigMetrics {
     pub(crate) connects: Counter,
     pub(crate) connect_failures: Counter,
     pub(crate) resyncs: Counter,
+    pub(crate) beyond_bounds: Counter,
     pub(crate) ignored_older: Counter,
     pub(crate) kept_out_epochs: Counter,
     pub(crate) last_good_writes: Counter,
     pub(crate) last_good_failures: Counter,
+    pub(crate) last_good_failing: Gauge,
 }
 
 impl ConfigMetrics {
@@ -60,6 +62,11 @@ impl ConfigMetrics {
             self.connect_failures.clone(),
         );
         to.register("config_resyncs", "Whole snapshots asked for", self.resyncs.clone());
+        to.register(
+            "config_beyond_bounds",
+            "Configurations that are larger, or took longer, than this proxy takes",
+            self.beyond_bounds.clone(),
+        );
         to.register("config_ignored_older", "Revisions ignored as older", self.ignored_older.clone());
         to.register(
             "config_kept_out_epochs",
@@ -71,6 +78,11 @@ impl ConfigMetrics {
             "last_good_failures",
             "Copies that could not be written",
             self.last_good_failures.clone(),
+        );
+        to.register(
+            "last_good_failing",
+            "1 while what is in force could not be written to disk",
+            self.last_good_failing.clone(),
         );
     }
 }

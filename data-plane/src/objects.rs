@@ -22,11 +22,15 @@ pub(crate) struct Received {
     pub(crate) level: u32,
 }
 
+/// What an object takes in memory beside its name and its body, about.
+pub(crate) const OBJECT_BYTES: u64 = 256;
+
 /// A set of objects that shares structure with the sets it was made from: a copy is free, a change O(change).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Objects {
     map: HashTrieMapSync<ReceivedKey, Received>,
     digest: Digest,
+    bytes: u64,
 }
 
 /// Where in the history of which store a set of objects stands.
@@ -48,12 +52,14 @@ impl Objects {
     pub(crate) fn insert(&mut self, key: ReceivedKey, object: Received) {
         self.remove(&key);
         self.digest.0 = self.digest.0.wrapping_add(hash(&key, &object));
+        self.bytes += size(&key, &object);
         self.map.insert_mut(key, object);
     }
 
     pub(crate) fn remove(&mut self, key: &ReceivedKey) {
         if let Some(old) = self.map.get(key) {
             self.digest.0 = self.digest.0.wrapping_sub(hash(key, old));
+            self.bytes -= size(key, old);
             self.map.remove_mut(key);
         }
     }
@@ -68,6 +74,11 @@ impl Objects {
 
     pub(crate) fn len(&self) -> usize {
         self.map.size()
+    }
+
+    /// What they take in memory, about.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&ReceivedKey, &Received)> {
@@ -141,6 +152,10 @@ impl fmt::Display for Position {
     }
 }
 
+fn size(key: &ReceivedKey, object: &Received) -> u64 {
+    OBJECT_BYTES + (key.name.len() + object.body.len()) as u64
+}
+
 fn hash(key: &ReceivedKey, object: &Received) -> u64 {
     Digest::of(key.kind, &key.name, &object.body).0
 }
@@ -181,7 +196,7 @@ mod tests {
                 anew.insert(key.clone(), object.clone());
             }
             prop_assert_eq!(objects.digest(), anew.digest());
-            prop_assert_eq!(objects.len(), anew.len());
+            prop_assert_eq!((objects.len(), objects.bytes()), (anew.len(), anew.bytes()));
         }
 
         #[test]

@@ -63,6 +63,7 @@ impl Proxy {
             phase: phases,
             link: watch::Sender::new(Link::default()),
             metrics,
+            bounds: Config::default().bounds(None),
         };
         Self { discovery, phase }
     }

@@ -32,9 +32,11 @@ mod dev;
 mod disk_faults;
 mod dns;
 mod drain;
+mod endless_snapshot;
 mod epoch;
 mod explain;
 mod fault_injection;
+mod few_descriptors;
 mod file_sets;
 mod first_listener;
 mod flapping;
@@ -66,16 +68,19 @@ mod proxy_restart;
 mod python;
 mod rapid_changes;
 mod rate_limits;
+mod read_only;
 mod reasons;
 mod restart;
 mod rotation;
 mod routes;
 mod run_signals;
+mod signals;
 mod stalls;
 mod stopped_proxy;
 mod sudden_death;
 mod tls;
 mod upgrade;
+mod wrong_port;
 
 /// Whether the long forms are wanted: `WEIR_SOAK`, as `tests/bench/run soak` sets it.
 fn soak() -> bool {

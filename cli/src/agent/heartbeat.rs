@@ -27,13 +27,12 @@ pub(crate) enum End {
     Withdrawn,
 }
 
-/// Renews until that is no longer possible, and says why. `heard` is called for each answer.
+/// Renews until that is no longer possible, and says why.
 pub(crate) async fn renew(
     registry: &RegistryClient<Named>,
     url: &str,
     lease: u64,
     interval: Duration,
-    mut heard: impl FnMut(),
 ) -> End {
     let answer_time = interval.min(MAX_ANSWER_TIME);
     let (requests, stream) = mpsc::channel(1);
@@ -50,13 +49,13 @@ pub(crate) async fn renew(
     let call = registry.heartbeat(ReceiverStream::new(stream));
     let mut answers = match timeout(answer_time, call).await {
         Ok(Ok(answers)) => answers.into_inner(),
-        Ok(Err(status)) => return End::Lost(client::sentence(url, &status)),
+        Ok(Err(status)) => return End::Lost(client::sentence(url, &status).await),
         Err(_) => return silent(),
     };
     loop {
         let answer: HeartbeatResponse = match timeout(answer_time, answers.message()).await {
             Ok(Ok(Some(answer))) => answer,
-            Ok(end) => return ended(url, end),
+            Ok(end) => return ended(url, end).await,
             Err(_) => return silent(),
         };
         if answer.unknown_lease_ids.contains(&lease) {
@@ -65,11 +64,10 @@ pub(crate) async fn renew(
         if answer.withdrawn_lease_ids.contains(&lease) {
             return End::Withdrawn;
         }
-        heard();
         tokio::select! {
             () = tokio::time::sleep(pause(&answer, interval)) => {}
             // Nothing is awaited now but the end, which is better known at once.
-            end = answers.message() => return ended(url, end),
+            end = answers.message() => return ended(url, end).await,
         }
         sequence += 1;
         let request = HeartbeatRequest { lease_ids: vec![lease], sequence };
@@ -79,9 +77,9 @@ pub(crate) async fn renew(
     }
 }
 
-fn ended(url: &str, end: Result<Option<HeartbeatResponse>, tonic::Status>) -> End {
+async fn ended(url: &str, end: Result<Option<HeartbeatResponse>, tonic::Status>) -> End {
     End::Lost(match end {
-        Err(status) => client::sentence(url, &status),
+        Err(status) => client::sentence(url, &status).await,
         Ok(_) => format!("the control plane at {url} ended the heartbeats"),
     })
 }

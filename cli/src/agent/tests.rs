@@ -12,7 +12,7 @@ struct Running {
 
 fn start(fake: &Fake) -> Running {
     let backend = v1::Backend { service: "web".into(), address: "127.0.0.1:1".into(), ..Default::default() };
-    let agent = Agent::over(fake.channel(), "http://fake", backend, TTL, "host".into());
+    let agent = Agent::of(vec![Plane::over(fake.channel(), "http://fake")], backend, TTL, "host".into());
     let (wish, wishes) = watch::channel(Wish::Stay);
     let (sender, state) = watch::channel(State::Starting);
     let task = tokio::spawn(async move { agent.attend(wishes, &sender).await });

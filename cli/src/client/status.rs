@@ -2,10 +2,28 @@
 
 use std::{error::Error as StdError, io, time::Duration};
 
-use tonic::{Code, Status};
+use tonic::{Code, Status, transport::Uri};
 use tonic_types::StatusExt;
 
 use crate::{Error, document::Problem, units};
+
+/// The port of a URL that names none.
+const HTTP: u16 = 80;
+
+/// The same as [`failure`], for the answer to a call. What is no control plane answers, too, or breaks off: then it is told
+/// what that is.
+pub(super) async fn explained(url: &str, status: &Status) -> Error {
+    let is_doubtful = status.source().is_some()
+        || matches!(status.code(), Code::Unknown | Code::Internal | Code::Unimplemented | Code::Unavailable);
+    if is_doubtful
+        && let Ok(uri) = url.parse::<Uri>()
+        && let Some(host) = uri.host()
+        && let Some(found) = weir_proto::found_at(host, uri.port_u16().unwrap_or(HTTP)).await
+    {
+        return Error::Misdirected { url: url.to_owned(), found };
+    }
+    failure(url, status)
+}
 
 /// What a status of the control plane at `url` means.
 pub(super) fn failure(url: &str, status: &Status) -> Error {

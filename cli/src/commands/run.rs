@@ -82,7 +82,7 @@ pub(super) async fn run(global: &Global, run: Run) -> Result<Exit, Error> {
     let mut signals = Signals::listen()?;
     let ip = match run.address {
         Some(ip) => ip,
-        None => own_address(&global.control_plane).await?,
+        None => own_address(global.first_control_plane()).await?,
     };
     let address = SocketAddr::new(ip, run.port);
     let terms = weir_proto::v1::LeaseTerms {

@@ -5,19 +5,25 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UdpSocket},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Sockets,
     answer::{Outcome, Settings, Transport, answer},
     view::Source,
 };
-use crate::{Error, metrics::Metrics};
+use crate::{
+    Error,
+    incoming::{Quiet, QuietEntry},
+    metrics::Metrics,
+};
 
-/// TCP connections at one time; further ones wait in the backlog until one ends.
+/// TCP connections at one time, if there are descriptors for as many. For one more, the one is cut that has asked nothing
+/// for the longest time; if all have asked, further ones wait until one ends.
 pub(crate) const MOST_CONNECTIONS: usize = 256;
 /// How long a connection may be without a complete question, and how long an answer may take to be taken.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,13 +45,14 @@ pub(crate) fn serve(
     sockets: Sockets,
     source: Source,
     metrics: Metrics,
+    most: usize,
 ) -> Result<impl Future<Output = ()> + use<>, Error> {
     let failed = |e: io::Error| Error::Serve { server: "DNS", reason: e.to_string() };
     let udp = UdpSocket::from_std(sockets.udp).map_err(failed)?;
     let tcp = TcpListener::from_std(sockets.tcp).map_err(failed)?;
     let server = Arc::new(Server { source, settings: sockets.settings, metrics });
     Ok(async move {
-        tokio::join!(datagrams(&server, &udp), connections(&server, &tcp));
+        tokio::join!(datagrams(&server, &udp), connections(&server, &tcp, most));
     })
 }
 
@@ -90,24 +97,28 @@ async fn datagrams(server: &Server, socket: &UdpSocket) {
     }
 }
 
-async fn connections(server: &Arc<Server>, listener: &TcpListener) {
-    let (room, mut open) = (Arc::new(Semaphore::new(MOST_CONNECTIONS)), JoinSet::new());
+async fn connections(server: &Arc<Server>, listener: &TcpListener, most: usize) {
+    let (room, mut open) = (Arc::new(Semaphore::new(most)), JoinSet::new());
+    let quiet = Arc::<Quiet>::default();
     loop {
-        let permit = Arc::clone(&room).acquire_owned().await;
         while open.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let server = Arc::clone(server);
+                let (server, permit) = (Arc::clone(server), permit(&room, &quiet).await);
+                let cut = CancellationToken::new();
+                let entry = quiet.enter(cut.clone());
                 open.spawn(async move {
                     let _permit = permit;
                     server.metrics.dns_connections.inc();
-                    if let Err(error) = connection(&server, stream).await {
+                    let ended = cut.run_until_cancelled(connection(&server, stream, entry)).await;
+                    if let Some(Err(error)) = ended {
                         tracing::debug!(%peer, %error, "a DNS connection ended");
                     }
                     server.metrics.dns_connections.dec();
                 });
             }
             Err(error) => {
+                quiet.cut_longest();
                 weir_proto::seldom!(warn, %error, "cannot accept a DNS connection; trying again");
                 sleep(PAUSE).await;
             }
@@ -115,11 +126,20 @@ async fn connections(server: &Arc<Server>, listener: &TcpListener) {
     }
 }
 
+async fn permit(room: &Arc<Semaphore>, quiet: &Quiet) -> Option<OwnedSemaphorePermit> {
+    if let Ok(permit) = Arc::clone(room).try_acquire_owned() {
+        return Some(permit);
+    }
+    quiet.cut_longest();
+    Arc::clone(room).acquire_owned().await.ok()
+}
+
 /// Questions and answers in turn, each after its length (RFC 1035 section 4.2.2), until the client has no more.
-async fn connection(server: &Server, mut stream: TcpStream) -> io::Result<()> {
+async fn connection(server: &Server, mut stream: TcpStream, quiet: QuietEntry) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut packet = Vec::new();
+    let (mut packet, mut quiet) = (Vec::new(), Some(quiet));
     while timeout(IDLE_TIMEOUT, question(&mut stream, &mut packet)).await?? {
+        drop(quiet.take());
         // What cannot be answered ends the connection: what follows it would be no more sensible.
         let Some(answer) = server.answer(&packet, Transport::Tcp) else { return Ok(()) };
         let length = u16::try_from(answer.len()).map_err(io::Error::other)?;
@@ -176,7 +196,7 @@ mod tests {
         let (on_udp, on_tcp) = (udp.local_addr().expect("bound"), tcp.local_addr().expect("bound"));
         let sockets = Sockets { udp, tcp, address: on_tcp, settings: settings() };
         let metrics = Metrics::default();
-        let answers = serve(sockets, Source::default(), metrics.clone()).expect("sockets");
+        let answers = serve(sockets, Source::default(), metrics.clone(), MOST_CONNECTIONS).expect("sockets");
         let task = AbortOnDropHandle::new(tokio::spawn(answers));
         Started { udp: on_udp, tcp: on_tcp, metrics, _server: task }
     }
@@ -268,6 +288,20 @@ mod tests {
         assert!(waiting.try_read(&mut [0]).is_err(), "no answer yet");
         drop(more);
         read(&mut waiting).await;
+    }
+
+    #[tokio::test]
+    async fn clients_that_ask_nothing_keep_nobody_out() {
+        let server = start();
+        let mut silent = Vec::new();
+        for _ in 0..=MOST_CONNECTIONS {
+            silent.push(TcpStream::connect(server.tcp).await.expect("the backlog takes it"));
+        }
+        let mut client = TcpStream::connect(server.tcp).await.expect("the backlog takes it");
+        client.write_all(&framed(&question("weir.", RecordType::SOA, None))).await.expect("sent");
+        let begun = tokio::time::Instant::now();
+        read(&mut client).await;
+        assert!(begun.elapsed() < IDLE_TIMEOUT / 2, "{:?}", begun.elapsed());
     }
 
     #[tokio::test]

@@ -11,6 +11,8 @@ const BURST: u32 = 1_000;
 const EVERY: Duration = Duration::from_millis(5);
 /// Length, kind, flags and stream (section 4.1).
 const HEAD: usize = 9;
+/// The kind of a frame that begins a request (section 6.2).
+const HEADERS: u8 = 1;
 
 /// Where a connection is in its frames, and what it may still send.
 #[derive(Debug)]
@@ -23,12 +25,14 @@ pub(super) struct Frames {
     budget: u32,
     /// When the budget was counted.
     at: Instant,
+    /// Whether a request has begun.
+    asked: bool,
 }
 
 impl Frames {
     /// A connection of which so many bytes come before the first frame.
     pub(super) fn after(skip: usize, now: Instant) -> Self {
-        Self { skip, head: [0; HEAD], got: 0, budget: BURST, at: now }
+        Self { skip, head: [0; HEAD], got: 0, budget: BURST, at: now, asked: false }
     }
 
     /// Whether these bytes may follow. Once they may not, nothing may.
@@ -47,8 +51,14 @@ impl Frames {
             let [a, b, c, kind, ..] = self.head;
             (self.got, self.skip) = (0, usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c));
             idle += u32::from(asks_only(kind));
+            self.asked |= kind == HEADERS;
         }
         idle == 0 || self.spend(idle, now)
+    }
+
+    /// Whether the client has begun a request.
+    pub(super) fn has_asked(&self) -> bool {
+        self.asked
     }
 
     fn spend(&mut self, frames: u32, now: Instant) -> bool {

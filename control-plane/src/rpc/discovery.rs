@@ -31,11 +31,11 @@ impl Discovery for Api {
         request: Request<Streaming<v1::ProxyMessage>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
         let peer = request.extensions().get::<Peer>().map_or_else(String::new, |peer| peer.0.to_string());
+        let open = self.metrics.open_stream_of("discovery", self.room.proxies).map_err(status)?;
         let (outgoing, answers) = mpsc::channel(OUTGOING);
         let (api, messages) = (self.clone(), request.into_inner());
         // A task of its own, so that reading what the proxy says never waits for the proxy to read.
         tokio::spawn(async move {
-            let open = api.metrics.open_stream("discovery");
             let end = tokio::select! {
                 // The proxy is gone: its place must not be kept until the next message fails.
                 () = outgoing.closed() => Ok(()),

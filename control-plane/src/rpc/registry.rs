@@ -39,7 +39,7 @@ impl Registry for Api {
         &self,
         request: Request<Streaming<v1::HeartbeatRequest>>,
     ) -> Result<Response<Self::HeartbeatStream>, Status> {
-        let open = self.metrics.open_stream_of("heartbeat", crate::grpc::MOST_HEARTBEATS).map_err(status)?;
+        let open = self.metrics.open_stream_of("heartbeat", self.room.heartbeats).map_err(status)?;
         let state = Some((self.clone(), request.into_inner(), open));
         let answers = stream::unfold(state, |state| async move {
             let (api, mut beats, open) = state?;

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::Serialize;
 use weir_proto::{ListenerProtocol, ServiceProtocol};
 
-use super::backends::{lease_word, operator_word};
+use super::{
+    Told,
+    backends::{lease_word, operator_word},
+};
 use crate::{
     discovery::Link,
     explain::Condition,
@@ -20,6 +23,8 @@ use crate::{
 pub(super) struct View {
     position: Option<PositionView>,
     control_plane: ControlPlane,
+    /// Why what is in force is not on disk, while that is so.
+    copy_failure: Option<String>,
     in_flight: u64,
     listeners: Vec<ListenerView>,
     routes: Vec<RouteView>,
@@ -129,7 +134,8 @@ struct RefusedView {
 }
 
 impl View {
-    pub(super) fn new(table: Option<&Table>, applied: &Applied, link: &Link, in_flight: u64) -> Self {
+    pub(super) fn new(table: Option<&Table>, told: &Told, in_flight: u64) -> Self {
+        let applied = &told.applied.borrow();
         let routes = table.iter().flat_map(|table| table.router.routes());
         let mut routes: Vec<_> = routes.map(RouteView::from).collect();
         routes.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -140,7 +146,8 @@ impl View {
         let services = table.iter().flat_map(|table| &table.services);
         Self {
             position: table.map(|table| table.position.into()),
-            control_plane: link.into(),
+            control_plane: (&*told.link.borrow()).into(),
+            copy_failure: told.no_copy.borrow().clone(),
             in_flight,
             listeners: listeners(applied),
             routes,

@@ -107,6 +107,11 @@ impl Shed {
         load.add_up();
     }
 
+    /// How much memory the process may use, as far as that is known.
+    pub(crate) fn memory_limit(&self) -> Option<u64> {
+        self.meter.read().map(|usage| usage.limit)
+    }
+
     /// Looks at memory from time to time, for ever.
     pub(crate) async fn watch(self: Arc<Self>) {
         let mut looks = time::interval(LOOK);

@@ -19,6 +19,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most that one message may have: a delta is not cut into pages.
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
+/// The port of a URL that names none.
+const HTTP: u16 = 80;
 /// Messages that wait until the connection takes them.
 const OUTBOUND: usize = 16;
 
@@ -44,11 +46,20 @@ pub(super) async fn open(plane: &Uri, hello: Hello) -> Result<Stream, String> {
     let (outbound, messages) = mpsc::channel(OUTBOUND);
     // There is room in a fresh channel.
     let _ = outbound.try_send(ProxyMessage { message: Some(Message::Hello(hello)) });
-    let answer = timeout(OPEN_TIMEOUT, client.stream(ReceiverStream::new(messages)))
-        .await
-        .map_err(|_| format!("it did not open the stream within {OPEN_TIMEOUT:?}"))?;
-    let inbound = answer.map_err(|status| told(&status))?.into_inner();
-    Ok(Stream { inbound, outbound })
+    match timeout(OPEN_TIMEOUT, client.stream(ReceiverStream::new(messages))).await {
+        Ok(Ok(answer)) => Ok(Stream { inbound: answer.into_inner(), outbound }),
+        Ok(Err(status)) => Err(explained(plane, told(&status)).await),
+        Err(_) => Err(explained(plane, format!("it did not open the stream within {OPEN_TIMEOUT:?}")).await),
+    }
+}
+
+/// Why something that accepts connections is no control plane: what it is, if that can be told.
+pub(super) async fn explained(plane: &Uri, reason: String) -> String {
+    let Some(host) = plane.host() else { return reason };
+    match weir_proto::found_at(host, plane.port_u16().unwrap_or(HTTP)).await {
+        Some(found) => format!("{found} ({reason})"),
+        None => reason,
+    }
 }
 
 /// What a control plane says when it ends or refuses a stream.

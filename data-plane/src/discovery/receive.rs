@@ -4,6 +4,7 @@ use bytes::Bytes;
 use prost::Message;
 use weir_proto::{Epoch, Revision, v1};
 
+use super::bounds::Beyond;
 use crate::objects::{Objects, Position, Received, ReceivedKey, State};
 
 /// A snapshot whose pages have all arrived.
@@ -38,7 +39,13 @@ pub(crate) enum Verdict {
 #[error("{0}")]
 pub(crate) struct Unusable(String);
 
-/// Collects the pages of one snapshot.
+impl From<Beyond> for Unusable {
+    fn from(beyond: Beyond) -> Self {
+        Self(beyond.to_string())
+    }
+}
+
+/// Collects the pages of one snapshot. How much that may be in all, [`super::bounds`] says before.
 #[derive(Debug, Default)]
 pub(crate) struct Pages {
     begun: Option<Begun>,
@@ -72,7 +79,6 @@ impl Pages {
             let (key, received) = object_of(object)?;
             begun.objects.insert(key, received);
         }
-        // Also what keeps a page that never ends from filling the memory.
         if begun.objects.len() as u64 > begun.total {
             return Err(Unusable(format!("the pages hold more than the {} objects announced", begun.total)));
         }

@@ -18,6 +18,9 @@ const FOUND: Duration = Duration::from_secs(1);
 /// Fewer are looked at each time.
 const MANY: usize = 10_000;
 
+/// Backends that take no new requests, of which one report tells: the control plane keeps no more.
+const MOST_DRAINING: usize = 10_000;
+
 /// What was found of backends last, and when.
 #[derive(Debug, Default)]
 pub(super) struct Found(Option<(Instant, Vec<v1::BackendCondition>)>);
@@ -45,13 +48,13 @@ pub(super) fn report(
     for endpoint in table.iter().flat_map(|table| table.unroutable()) {
         *draining.entry(endpoint.key().to_string()).or_default() += u64::from(endpoint.in_flight());
     }
+    // Of too many, those that are idle are left out first; the control plane then takes none that is not named for idle.
+    let (busy, idle): (Vec<_>, Vec<_>) = draining.into_iter().partition(|(_, in_flight)| *in_flight > 0);
+    let named = busy.into_iter().chain(idle).take(MOST_DRAINING);
     v1::Report {
         state: state.into(),
         in_flight,
-        draining: draining
-            .into_iter()
-            .map(|(backend, in_flight)| v1::BackendInFlight { backend, in_flight })
-            .collect(),
+        draining: named.map(|(backend, in_flight)| v1::BackendInFlight { backend, in_flight }).collect(),
         revision: table.map_or(0, |table| table.position.revision.0),
         conditions: found.conditions(table),
         listeners: Some(listeners),

@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use http::Uri;
 use tokio::{
     sync::{MutexGuard, mpsc, watch},
     time::{Instant, sleep_until, timeout},
@@ -16,7 +17,7 @@ use weir_proto::{
 
 use super::{
     Discovery, End, KeptOut,
-    backoff::Backoff,
+    bounds::{Beyond, Gathering},
     close,
     connect::{Stream, told},
     open,
@@ -46,10 +47,12 @@ const MOST_RETRY_AFTER: Duration = Duration::from_mins(1);
 pub(super) struct Session<'a> {
     discovery: &'a Discovery,
     stream: Stream,
-    backoff: &'a mut Backoff,
+    /// The control plane that the stream goes to, until it has said its first word.
+    unheard: Option<&'a Uri>,
     phase: watch::Receiver<Phase>,
     applied: watch::Receiver<Applied>,
     pages: Pages,
+    gathering: Gathering,
     /// The position that was acknowledged last.
     acknowledged: Option<Position>,
     /// A whole snapshot was asked for and has not been taken yet.
@@ -64,14 +67,15 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(super) async fn new(discovery: &'a Discovery, stream: Stream, backoff: &'a mut Backoff) -> Self {
+    pub(super) async fn new(discovery: &'a Discovery, stream: Stream, plane: Option<&'a Uri>) -> Self {
         Self {
             discovery,
             stream,
-            backoff,
+            unheard: plane,
             phase: discovery.phase.clone(),
             applied: discovery.applier.lock().await.watch(),
             pages: Pages::default(),
+            gathering: Gathering::awaiting(discovery.bounds, Instant::now()),
             acknowledged: None,
             resyncing: false,
             ask_again: None,
@@ -89,6 +93,7 @@ impl<'a> Session<'a> {
         let outbound = self.stream.outbound.clone();
         loop {
             let ask_again = self.ask_again.unwrap_or(aged);
+            let due = self.gathering.due();
             let done = tokio::select! {
                 message = self.stream.inbound.message() => {
                     heard = Instant::now();
@@ -102,6 +107,7 @@ impl<'a> Session<'a> {
                     Err(End::Lost(format!("nothing was heard for {SILENCE:?}")))
                 }
                 () = sleep_until(aged) => Err(End::Aged),
+                () = sleep_until(due.unwrap_or(aged)), if due.is_some() => self.beyond(self.gathering.late()).await,
                 () = sleep_until(ask_again) => self.resync("asking again for what was kept out").await,
                 Ok(permit) = outbound.reserve(), if !self.questions.is_empty() => {
                     self.answer(permit);
@@ -119,7 +125,10 @@ impl<'a> Session<'a> {
     }
 
     async fn take(&mut self, message: ControlMessage) -> Result<(), End> {
-        self.discovery.link.send_modify(|link| link.last_word = Some(Instant::now()));
+        match self.unheard.take() {
+            Some(plane) => self.discovery.tell_connected(plane),
+            None => self.discovery.link.send_modify(|link| link.last_word = Some(Instant::now())),
+        }
         match message.message {
             Some(Down::SnapshotPage(page)) => self.page(page).await,
             Some(Down::Delta(delta)) => self.delta(delta).await,
@@ -153,6 +162,9 @@ impl<'a> Session<'a> {
     }
 
     async fn page(&mut self, page: SnapshotPage) -> Result<(), End> {
+        if let Err(beyond) = self.gathering.admit(&page, Instant::now()) {
+            return self.beyond(beyond).await;
+        }
         match self.pages.add(page) {
             Ok(None) => Ok(()),
             Ok(Some(snapshot)) => self.snapshot(snapshot).await,
@@ -161,6 +173,7 @@ impl<'a> Session<'a> {
     }
 
     async fn snapshot(&mut self, snapshot: Snapshot) -> Result<(), End> {
+        self.gathering.end();
         let discovery = self.discovery;
         let applier = discovery.applier.lock().await;
         match snapshot.judge(applier.state()) {
@@ -185,9 +198,19 @@ impl<'a> Session<'a> {
     }
 
     async fn delta(&mut self, delta: Delta) -> Result<(), End> {
+        let bounds = &self.discovery.bounds;
+        if let Err(beyond) = bounds.admit(&delta) {
+            return self.beyond(beyond).await;
+        }
         let applier = self.discovery.applier.lock().await;
         match receive::delta(applier.state(), delta) {
-            Ok(step) => self.apply(step, applier).await,
+            Ok(step) => match bounds.admit_all(&step.state.objects) {
+                Ok(()) => self.apply(step, applier).await,
+                Err(beyond) => {
+                    drop(applier);
+                    self.beyond(beyond).await
+                }
+            },
             Err(unusable) => {
                 drop(applier);
                 self.unusable(unusable).await
@@ -200,7 +223,7 @@ impl<'a> Session<'a> {
         let position = step.state.position;
         applier.apply(step).await;
         drop(applier);
-        self.backoff.reset();
+        self.gathering.end();
         self.resyncing = false;
         self.ask_again = None;
         self.discovery.link.send_modify(|link| link.kept_out = None);
@@ -230,8 +253,6 @@ impl<'a> Session<'a> {
         let kept_out = KeptOut { epoch, revision, objects: snapshot.state.objects.len(), objects_in_force };
         self.resyncing = false;
         self.ask_again = Some(Instant::now() + ASK_AGAIN);
-        // The control plane is well and waits for an operator.
-        self.backoff.reset();
         let before = self.discovery.link.borrow().kept_out.as_ref().map(|kept| kept.epoch);
         if before != Some(epoch) {
             self.discovery.metrics.kept_out_epochs.inc();
@@ -245,10 +266,16 @@ impl<'a> Session<'a> {
         self.discovery.link.send_modify(|link| link.kept_out = Some(kept_out));
     }
 
+    /// Lets go of what was gathered: what is in force serves on.
+    async fn beyond(&mut self, beyond: Beyond) -> Result<(), End> {
+        self.discovery.metrics.beyond_bounds.inc();
+        self.unusable(beyond.into()).await
+    }
+
     async fn unusable(&mut self, unusable: Unusable) -> Result<(), End> {
         // Twice in a row: asking once more would only keep both sides busy.
         if self.resyncing {
-            return Err(End::Lost(unusable.to_string()));
+            return Err(End::Unusable(unusable.to_string()));
         }
         weir_proto::seldom!(warn, "asking the control plane for a whole snapshot: {unusable}");
         self.resync(&unusable.to_string()).await
@@ -257,6 +284,7 @@ impl<'a> Session<'a> {
     async fn resync(&mut self, reason: &str) -> Result<(), End> {
         self.discovery.metrics.resyncs.inc();
         self.pages = Pages::default();
+        self.gathering = Gathering::awaiting(self.discovery.bounds, Instant::now());
         self.acknowledged = None;
         self.resyncing = true;
         self.ask_again = None;

@@ -1,6 +1,8 @@
 //! The client against a control plane whose every message the test chooses.
 
 mod closing;
+mod endless;
+mod lasting;
 mod questions;
 
 use std::time::Duration;
@@ -22,6 +24,9 @@ use crate::{
         listener, raw, service,
     },
 };
+
+/// Small, so that a test reaches them.
+const BOUNDS: Bounds = Bounds { objects: 1_000, bytes: 1 << 20, within: Duration::from_mins(5) };
 
 /// A proxy without its sockets.
 struct Proxy {
@@ -58,6 +63,7 @@ impl Proxy {
             phase: phases,
             link,
             metrics: metrics.clone(),
+            bounds: BOUNDS,
         };
         let run = AbortOnDropHandle::new(tokio::spawn(discovery.run()));
         Self { table, metrics, link: links, phase, _run: run }

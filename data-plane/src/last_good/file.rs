@@ -38,9 +38,11 @@ struct Open {
 }
 
 impl Copies {
-    /// Nothing is written yet.
+    /// Nothing is written yet. What an earlier run did not finish goes.
     pub(super) fn new(dir: &Path) -> Self {
-        Self { path: dir.join(FILE), open: None }
+        let copies = Self { path: dir.join(FILE), open: None };
+        let _ = fs::remove_file(copies.unfinished());
+        copies
     }
 
     /// Where the newest one is.
@@ -71,17 +73,30 @@ impl Copies {
 
     /// Replaces the file as a whole or not at all.
     fn begin(&self, copy: &LastGood) -> io::Result<Open> {
-        let new = self.path.with_extension("new");
-        let mut file = File::create(&new)?;
+        let new = self.unfinished();
+        let begun = self.replace(&new, copy);
+        if begun.is_err() {
+            // On a full disk it would keep the room that others, and the next attempt, need.
+            let _ = fs::remove_file(&new);
+        }
+        begun
+    }
+
+    fn replace(&self, new: &Path, copy: &LastGood) -> io::Result<Open> {
+        let mut file = File::create(new)?;
         let bytes = format::encode(copy);
         file.write_all(&bytes)?;
         file.sync_all()?;
-        fs::rename(&new, &self.path)?;
+        fs::rename(new, &self.path)?;
         if let Some(dir) = self.path.parent() {
             File::open(dir)?.sync_all()?;
         }
         let (chain, room) = (change::chain(&bytes), bytes.len().max(ROOM));
         Ok(Open { file, written: copy.clone(), chain, room })
+    }
+
+    fn unfinished(&self) -> PathBuf {
+        self.path.with_extension("new")
     }
 }
 
@@ -139,6 +154,26 @@ mod tests {
         assert!(begun >= 1, "it never began anew");
         let read = load(dir.path()).unwrap();
         assert_eq!(read.state.position, copy(1_099).0.state.position);
+    }
+
+    #[test]
+    fn a_full_disk_keeps_nothing_unfinished_and_nothing_stays_of_an_earlier_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let new = dir.path().join("last-good.new");
+        fs::write(&new, "of a run that was killed").unwrap();
+        let mut copies = Copies::new(dir.path());
+        assert!(!new.exists());
+        let (first, keys) = copy(1);
+        copies.write(&first, &keys).unwrap();
+
+        let mut copies = Copies::new(dir.path());
+        std::os::unix::fs::symlink("/dev/full", &new).unwrap();
+        let error = copies.write(&copy(2).0, &keys).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(fs::symlink_metadata(&new).is_err(), "it is removed");
+        assert_eq!(load(dir.path()).unwrap().state.position.revision, Revision(1), "the older copy is whole");
+        copies.write(&copy(3).0, &keys).unwrap();
+        assert_eq!(load(dir.path()).unwrap().state.position.revision, Revision(3));
     }
 
     #[test]

@@ -21,14 +21,19 @@ pub(crate) struct Applied {
 }
 
 impl Applied {
-    /// The refusals, as an acknowledgement carries them.
+    /// The refusals, as an acknowledgement carries them: so many, and so much of each text, that the message is not too
+    /// large for the control plane, which keeps fewer.
     pub(crate) fn refused_wire(&self) -> Vec<v1::Refused> {
+        const MOST: usize = 10_000;
+        const MOST_TEXT: usize = 300;
+        let cut = |text: &str| text[..text.floor_char_boundary(MOST_TEXT)].to_owned();
         let refused = self.refused.iter();
         refused
+            .take(MOST)
             .map(|(key, Invalid { field, reason })| v1::Refused {
                 object: Some(key.wire()),
-                field: field.clone(),
-                reason: reason.clone(),
+                field: cut(field),
+                reason: cut(reason),
             })
             .collect()
     }

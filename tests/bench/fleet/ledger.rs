@@ -65,12 +65,17 @@ impl Ledger {
         (digest == to.digest).then_some(Have { revision: to.revision, digest, ..have })
     }
 
-    /// The digest of a page of a snapshot.
-    pub(crate) fn page(&mut self, position: v1::Position, body: &[u8]) -> Option<u64> {
+    /// What a page's bytes are known by. It takes a look at each of them, so it is asked for before the ledger is locked.
+    pub(crate) fn name_of(body: &[u8]) -> u64 {
+        Digest::of(0, "", body).0
+    }
+
+    /// The digest of a page of a snapshot, whose bytes are known by this name.
+    pub(crate) fn page(&mut self, position: v1::Position, body: &[u8], name: u64) -> Option<u64> {
         if position.epoch != self.epoch {
             *self = Self { epoch: position.epoch, ..Self::default() };
         }
-        let name = (u64::MAX, position.revision, Digest::of(0, "", body).0);
+        let name = (u64::MAX, position.revision, name);
         if let Some(sum) = self.bodies.get(&name) {
             return Some(*sum);
         }

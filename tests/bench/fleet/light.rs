@@ -179,7 +179,8 @@ impl Light {
         if next != page.index {
             return None;
         }
-        let sum = sum.wrapping_add(self.ledger().page(position, &page.body)?);
+        let name = Ledger::name_of(&page.body);
+        let sum = sum.wrapping_add(self.ledger().page(position, &page.body, name)?);
         self.pages = Some((next + 1, sum));
         if page.last { Ledger::whole(position, sum).map(Some) } else { Some(None) }
     }

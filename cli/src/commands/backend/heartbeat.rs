@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
+use tokio::time::Instant;
 use tokio_stream::iter;
-use weir_proto::{BackendKey, LeaseId, ObjectKind, v1};
+use weir_proto::{BackendKey, Backoff, LeaseId, ObjectKind, v1};
 
 use super::key;
 use crate::{
     Error,
-    agent::{Backoff, End, renew},
+    agent::{End, renew},
     client::Client,
     commands::Global,
     output, units,
@@ -92,12 +93,14 @@ async fn for_ever(
     let registry = client.registry();
     output::note(&format!("renewing the lease of {backend} every {}", units::duration_text(interval)));
     loop {
-        match renew(&registry, client.url(), lease.0, interval, || backoff.reset()).await {
+        let begun = Instant::now();
+        match renew(&registry, client.url(), lease.0, interval).await {
             End::Unknown => return Err(unknown(backend)),
             End::Withdrawn => return Err(withdrawn(backend)),
             End::Lost(reason) => output::note(&format!("{reason}; trying again")),
         }
-        tokio::time::sleep(backoff.next()).await;
+        backoff.lasted(begun.elapsed());
+        tokio::time::sleep(backoff.next_wait()).await;
     }
 }
 

@@ -17,7 +17,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// A connection to a control plane that is just starting.
 pub(super) async fn client(url: &str, timeout: Duration) -> Result<Client, Error> {
     loop {
-        match Client::connect(url, timeout).await {
+        match Client::connect(&[url.to_owned()], timeout).await {
             Err(Error::Unreachable { .. }) => {}
             result => {
                 let client = result?;

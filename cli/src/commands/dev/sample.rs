@@ -46,7 +46,7 @@ impl Sample {
             address: address.to_string(),
             ..Default::default()
         };
-        let agent = Agent::new(control_plane, backend, TTL, "weir-dev".to_owned())?;
+        let agent = Agent::new(&[control_plane.to_owned()], backend, TTL, "weir-dev".to_owned())?;
         let (wish, wishes) = watch::channel(Wish::Stay);
         let (sender, state) = watch::channel(State::Starting);
         let agent = tokio::spawn(async move { drop(agent.attend(wishes, &sender).await) });

@@ -44,6 +44,7 @@ impl Proxy {
             registry,
             metrics,
             dns_address: None,
+            room: crate::descriptors::Room::within(usize::MAX),
             started_at: std::time::SystemTime::now(),
             stopping: CancellationToken::new(),
         };
