@@ -91,6 +91,10 @@ pub(crate) struct NotRenewed {
 }
 
 /// What a file set declares.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a setting of the call, and they come in all combinations"
+)]
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Apply {
     /// Everything that is declared, in the order of the documents.

@@ -35,15 +35,15 @@ pub(super) fn sets(apply: &Apply) -> BTreeMap<String, usize> {
 /// Refuses to delete all that a file set owns: an empty file is more likely a mistake.
 pub(super) fn refuse_emptying(base: &Snapshot, set: &str) -> Result<(), Error> {
     let owner = v1::Owner { kind: v1::OwnerKind::FileSet as i32, name: set.to_owned() };
-    let mut owned =
+    let mut all =
         base.entries().filter(|entry| entry.meta.owner.as_ref() == Some(&owner) && !entry.meta.implicit);
-    let Some(first) = owned.next() else { return Ok(()) };
-    let all = match owned.count() {
+    let Some(first) = all.next() else { return Ok(()) };
+    let those = match all.count() {
         0 => "the only object".to_owned(),
         more => format!("all {} objects", more + 1),
     };
     let reason = format!(
-        "nothing of the file set {set} is declared, and pruning would delete {all} that it owns; if that is meant, say so \
+        "nothing of the file set {set} is declared, and pruning would delete {those} that it owns; if that is meant, say so \
          with --allow-empty"
     );
     Err(Error::Precondition { key: first.object.key.clone(), reason })

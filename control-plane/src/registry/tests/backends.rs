@@ -67,7 +67,7 @@ async fn an_operators_weight_outlasts_registrations_files_and_rollbacks_and_is_g
     heavier.weight = 9;
     registry.apply(&me(), declare("shop", [Object::backend(heavier)])).await.expect("ok");
     assert_eq!(weights("web/b"), (9, 3, 4));
-    let wanted = Rollback { to: before, dry_run: false, if_revision: None, message: String::new() };
+    let wanted = Rollback { to: before, dry_run: false, if_revision: None, message: String::new(), own_addresses: OwnAddresses::default() };
     registry.rollback(&me(), wanted).await.expect("ok");
     assert_eq!((weights("web/a"), weights("web/b")), ((7, 3, 4), (1, 3, 4)));
     registry.set_operator_state(&me(), key("web/a"), OperatorState::Draining, None).await.expect("ok");
@@ -104,7 +104,7 @@ async fn what_would_have_proxies_ask_the_control_plane_itself_is_refused_whoever
     registry.apply(&me(), both).await.expect_err("its admin page");
     registry.apply(&me(), declare("shop", [probed(7402)])).await.expect("ok");
     registry.register(&me(), fixed("web/a", "")).await.expect("ok");
-    let back = Rollback { to: empty.revision, dry_run: false, if_revision: None, message: String::new() };
+    let back = Rollback { to: empty.revision, dry_run: false, if_revision: None, message: String::new(), own_addresses: OwnAddresses::default() };
     // Rolled back, the backend goes with it; so the service alone.
     registry.rollback(&me(), back).await.expect("nobody is left to ask");
     let mut direct = backend("web/a");
