@@ -37,7 +37,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
-use weir_proto::{Backend, BackendKey, Epoch, LeaseId, ObjectKey, OperatorState, Revision, v1};
+use weir_proto::{Backend, BackendKey, LeaseId, ObjectKey, OperatorState, Revision, v1};
 
 use crate::{
     LeaseConfig,
@@ -56,7 +56,7 @@ use aside::Aside;
 pub(crate) use backends::taken_back;
 pub(crate) use command::{
     Applied, Apply, Change, Declared, Delete, Deregistered, NotRenewed, Registered, Registration, Remove,
-    Rollback, SetState, Target,
+    Rollback, SetState, SettleEpoch, Settled, Target,
 };
 use command::{Asked, Command, Reply};
 use expiry::Standing;
@@ -230,9 +230,9 @@ impl Registry {
         self.ask(caller, |reply| Command::Remove(remove, reply)).await
     }
 
-    /// Says that the present epoch is meant; see `Admin.AcceptEpoch` in `admin.proto`.
-    pub(crate) async fn accept_epoch(&self, caller: &Caller, epoch: Epoch) -> Result<Revision, Error> {
-        self.ask(caller, |reply| Command::AcceptEpoch(epoch, reply)).await
+    /// Says that what the store has is meant; see `Admin.AcceptEpoch` in `admin.proto`.
+    pub(crate) async fn settle_epoch(&self, caller: &Caller, wanted: SettleEpoch) -> Result<Settled, Error> {
+        self.ask(caller, |reply| Command::SettleEpoch(wanted, reply)).await
     }
 
     /// Renews leases; answers those that do not live. Touches memory only, and only these leases.

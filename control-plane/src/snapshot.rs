@@ -5,6 +5,7 @@
 
 mod delta;
 mod draft;
+mod lineage;
 mod object;
 mod pages;
 
@@ -17,6 +18,8 @@ use rpds::RedBlackTreeMapSync as Map;
 use weir_proto::{BackendKey, Digest, Epoch, ObjectKey, ObjectKind, Revision, Service, ServiceName, v1};
 
 pub(crate) use draft::{Draft, Touched};
+use lineage::Digests;
+pub(crate) use lineage::Relation;
 pub(crate) use object::{Entry, Object, Value};
 pub(crate) use pages::PAGE_BYTES;
 
@@ -24,9 +27,12 @@ pub(crate) use pages::PAGE_BYTES;
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshot {
     epoch: Epoch,
-    epoch_accepted: bool,
+    /// The last one at which an operator said that this epoch is meant; 0: none.
+    accepted: Revision,
     revision: Revision,
     digest: Digest,
+    /// Of this revision and those before it.
+    digests: Digests,
     /// Deltas can start from here on; below, tombstones are missing.
     floor: Revision,
     /// The last one that took something out of service, as far as it is known.
@@ -46,8 +52,8 @@ pub(crate) struct Snapshot {
 pub(crate) struct Marks {
     /// The lineage of the store.
     pub(crate) epoch: Epoch,
-    /// Whether an operator said that it is meant.
-    pub(crate) epoch_accepted: bool,
+    /// The newest revision at which an operator said that it is meant; 0: none.
+    pub(crate) accepted: Revision,
     /// The newest revision.
     pub(crate) revision: Revision,
     /// Where deltas can start.
@@ -83,9 +89,10 @@ impl Snapshot {
     pub(crate) fn empty(epoch: Epoch) -> Self {
         Self {
             epoch,
-            epoch_accepted: false,
+            accepted: Revision(0),
             revision: Revision(0),
             digest: Digest::default(),
+            digests: Digests::new(),
             floor: Revision(0),
             withdrew: Revision(0),
             entries: Map::new_sync(),
@@ -101,9 +108,10 @@ impl Snapshot {
         marks: Marks,
         entries: impl IntoIterator<Item = Arc<Entry>>,
         tombstones: impl IntoIterator<Item = (ObjectKey, Revision)>,
+        digests: impl IntoIterator<Item = (Revision, Digest)>,
     ) -> Self {
-        let Marks { epoch, epoch_accepted, revision, floor } = marks;
-        let mut snapshot = Self { epoch_accepted, revision, floor, withdrew: revision, ..Self::empty(epoch) };
+        let Marks { epoch, accepted, revision, floor } = marks;
+        let mut snapshot = Self { accepted, revision, floor, withdrew: revision, ..Self::empty(epoch) };
         let mut service: Option<ServiceName> = None;
         for mut entry in entries {
             let own = entry.object.value.as_backend().map(|backend| backend.key.service.clone());
@@ -121,6 +129,11 @@ impl Snapshot {
         for (key, at) in tombstones {
             snapshot.bury(key, at);
         }
+        for (revision, digest) in digests {
+            snapshot.digests.add(revision, digest);
+        }
+        // The newest is what it is, whatever was recorded.
+        snapshot.digests.add(revision, snapshot.digest);
         snapshot
     }
 
@@ -136,7 +149,12 @@ impl Snapshot {
 
     /// Whether an operator said that this epoch is meant.
     pub(crate) fn epoch_accepted(&self) -> bool {
-        self.epoch_accepted
+        self.accepted > Revision(0)
+    }
+
+    /// The newest revision of this epoch at which an operator said so; 0: none.
+    pub(crate) fn accepted(&self) -> Revision {
+        self.accepted
     }
 
     /// The first revision that [`Snapshot::delta_since`] still knows.

@@ -222,7 +222,9 @@ fn perform(work: &mut Work<'_>, deed: Deed, command: Command) {
         Command::Apply(wanted, reply) => work.run(deed, reply, |s| apply::apply(s, wanted)),
         Command::Delete(delete, reply) => work.run(deed, reply, |s| operator::delete(s, &delete)),
         Command::SetState(set, reply) => work.run(deed, reply, |s| operator::set_state(s, &set)),
-        Command::AcceptEpoch(epoch, reply) => work.run(deed, reply, |s| operator::accept_epoch(s, epoch)),
+        Command::SettleEpoch(wanted, reply) => {
+            work.run(deed, reply, |s| operator::settle_epoch(s, wanted));
+        }
         Command::Lapse(lapses, at, reply) => work.run(deed, reply, |s| {
             for lapse in lapses {
                 backends::lapse(s, lapse, at);

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use weir_proto::{ObjectKey, Revision, v1};
+use weir_proto::{Digest, ObjectKey, Revision, v1};
 
 use super::command::{Command, Remove, Target};
 use crate::{
@@ -40,7 +40,7 @@ impl Deed {
             Command::Apply(..) => ("Apply", Cause::Apply),
             Command::Delete(..) => ("DeleteObject", Cause::Delete),
             Command::SetState(..) => ("SetOperatorState", Cause::OperatorState),
-            Command::AcceptEpoch(..) => ("AcceptEpoch", Cause::Epoch),
+            Command::SettleEpoch(..) => ("AcceptEpoch", Cause::Epoch),
             Command::Lapse(..) => ("Lease", Cause::Lease),
             Command::Rollback(..) => ("Rollback", Cause::Rollback),
             Command::Compact(..) => ("Compact", Cause::Unspecified),
@@ -83,14 +83,17 @@ impl Deed {
                 is_meant: !wanted.dry_run,
                 ..plain
             },
-            Command::AcceptEpoch(..) | Command::Compact(..) | Command::Read(_) => plain,
+            Command::SettleEpoch(wanted, _) if wanted.anew => {
+                Self { message: format!("a new epoch in place of {}", wanted.epoch), ..plain }
+            }
+            Command::SettleEpoch(..) | Command::Compact(..) | Command::Read(_) => plain,
         }
     }
 
     /// The records of a revision that came of it and changed `keys`.
     pub(super) fn done<'a>(
         self,
-        revision: Revision,
+        (revision, digest): (Revision, Digest),
         keys: impl ExactSizeIterator<Item = &'a ObjectKey>,
         befores: Vec<Before>,
     ) -> (RevisionRecord, v1::AuditRecord) {
@@ -106,6 +109,7 @@ impl Deed {
             changes,
             objects,
             rolled_back_to: self.rolled_back_to.0,
+            digest: Some(digest.0),
         };
         (RevisionRecord { info, automatic: self.automatic, befores }, audit)
     }

@@ -148,7 +148,9 @@ fn load(connection: &mut Connection) -> Result<Loaded, Failure> {
                 revision: Revision(u64_at(row, 2)?),
                 digest: Digest(u64_at(row, 3)?),
             };
-            Ok(Loaded { position, epoch_accepted: row.get(1)?, floor: Revision(u64_at(row, 4)?), ..fresh() })
+            // Older versions wrote 1 for any.
+            let accepted = Revision(u64_at(row, 1)?);
+            Ok(Loaded { position, accepted, floor: Revision(u64_at(row, 4)?), ..fresh() })
         },
     )?;
     let mut query =
@@ -164,8 +166,8 @@ fn load(connection: &mut Connection) -> Result<Loaded, Failure> {
     while let Some(row) = rows.next()? {
         tombstones.push((key(row)?, Revision(u64_at(row, 2)?)));
     }
-    let proxies = journal::proxies(&transaction)?;
-    Ok(Loaded { entries, tombstones, proxies, ..head })
+    let (proxies, digests) = (journal::proxies(&transaction)?, journal::digests(&transaction)?);
+    Ok(Loaded { entries, tombstones, proxies, digests, ..head })
 }
 
 fn commit(connection: &mut Connection, mut kept: Kept, batch: &Batch) -> rusqlite::Result<Kept> {
@@ -180,12 +182,15 @@ fn commit(connection: &mut Connection, mut kept: Kept, batch: &Batch) -> rusqlit
         .prepare_cached("DELETE FROM tombstone WHERE revision <= ?1")?
         .execute([batch.floor.0.cast_signed()])?;
     transaction
-        .prepare_cached("UPDATE head SET epoch_accepted = ?1, revision = ?2, digest = ?3, floor = ?4")?
+        .prepare_cached(
+            "UPDATE head SET epoch_accepted = ?1, revision = ?2, digest = ?3, floor = ?4, epoch = ?5",
+        )?
         .execute(params![
-            batch.epoch_accepted,
+            batch.accepted.0.cast_signed(),
             batch.position.revision.0.cast_signed(),
             batch.position.digest.0.cast_signed(),
             batch.floor.0.cast_signed(),
+            batch.position.epoch.0.cast_signed(),
         ])?;
     journal::write(&transaction, &mut kept, &batch.journal)?;
     transaction.commit()?;

@@ -9,17 +9,18 @@ use tokio::{
 use weir_proto::{
     duration_read,
     v1::{
-        Ack, ControlMessage, Delta, Pong, ProxyMessage, Question, Resync, SnapshotPage,
+        Ack, ControlMessage, Delta, KeptOut, Pong, ProxyMessage, Question, Resync, SnapshotPage,
         control_message::Message as Down, proxy_message::Message as Up,
     },
 };
 
 use super::{
-    Discovery, End, KeptOut,
+    Discovery, End,
     backoff::Backoff,
     close,
     connect::{Stream, told},
-    receive::{self, Pages, Snapshot, Step, Unusable, Verdict},
+    judge::{Size, Verdict},
+    receive::{self, NoStep, Pages, Snapshot, Step, Unusable},
     report,
 };
 use crate::{
@@ -32,9 +33,6 @@ use crate::{
 
 /// A stream on which nothing arrives for so long is dead: the control plane pings every 15 s.
 const SILENCE: Duration = Duration::from_secs(30);
-/// How often to ask again for a state that was kept out, in case that what the operator said about it was missed.
-const ASK_AGAIN: Duration = Duration::from_mins(1);
-
 /// Questions that wait for an answer: no control plane has more of them open.
 const MOST_QUESTIONS: usize = 64;
 /// No control plane keeps a proxy away for longer.
@@ -43,17 +41,19 @@ const MOST_RETRY_AFTER: Duration = Duration::from_mins(1);
 /// What this end of a stream remembers of it.
 #[derive(Debug)]
 pub(super) struct Session<'a> {
-    discovery: &'a Discovery,
+    pub(super) discovery: &'a Discovery,
     stream: Stream,
-    backoff: &'a mut Backoff,
+    pub(super) backoff: &'a mut Backoff,
     phase: watch::Receiver<Phase>,
     applied: watch::Receiver<Applied>,
     pages: Pages,
     /// The position that was acknowledged last.
     acknowledged: Option<Position>,
     /// A whole snapshot was asked for and has not been taken yet.
-    resyncing: bool,
-    ask_again: Option<Instant>,
+    pub(super) resyncing: bool,
+    pub(super) ask_again: Option<Instant>,
+    /// What was last said to be kept out.
+    pub(super) told_kept_out: Option<KeptOut>,
     next_report: Instant,
     found: report::Found,
     /// Not answered yet, because that must hold nothing else up.
@@ -74,6 +74,7 @@ impl<'a> Session<'a> {
             acknowledged: None,
             resyncing: false,
             ask_again: None,
+            told_kept_out: None,
             next_report: Instant::now(),
             found: report::Found::default(),
             questions: VecDeque::new(),
@@ -162,34 +163,33 @@ impl<'a> Session<'a> {
     async fn snapshot(&mut self, snapshot: Snapshot) -> Result<(), End> {
         let discovery = self.discovery;
         let applier = discovery.applier.lock().await;
-        match snapshot.judge(applier.state()) {
-            Verdict::Take => {
+        let have = applier.state().map(|state| state.position);
+        let verdict = snapshot.judge(applier.state(), self.is_apart(have));
+        match (verdict, have) {
+            (Verdict::KeepOut(reason), Some(have)) => {
+                let size = Size::of(&snapshot.state.objects, applier.state().map(|state| &state.objects));
+                drop(applier);
+                self.keep_snapshot_out(&snapshot, have, size, reason).await
+            }
+            _ => {
                 let step = snapshot.step(applier.state());
                 self.apply(step, applier).await
-            }
-            Verdict::Older => {
-                discovery.metrics.ignored_older.inc();
-                let have = applier.state().map(|state| state.position.to_string()).unwrap_or_default();
-                let reason = format!("it offers {}, this proxy has {have}", snapshot.state.position);
-                // Another control plane may be further, and this one in a while.
-                Err(End::Lost(reason))
-            }
-            Verdict::KeepOut => {
-                let objects_in_force = applier.state().map_or(0, |state| state.objects.len());
-                drop(applier);
-                self.keep_out(&snapshot, objects_in_force);
-                Ok(())
             }
         }
     }
 
     async fn delta(&mut self, delta: Delta) -> Result<(), End> {
         let applier = self.discovery.applier.lock().await;
-        match receive::delta(applier.state(), delta) {
+        let apart = self.is_apart(applier.state().map(|state| state.position));
+        match receive::delta(applier.state(), delta, apart) {
             Ok(step) => self.apply(step, applier).await,
-            Err(unusable) => {
+            Err(NoStep::Unusable(unusable)) => {
                 drop(applier);
                 self.unusable(unusable).await
+            }
+            Err(NoStep::OtherHistory(other)) => {
+                drop(applier);
+                self.keep_delta_out(other).await
             }
         }
     }
@@ -201,8 +201,7 @@ impl<'a> Session<'a> {
         drop(applier);
         self.backoff.reset();
         self.resyncing = false;
-        self.ask_again = None;
-        self.discovery.link.send_modify(|link| link.kept_out = None);
+        self.keep_nothing_out().await?;
         self.acknowledged = Some(position);
         self.acknowledge_again().await?;
         self.report().await
@@ -218,27 +217,7 @@ impl<'a> Session<'a> {
         self.send(Up::Ack(Ack { position: Some(position.into()), refused })).await
     }
 
-    fn keep_out(&mut self, snapshot: &Snapshot, objects_in_force: usize) {
-        let Position { epoch, revision, .. } = snapshot.state.position;
-        let kept_out = KeptOut { epoch, revision, objects: snapshot.state.objects.len(), objects_in_force };
-        self.resyncing = false;
-        self.ask_again = Some(Instant::now() + ASK_AGAIN);
-        // The control plane is well and waits for an operator.
-        self.backoff.reset();
-        let before = self.discovery.link.borrow().kept_out.as_ref().map(|kept| kept.epoch);
-        if before != Some(epoch) {
-            self.discovery.metrics.kept_out_epochs.inc();
-            weir_proto::seldom!(
-                error,
-                "the control plane has a new epoch {epoch} with {} objects, this proxy has {objects_in_force}: it keeps \
-                 what it has; if the new epoch is meant, run `weir epoch accept`",
-                kept_out.objects
-            );
-        }
-        self.discovery.link.send_modify(|link| link.kept_out = Some(kept_out));
-    }
-
-    async fn unusable(&mut self, unusable: Unusable) -> Result<(), End> {
+    pub(super) async fn unusable(&mut self, unusable: Unusable) -> Result<(), End> {
         // Twice in a row: asking once more would only keep both sides busy.
         if self.resyncing {
             return Err(End::Lost(unusable.to_string()));
@@ -268,7 +247,7 @@ impl<'a> Session<'a> {
         self.send(Up::Report(report)).await
     }
 
-    async fn send(&mut self, message: Up) -> Result<(), End> {
+    pub(super) async fn send(&mut self, message: Up) -> Result<(), End> {
         match timeout(SILENCE, self.stream.outbound.send(ProxyMessage { message: Some(message) })).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(End::Lost("it ended the stream".to_owned())),

@@ -4,7 +4,8 @@ use weir_proto::{OperatorState, v1};
 
 use crate::{
     error::Error,
-    registry::{Registration, Target, testing::*},
+    registry::{Registration, SettleEpoch, Target, testing::*},
+    snapshot::{Position, Relation},
 };
 
 fn reweighted(mut registration: Registration) -> Registration {
@@ -113,10 +114,37 @@ async fn an_epoch_is_accepted_once() {
     let (registry, _task, _) = start().await;
     let epoch = registry.current().position().epoch;
     let mut events = registry.events().read(0);
-    let first = registry.accept_epoch(&me(), epoch).await.expect("ok");
-    assert_eq!(registry.accept_epoch(&me(), epoch).await.expect("ok"), first);
+    let wanted = SettleEpoch { epoch, anew: false };
+    let first = registry.settle_epoch(&me(), wanted).await.expect("ok");
+    assert_eq!(registry.settle_epoch(&me(), wanted).await.expect("ok"), first, "nothing has changed");
     assert!(registry.current().epoch_accepted());
     assert_eq!(events.next().await.r#type(), v1::EventType::EpochAccepted);
-    let refused = registry.accept_epoch(&me(), weir_proto::Epoch(epoch.0 ^ 1)).await;
+    let other = SettleEpoch { epoch: weir_proto::Epoch(epoch.0 ^ 1), anew: true };
+    let refused = registry.settle_epoch(&me(), other).await;
     assert!(matches!(refused, Err(Error::EpochMismatch { .. })), "{refused:?}");
+    registry.register(&me(), fixed("web/a", "")).await.expect("ok");
+    let second = registry.settle_epoch(&me(), wanted).await.expect("ok");
+    assert_eq!(registry.current().accepted(), second.revision, "what has changed since is accepted too");
+}
+
+#[tokio::test]
+async fn a_new_epoch_goes_on_with_the_revisions_and_outlasts_a_restart() {
+    let store = Shared::new();
+    let (registry, task) = restart(&store).await;
+    registry.register(&me(), fixed("web/a", "")).await.expect("ok");
+    let before = registry.current().position();
+    let wanted = SettleEpoch { epoch: before.epoch, anew: true };
+    let settled = registry.settle_epoch(&me(), wanted).await.expect("ok");
+    assert!(settled.is_new && settled.epoch != before.epoch);
+    let now = registry.current().position();
+    assert_eq!((now.epoch, now.revision, now.digest), (settled.epoch, before.revision.next(), before.digest));
+    let record = registry.revision(now.revision).await.expect("read").expect("in the history");
+    assert_eq!((record.cause(), record.digest), (v1::RevisionCause::Epoch, Some(now.digest.0)));
+    assert!(record.message.contains(&before.epoch.to_string()), "{}", record.message);
+    task.stop().await.expect("stopped");
+    let (again, _task) = restart(&store).await;
+    assert_eq!(again.current().position(), now);
+    assert!(!again.current().epoch_accepted());
+    assert_eq!(again.current().relation(before), Relation::OtherEpoch);
+    assert_eq!(again.current().relation(Position { epoch: now.epoch, ..before }), Relation::Earlier);
 }
