@@ -102,16 +102,16 @@ impl fmt::Display for KeptOut {
         use v1::KeptOutReason as Reason;
         let (offered, size) = (self.offered, self.size);
         match self.reason {
-            Reason::Ahead => write!(f, "the control plane has {offered} only, an older one than this proxy")?,
+            Reason::Ahead => write!(f, "the control plane has {offered} only, an older one than this proxy"),
             Reason::Fork => {
-                write!(f, "{offered} of the control plane is of another history than this proxy's")?
+                write!(f, "{offered} of the control plane is of another history than this proxy's")
             }
             Reason::OtherEpoch | Reason::Shrinks | Reason::Unspecified => write!(
                 f,
                 "the control plane has {offered} with {} objects and {} backends, this proxy has {} and {}",
                 size.objects, size.backends, size.objects_in_force, size.backends_in_force
-            )?,
-        }
+            ),
+        }?;
         f.write_str("; if what the control plane has is meant, run `weir epoch accept`")
     }
 }

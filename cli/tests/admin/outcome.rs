@@ -187,6 +187,7 @@ async fn programs_get_the_proxies_beside_what_was_done() {
                 "acknowledged_at": null,
                 "refused": refused,
                 "refused_elsewhere": [],
+                "kept_out": null,
             }],
         })
     );

@@ -165,17 +165,13 @@ impl<'a> Session<'a> {
         let applier = discovery.applier.lock().await;
         let have = applier.state().map(|state| state.position);
         let verdict = snapshot.judge(applier.state(), self.is_apart(have));
-        match (verdict, have) {
-            (Verdict::KeepOut(reason), Some(have)) => {
-                let size = Size::of(&snapshot.state.objects, applier.state().map(|state| &state.objects));
-                drop(applier);
-                self.keep_snapshot_out(&snapshot, have, size, reason).await
-            }
-            _ => {
-                let step = snapshot.step(applier.state());
-                self.apply(step, applier).await
-            }
+        if let (Verdict::KeepOut(reason), Some(have)) = (verdict, have) {
+            let size = Size::of(&snapshot.state.objects, applier.state().map(|state| &state.objects));
+            drop(applier);
+            return self.keep_snapshot_out(&snapshot, have, size, reason).await;
         }
+        let step = snapshot.step(applier.state());
+        self.apply(step, applier).await
     }
 
     async fn delta(&mut self, delta: Delta) -> Result<(), End> {

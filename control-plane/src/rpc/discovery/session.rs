@@ -49,10 +49,6 @@ const MOST_RETRY_AFTER: Duration = Duration::from_secs(1);
 const MOST_REASON: usize = 200;
 
 /// What is known of one stream.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a fact of its own, and they come in all combinations"
-)]
 pub(super) struct Session {
     api: Api,
     membership: Membership,
