@@ -48,16 +48,17 @@ async fn a_replaced_store_is_said_wherever_operators_look_until_one_accepts_it()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_was_copied_back_is_never_joined_by_number_and_settled_by_one_command() {
-    let (a, b, c) = (Backend::start("a").await, Backend::start("b").await, Backend::start("c").await);
+    let (one, two) = (Backend::start("one").await, Backend::start("two").await);
+    let lost = Backend::start("lost").await;
     let mut daemons = Daemons::start(2).await;
-    daemons.serve("web", &[], &[a.address(), b.address()]).await;
+    daemons.serve("web", &[], &[one.address(), two.address()]).await;
     let load = Load::start(daemons.traffic[0], 2, PAUSE);
     daemons.control_plane.kill().await;
     let copy = tempfile::tempdir().unwrap();
     duplicate(&daemons.store_dir(), copy.path());
     daemons.restart_control_plane().await;
-    daemons.serve("web", &[], &[c.address()]).await;
-    daemons.copied(1, c.address()).await;
+    daemons.serve("web", &[], &[lost.address()]).await;
+    daemons.copied(1, lost.address()).await;
     let newest = daemons.api.status().await.unwrap();
 
     daemons.control_plane.kill().await;
@@ -73,23 +74,23 @@ async fn a_store_that_was_copied_back_is_never_joined_by_number_and_settled_by_o
     says(&daemons, &["events"], &["state_kept_out", why]).await;
 
     // The numbers catch up and pass by; also a proxy that starts from its copy takes nothing of that.
-    let (d, e) = (Backend::start("d").await, Backend::start("e").await);
-    let (code, error) = apply(&daemons, &web(&d)).await;
+    let (new, newer) = (Backend::start("new").await, Backend::start("newer").await);
+    let (code, error) = apply(&daemons, &web(&new)).await;
     assert_eq!(code, Some(3), "{error}");
-    daemons.api.register("web", e.address()).await.unwrap();
+    daemons.api.register("web", newer.address()).await.unwrap();
     says(&daemons, &["proxy", "list"], &["other history", "the store has another history of this epoch"])
         .await;
     daemons.proxies[1].kill().await;
     daemons.restart_proxy(1).await;
     kept_out(&daemons, 2).await;
-    let seen = c.requests();
+    let seen = lost.requests();
     for traffic in &daemons.traffic {
         for _ in 0..6 {
             assert_eq!(get(*traffic, "/").await.unwrap().status(), 200);
         }
     }
-    assert_eq!((d.requests(), e.requests()), (0, 0), "nobody accepted it");
-    assert!(c.requests() > seen, "what was acknowledged is served");
+    assert_eq!((new.requests(), newer.requests()), (0, 0), "nobody accepted it");
+    assert!(lost.requests() > seen, "what was acknowledged is served");
 
     says(&daemons, &["epoch", "accept"], &["began in revision", "of which proxies have another history"])
         .await;
@@ -97,12 +98,12 @@ async fn a_store_that_was_copied_back_is_never_joined_by_number_and_settled_by_o
     settled(&daemons).await;
     until("the new backend to serve", async || {
         get(daemons.traffic[0], "/").await.ok()?;
-        (d.requests() > 0).then_some(())
+        (new.requests() > 0).then_some(())
     })
     .await;
     assert_ne!(daemons.api.status().await.unwrap().epoch, newest.epoch);
     // From here on all is as ever.
-    let (code, error) = apply(&daemons, &web(&c)).await;
+    let (code, error) = apply(&daemons, &web(&lost)).await;
     assert_eq!(code, Some(0), "{error}");
     let outcome = load.stop().await;
     assert_eq!(outcome.failures, Vec::<String>::new());

@@ -184,7 +184,7 @@ mod tests {
             let have = with(1, mine, own);
             let removals_from = if removals_from == 2 { have.position.digest.0 } else { removals_from };
             let accepted_revision = Revision(accepted);
-            let new = Snapshot { removals_from, accepted_revision, ..snapshot(with(1, theirs, offered)) };
+            let new = Snapshot { accepted_revision, removals_from, ..snapshot(with(1, theirs, offered)) };
             if new.judge(Some(&have), apart) == Verdict::Take {
                 prop_assert!(theirs > mine || theirs == mine && own == offered);
                 prop_assert!(!apart || removals_from == have.position.digest.0);
