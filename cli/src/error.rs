@@ -65,7 +65,7 @@ pub enum Error {
     /// The time was up.
     #[error("{0}")]
     Timeout(String),
-    /// A proxy could not realise what was applied.
+    /// A proxy could not realise what was applied, or keeps it out.
     #[error("{0}")]
     RefusedByProxy(String),
     /// Anything else.

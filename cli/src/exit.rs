@@ -11,7 +11,7 @@ pub enum Exit {
     Failed,
     /// The command line makes no sense.
     Usage,
-    /// A proxy could not realise what was applied.
+    /// A proxy could not realise what was applied, or keeps it out.
     RefusedByProxy,
     /// The time was up.
     Timeout,
@@ -36,7 +36,7 @@ Exit codes:
   0  done
   1  failed for another reason than those below
   2  the command line makes no sense
-  3  a proxy could not realise what was applied
+  3  a proxy could not realise what was applied, or keeps out what the control plane has
   4  the time was up (--timeout)
   5  the control plane cannot be reached
   6  a file or a value is not valid, or cannot be read

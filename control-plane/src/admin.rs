@@ -70,6 +70,10 @@ impl Admin {
         self.gauges.held_back_backends.set(number(registry.held_back_backends()));
         self.gauges.connected_proxies.set(number(connected));
         self.gauges.proxies_behind.set(number(behind));
+        for (reason, count) in fleet.kept_out() {
+            let gauge = self.gauges.kept_out_proxies.get_or_create_owned(&[("reason", reason)]);
+            gauge.set(number(count));
+        }
         for (word, count) in fleet.views().count() {
             self.gauges.conditions.get_or_create_owned(&[("condition", word)]).set(number(count));
         }

@@ -7,6 +7,7 @@ mod closes;
 mod conditions;
 mod draining;
 mod flow;
+mod kept_out;
 mod member;
 mod outcomes;
 mod questions;
@@ -39,6 +40,7 @@ pub(crate) use self::{
 pub(crate) use self::{
     closes::Closes,
     draining::Draining,
+    kept_out::KeptOut,
     member::{Identity, Member, Report},
     questions::Questions,
     resyncs::{Place, Resyncs},
@@ -147,9 +149,9 @@ impl Fleet {
         &self.resyncs
     }
 
-    /// Notes that there is a newer state.
-    pub(crate) fn published(&self, position: Position) {
-        self.change(|roster, now| roster.published(position, now));
+    /// Notes that there is a newer state, and the newest revision at which an operator said that it is meant.
+    pub(crate) fn published(&self, position: Position, accepted: Revision) {
+        self.change(|roster, now| roster.published(position, accepted, now));
     }
 
     /// Everybody who is connected or was within the last hour, in the order of their ids.
@@ -308,7 +310,14 @@ impl Membership {
     /// The proxy has this state in force, but for what it refused.
     pub(crate) fn acknowledge(&self, position: Position, refused: Vec<Refusal>) {
         let (id, stream) = (&self.id, self.stream);
-        let fresh = self.fleet.change(|roster, now| roster.acknowledge(id, stream, position, refused, now));
+        let (is_over, fresh) = self.fleet.change(|roster, now| {
+            // Who takes what there is, keeps nothing out.
+            let is_over = roster.keep_out(id, stream, None, now);
+            (is_over, roster.acknowledge(id, stream, position, refused, now))
+        });
+        if is_over {
+            self.tell_kept_out(None);
+        }
         self.fleet.metrics.refused_objects.inc_by(fresh.len() as u64);
         for refusal in fresh {
             let object = refusal.object.and_then(|object| ObjectKey::try_from(object).ok());

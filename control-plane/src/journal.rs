@@ -9,7 +9,7 @@ mod declared;
 
 use std::{borrow::Borrow, sync::Arc};
 
-use weir_proto::{ObjectKey, ProxyId, Revision, v1};
+use weir_proto::{Digest, ObjectKey, ProxyId, Revision, v1};
 
 pub(crate) use declared::{befores, declared, is_same};
 
@@ -102,6 +102,11 @@ impl RevisionRecord {
     /// Its number.
     pub(crate) fn revision(&self) -> Revision {
         Revision(self.info.revision)
+    }
+
+    /// What its state had for a digest, with its number, if that was recorded.
+    pub(crate) fn digest(&self) -> Option<(Revision, Digest)> {
+        self.info.digest.map(|digest| (self.revision(), Digest(digest)))
     }
 }
 

@@ -181,6 +181,8 @@ pub(crate) struct Gauges {
     pub held_back_backends: Gauge,
     pub connected_proxies: Gauge,
     pub proxies_behind: Gauge,
+    /// Proxies that keep out what the store has, by `reason`: `other_epoch`, `shrinks`, `ahead` or `fork`.
+    pub kept_out_proxies: Family<Label, Gauge>,
     /// Backends as connected proxies find them, added up over the proxies, by `condition`.
     pub conditions: Family<Label, Gauge>,
 }
@@ -197,6 +199,7 @@ impl Gauges {
             held_back_backends: Gauge::default(),
             connected_proxies: Gauge::default(),
             proxies_behind: Gauge::default(),
+            kept_out_proxies: Family::default(),
             conditions: Family::default(),
         };
         registry.register("revision", "The newest durable revision", gauges.revision.clone());
@@ -211,6 +214,8 @@ impl Gauges {
         registry.register("connected_proxies", "Proxies with a stream", connected);
         let behind = gauges.proxies_behind.clone();
         registry.register("proxies_behind", "Connected proxies behind the published revision", behind);
+        let kept_out = gauges.kept_out_proxies.clone();
+        registry.register("kept_out_proxies", "Proxies that keep out what the store has", kept_out);
         let conditions = gauges.conditions.clone();
         registry.register("backend_conditions", "Backends in trouble, counted by each proxy", conditions);
         gauges

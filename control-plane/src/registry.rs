@@ -40,7 +40,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
-use weir_proto::{Backend, BackendKey, Epoch, LeaseId, ObjectKey, OperatorState, Revision, v1};
+use weir_proto::{Backend, BackendKey, LeaseId, ObjectKey, OperatorState, Revision, v1};
 
 use crate::{
     LeaseConfig,
@@ -60,7 +60,8 @@ use aside::Aside;
 pub(crate) use backends::taken_back;
 pub(crate) use command::{
     Applied, Apply, Change, Declared, DefaultRoute, Delete, Deregistered, NotRenewed, Outcome, OwnAddresses,
-    Registered, Registration, Remove, Rollback, SetDefaultRoute, SetState, SetWeight, Target,
+    Registered, Registration, Remove, Rollback, SetDefaultRoute, SetState, SetWeight, SettleEpoch, Settled,
+    Target,
 };
 use command::{Asked, Command, Reply};
 use expiry::Standing;
@@ -259,9 +260,9 @@ impl Registry {
         self.ask(caller, |reply| Command::Remove(remove, reply)).await
     }
 
-    /// Says that the present epoch is meant; see `Admin.AcceptEpoch` in `admin.proto`.
-    pub(crate) async fn accept_epoch(&self, caller: &Caller, epoch: Epoch) -> Result<Revision, Error> {
-        self.ask(caller, |reply| Command::AcceptEpoch(epoch, reply)).await
+    /// Says that what the store has is meant; see `Admin.AcceptEpoch` in `admin.proto`.
+    pub(crate) async fn settle_epoch(&self, caller: &Caller, wanted: SettleEpoch) -> Result<Settled, Error> {
+        self.ask(caller, |reply| Command::SettleEpoch(wanted, reply)).await
     }
 
     /// Renews leases; answers those that do not live. Touches memory only, and only these leases.

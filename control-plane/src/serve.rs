@@ -171,8 +171,8 @@ async fn follow(registry: Registry, fleet: Fleet) {
     let mut published = registry.published();
     let tell = async {
         while published.changed().await.is_ok() {
-            let position = published.borrow_and_update().snapshot().position();
-            fleet.published(position);
+            let snapshot = Arc::clone(published.borrow_and_update().snapshot());
+            fleet.published(snapshot.position(), snapshot.accepted());
         }
     };
     tokio::select! {

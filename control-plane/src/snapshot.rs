@@ -6,6 +6,7 @@
 mod catch_all;
 mod delta;
 mod draft;
+mod lineage;
 mod object;
 mod pages;
 
@@ -19,6 +20,8 @@ use weir_proto::{BackendKey, Digest, Epoch, ObjectKey, ObjectKind, Revision, Ser
 
 use catch_all::CatchAll;
 pub(crate) use draft::{Draft, Touched};
+use lineage::Digests;
+pub(crate) use lineage::Relation;
 pub(crate) use object::{Entry, Object, Value};
 pub(crate) use pages::PAGE_BYTES;
 
@@ -26,9 +29,12 @@ pub(crate) use pages::PAGE_BYTES;
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshot {
     epoch: Epoch,
-    epoch_accepted: bool,
+    /// The last one at which an operator said that this epoch is meant; 0: none.
+    accepted: Revision,
     revision: Revision,
     digest: Digest,
+    /// Of this revision and those before it.
+    digests: Digests,
     /// Deltas can start from here on; below, tombstones are missing.
     floor: Revision,
     /// The last one that took something out of service, as far as it is known.
@@ -49,8 +55,8 @@ pub(crate) struct Snapshot {
 pub(crate) struct Marks {
     /// The lineage of the store.
     pub(crate) epoch: Epoch,
-    /// Whether an operator said that it is meant.
-    pub(crate) epoch_accepted: bool,
+    /// The newest revision at which an operator said that it is meant; 0: none.
+    pub(crate) accepted: Revision,
     /// The newest revision.
     pub(crate) revision: Revision,
     /// Where deltas can start.
@@ -86,9 +92,10 @@ impl Snapshot {
     pub(crate) fn empty(epoch: Epoch) -> Self {
         Self {
             epoch,
-            epoch_accepted: false,
+            accepted: Revision(0),
             revision: Revision(0),
             digest: Digest::default(),
+            digests: Digests::new(),
             floor: Revision(0),
             withdrew: Revision(0),
             entries: Map::new_sync(),
@@ -105,9 +112,10 @@ impl Snapshot {
         marks: Marks,
         entries: impl IntoIterator<Item = Arc<Entry>>,
         tombstones: impl IntoIterator<Item = (ObjectKey, Revision)>,
+        digests: impl IntoIterator<Item = (Revision, Digest)>,
     ) -> Self {
-        let Marks { epoch, epoch_accepted, revision, floor } = marks;
-        let mut snapshot = Self { epoch_accepted, revision, floor, withdrew: revision, ..Self::empty(epoch) };
+        let Marks { epoch, accepted, revision, floor } = marks;
+        let mut snapshot = Self { accepted, revision, floor, withdrew: revision, ..Self::empty(epoch) };
         let mut service: Option<ServiceName> = None;
         for mut entry in entries {
             let own = entry.object.value.as_backend().map(|backend| backend.key.service.clone());
@@ -125,6 +133,11 @@ impl Snapshot {
         for (key, at) in tombstones {
             snapshot.bury(key, at);
         }
+        for (revision, digest) in digests {
+            snapshot.digests.add(revision, digest);
+        }
+        // The newest is what it is, whatever was recorded.
+        snapshot.digests.add(revision, snapshot.digest);
         snapshot
     }
 
@@ -140,7 +153,12 @@ impl Snapshot {
 
     /// Whether an operator said that this epoch is meant.
     pub(crate) fn epoch_accepted(&self) -> bool {
-        self.epoch_accepted
+        self.accepted > Revision(0)
+    }
+
+    /// The newest revision of this epoch at which an operator said so; 0: none.
+    pub(crate) fn accepted(&self) -> Revision {
+        self.accepted
     }
 
     /// The first revision that [`Snapshot::delta_since`] still knows.

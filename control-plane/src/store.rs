@@ -58,7 +58,7 @@ pub(crate) struct Loaded {
     /// The newest committed state.
     pub(crate) position: Position,
     /// As committed.
-    pub(crate) epoch_accepted: bool,
+    pub(crate) accepted: Revision,
     /// As committed.
     pub(crate) floor: Revision,
     /// Every object.
@@ -67,6 +67,8 @@ pub(crate) struct Loaded {
     pub(crate) tombstones: Vec<(ObjectKey, Revision)>,
     /// The proxies that were there.
     pub(crate) proxies: Vec<v1::ProxyInfo>,
+    /// Of the revisions that are remembered, as far as they were recorded.
+    pub(crate) digests: Vec<(Revision, Digest)>,
 }
 
 /// The step from one state to a later one.
@@ -75,7 +77,7 @@ pub(crate) struct Batch {
     /// Where it leads.
     pub(crate) position: Position,
     /// As it is then.
-    pub(crate) epoch_accepted: bool,
+    pub(crate) accepted: Revision,
     /// As it is then. Tombstones at or below it are dropped.
     pub(crate) floor: Revision,
     /// Each object at most once.
@@ -127,10 +129,10 @@ impl<'a> Url<'a> {
 impl Loaded {
     /// The state as readers see it. An error if the objects are not those that were committed.
     pub(crate) fn into_snapshot(self, store: &str) -> Result<Snapshot, Error> {
-        let Self { position, epoch_accepted, floor, entries, tombstones, .. } = self;
+        let Self { position, accepted, floor, entries, tombstones, digests, .. } = self;
         let Position { epoch, revision, digest } = position;
-        let marks = Marks { epoch, epoch_accepted, revision, floor };
-        let snapshot = Snapshot::restore(marks, entries, tombstones);
+        let marks = Marks { epoch, accepted, revision, floor };
+        let snapshot = Snapshot::restore(marks, entries, tombstones, digests);
         let found = snapshot.position().digest;
         if found != digest {
             let reason = format!("its objects have the digest {found}, not {digest}");
@@ -149,7 +151,7 @@ impl Batch {
         };
         Self {
             position: next.position(),
-            epoch_accepted: next.epoch_accepted(),
+            accepted: next.accepted(),
             floor: next.floor(),
             writes: keys.into_iter().map(write).collect(),
             journal: Journal::default(),
@@ -162,10 +164,11 @@ fn fresh() -> Loaded {
     let epoch = Epoch(fastrand::u64(1..));
     Loaded {
         position: Position { epoch, revision: Revision(0), digest: Digest::default() },
-        epoch_accepted: false,
+        accepted: Revision(0),
         floor: Revision(0),
         entries: Vec::new(),
         tombstones: Vec::new(),
         proxies: Vec::new(),
+        digests: Vec::new(),
     }
 }

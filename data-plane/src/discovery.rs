@@ -3,6 +3,8 @@
 mod bounds;
 mod close;
 mod connect;
+mod judge;
+mod keep_out;
 mod open;
 mod receive;
 mod report;
@@ -10,20 +12,21 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::Uri;
 use tokio::{
     sync::{Mutex, watch},
     time::{Instant, sleep},
 };
-use weir_proto::{Backoff, Epoch, ProxyId, Revision};
+use weir_proto::{Backoff, ProxyId, v1};
 
-use self::session::Session;
 pub(crate) use self::{bounds::Bounds, receive::Step};
+use self::{judge::Size, session::Session};
 use crate::{
     lifecycle::Phase,
     metrics::ConfigMetrics,
+    objects::Position,
     table::{Applier, SharedTable},
     worker::Workers,
 };
@@ -73,14 +76,50 @@ pub(crate) struct Link {
     pub(crate) kept_out: Option<KeptOut>,
 }
 
-/// A state of another epoch that lacks too much of what the proxy has.
+/// A state that does not take the place of what the proxy has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeptOut {
-    pub(crate) epoch: Epoch,
-    pub(crate) revision: Revision,
-    /// How many objects it has, and how many are in force.
-    pub(crate) objects: usize,
-    pub(crate) objects_in_force: usize,
+    pub(crate) offered: Position,
+    pub(crate) reason: v1::KeptOutReason,
+    /// How much it has; nothing, if it was a delta.
+    pub(crate) size: Size,
+}
+
+impl KeptOut {
+    /// Whether both are the same news.
+    fn is_as(&self, other: &Self) -> bool {
+        (self.reason, self.offered.epoch) == (other.reason, other.offered.epoch)
+    }
+
+    fn wire(&self) -> v1::KeptOut {
+        v1::KeptOut {
+            offered: Some(self.offered.into()),
+            reason: self.reason as i32,
+            objects: self.size.objects as u64,
+            objects_in_force: self.size.objects_in_force as u64,
+            backends: self.size.backends as u64,
+            backends_in_force: self.size.backends_in_force as u64,
+        }
+    }
+}
+
+impl fmt::Display for KeptOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use v1::KeptOutReason as Reason;
+        let (offered, size) = (self.offered, self.size);
+        match self.reason {
+            Reason::Ahead => write!(f, "the control plane has {offered} only, an older one than this proxy"),
+            Reason::Fork => {
+                write!(f, "{offered} of the control plane is of another history than this proxy's")
+            }
+            Reason::OtherEpoch | Reason::Shrinks | Reason::Unspecified => write!(
+                f,
+                "the control plane has {offered} with {} objects and {} backends, this proxy has {} and {}",
+                size.objects, size.backends, size.objects_in_force, size.backends_in_force
+            ),
+        }?;
+        f.write_str("; if what the control plane has is meant, run `weir epoch accept`")
+    }
 }
 
 /// Why a stream ended.

@@ -70,7 +70,7 @@ impl ConfigMetrics {
         to.register("config_ignored_older", "Revisions ignored as older", self.ignored_older.clone());
         to.register(
             "config_kept_out_epochs",
-            "New epochs that lack too much to be taken",
+            "States that were kept out: of another epoch and lacking too much, or of another history",
             self.kept_out_epochs.clone(),
         );
         to.register("last_good_writes", "Copies written to disk", self.last_good_writes.clone());

@@ -43,6 +43,7 @@ mod flapping;
 mod grpc;
 mod grpc_abuse;
 mod health_checks;
+mod histories;
 mod house;
 mod http2;
 mod kill_loop;

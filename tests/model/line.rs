@@ -124,6 +124,13 @@ impl Line {
         self.garbles = true;
     }
 
+    /// Something that the control plane did not say arrives at the proxy.
+    pub(crate) fn slip_in(&mut self, message: Down) {
+        self.garbled = true;
+        let message = ControlMessage { message: Some(message) };
+        self.to_proxy.as_ref().inspect(|to| to.send(&message));
+    }
+
     /// The proxy's end is gone; the control plane goes on.
     pub(crate) fn forget_proxy(&mut self) {
         self.to_proxy = None;

@@ -7,7 +7,9 @@
 
 mod asks;
 mod attempts;
+mod lies;
 mod line;
+mod lines;
 mod ops;
 mod promises;
 mod proxy;

@@ -68,6 +68,18 @@ pub(crate) enum Op {
         silent: bool,
         lost: bool,
     },
+    /// It dies, and its disk is what it was some commits ago: it lost its newest writes, or was copied back.
+    CopyBack {
+        commits: u8,
+        silent: bool,
+    },
+    /// An operator says that what is there is meant.
+    Accept,
+    /// A proxy is sent what no control plane should send.
+    Lie {
+        proxy: u8,
+        lie: Lie,
+    },
     /// It stops as it should.
     Stop,
     /// It starts, if it is down.
@@ -80,6 +92,21 @@ pub(crate) enum Op {
     },
     /// Everything is delivered, and all must agree.
     Rest,
+}
+
+/// A message that leads from what the proxy has to what never was.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Lie {
+    /// A snapshot gives the same revision another content.
+    SameRevision,
+    /// A delta does.
+    SameRevisionByDelta,
+    /// A delta starts from another digest.
+    OtherDigest,
+    /// A later snapshot has no backends.
+    Shrinks,
+    /// An older snapshot.
+    Older,
 }
 
 /// What callers ask for.
@@ -108,9 +135,12 @@ pub(crate) fn any() -> impl Strategy<Value = Op> {
         1 => proxy.clone().prop_map(|proxy| Op::Garble { proxy }),
         2 => (1_u8..4).prop_map(|messages| Op::Late { messages }),
         2 => proxy.clone().prop_map(|proxy| Op::Copy { proxy }),
-        1 => (proxy, any_bool()).prop_map(|(proxy, disk)| Op::Kill { proxy, disk }),
+        1 => (proxy.clone(), any_bool()).prop_map(|(proxy, disk)| Op::Kill { proxy, disk }),
         1 => (any_bool(), 0_u8..4, any_bool(), prop::bool::weighted(0.05))
             .prop_map(|(kept, arrivals, silent, lost)| Op::Crash { kept, arrivals, silent, lost }),
+        1 => (0_u8..6, any_bool()).prop_map(|(commits, silent)| Op::CopyBack { commits, silent }),
+        1 => Just(Op::Accept),
+        2 => (proxy, lie()).prop_map(|(proxy, lie)| Op::Lie { proxy, lie }),
         1 => Just(Op::Stop),
         4 => Just(Op::Start),
         1 => Just(Op::Full),
@@ -149,6 +179,16 @@ fn ask() -> impl Strategy<Value = Ask> {
         ),
         2 => (byte, any_bool()).prop_map(|(object, cascade)| Ask::Delete { object, cascade }),
         1 => (0_u8..20).prop_map(|back| Ask::Rollback { back }),
+    ]
+}
+
+fn lie() -> impl Strategy<Value = Lie> {
+    prop_oneof![
+        Just(Lie::SameRevision),
+        Just(Lie::SameRevisionByDelta),
+        Just(Lie::OtherDigest),
+        Just(Lie::Shrinks),
+        Just(Lie::Older),
     ]
 }
 

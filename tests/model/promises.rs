@@ -14,6 +14,7 @@ use weir_proto::{Digest, ObjectKey, ObjectKind, v1};
 use super::{
     asks::{DEREGISTER_AFTER, Key, Request, TTL, key, label, resource},
     attempts::{Attempt, Reply, backend_of},
+    lines::{Lines, Past},
 };
 
 /// One object as it is on the disk.
@@ -39,8 +40,10 @@ pub(crate) struct Promises {
     digest: Digest,
     /// When objects that are gone went.
     removed: HashMap<Key, u64>,
-    /// What each revision of each epoch is.
-    states: HashMap<(u64, u64), u64>,
+    /// Every history that the disk ever had.
+    lines: Lines,
+    /// Whether an operator has said that what is there is meant, so that a new epoch may begin.
+    pub(crate) accepting: bool,
     /// The contents that each object ever had.
     ever: HashMap<Key, BTreeSet<Option<u64>>>,
     /// When each lease was renewed last, or the control plane started if that is later.
@@ -59,7 +62,8 @@ impl Promises {
             position: v1::Position::default(),
             digest: Digest::default(),
             removed: HashMap::new(),
-            states: HashMap::new(),
+            lines: Lines::new(),
+            accepting: false,
             ever: HashMap::new(),
             heard: HashMap::new(),
             asked: HashMap::new(),
@@ -73,7 +77,7 @@ impl Promises {
         self.started = Instant::now();
         if self.position.epoch == 0 {
             self.position = at;
-            self.states.insert((at.epoch, at.revision), at.digest);
+            self.remember();
         }
         for known in self.known.values_mut() {
             known.expired_since = known.expired_since.map(|_| self.started);
@@ -90,11 +94,9 @@ impl Promises {
 
     /// The disk is lost, and all that was on it.
     pub(crate) fn lost(&mut self) {
-        *self = Self {
-            states: std::mem::take(&mut self.states),
-            ever: std::mem::take(&mut self.ever),
-            ..Self::new()
-        };
+        let mut lines = std::mem::replace(&mut self.lines, Lines::new());
+        lines.begin();
+        *self = Self { lines, ever: std::mem::take(&mut self.ever), ..Self::new() };
     }
 
     /// Whether somebody is where the disk is.
@@ -108,11 +110,32 @@ impl Promises {
 
     /// Whether a proxy has what the control plane once had, and nothing else.
     pub(crate) fn was(&self, who: &str, at: v1::Position) -> Result<(), String> {
-        match self.states.get(&(at.epoch, at.revision)) {
-            Some(digest) if *digest == at.digest => Ok(()),
-            Some(digest) => Err(format!("{who} has the digest {:x} at {at:?}, it was {digest:x}", at.digest)),
-            None => Err(format!("{who} is at {at:?}, which never was")),
-        }
+        self.lines.has(at).then_some(()).ok_or_else(|| format!("{who} is at {at:?}, which never was"))
+    }
+
+    /// Whether somebody who was there went on in one history, or an operator had a new epoch begin.
+    pub(crate) fn leads(&self, who: &str, from: v1::Position, to: v1::Position) -> Result<(), String> {
+        let is_one = from.epoch != to.epoch || self.lines.joins(from, to);
+        is_one.then_some(()).ok_or_else(|| format!("{who} went from {from:?} to {to:?}, of another history"))
+    }
+
+    /// The disk is what it was that many commits ago.
+    pub(crate) fn copied_back(&mut self, commits: usize) {
+        let Some(past) = self.lines.fork(commits) else { return self.lost() };
+        (self.known, self.removed) = (past.known.clone(), past.removed.clone());
+        self.digest = past.digest;
+        self.position = past.position;
+        let newest = (past.position.epoch, past.position.revision);
+        self.made.retain(|(epoch, revision), _| *epoch != newest.0 || *revision <= newest.1);
+    }
+
+    fn remember(&mut self) {
+        self.lines.push(Past {
+            position: self.position,
+            digest: self.digest,
+            known: self.known.clone(),
+            removed: self.removed.clone(),
+        });
     }
 
     /// Takes note of what was committed, each change of which one of these attempts must have asked for, or time must
@@ -137,7 +160,8 @@ impl Promises {
         for Committed { position, changes } in log {
             let before = self.position;
             let same = position.revision == before.revision && changes.is_empty();
-            if position.epoch != before.epoch || position.revision < before.revision {
+            let anew = self.accepting && position.revision > before.revision;
+            if position.epoch != before.epoch && !anew || position.revision < before.revision {
                 return Err(format!("a commit leads from {before:?} to {position:?}"));
             }
             if position.revision == before.revision && !same {
@@ -156,8 +180,8 @@ impl Promises {
             if self.digest.0 != position.digest {
                 return Err(format!("{position:?} is not the digest of its objects, {}", self.digest));
             }
-            self.states.insert((position.epoch, position.revision), position.digest);
             self.position = position;
+            self.remember();
         }
         Ok(())
     }

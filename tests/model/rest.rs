@@ -32,7 +32,7 @@ impl World {
             }
             sleep(STEP).await;
             self.look().await?;
-            self.accept_epoch().await?;
+            self.accept_what_is_kept_out().await?;
             let agreed = self.attempts.is_empty() && self.agreed().await?;
             if agreed && begin.elapsed() >= AT_LEAST {
                 return self.same().await;
@@ -48,14 +48,14 @@ impl World {
         }
     }
 
-    /// A proxy may keep a new epoch out. The operator means it.
-    async fn accept_epoch(&mut self) -> Result<(), String> {
+    /// A proxy may keep out what there is, or have another history. It is said, and the operator means what there is.
+    async fn accept_what_is_kept_out(&mut self) -> Result<(), String> {
         let Some(plane) = &self.plane else { return Ok(()) };
-        let epoch = self.promises.position.epoch;
-        if self.proxies.iter().any(|p| p.seen.is_some_and(|at| at.epoch != epoch)) {
-            let request = Request::new(v1::AcceptEpochRequest { epoch });
-            plane.services().accept_epoch(request).await.map_err(|e| e.to_string())?;
-            self.look().await?;
+        let fleet = plane.services().list_proxies(Request::new(v1::ListProxiesRequest::default())).await;
+        let fleet = fleet.map_err(|e| e.to_string())?.into_inner();
+        let kept_out = fleet.proxies.iter().filter_map(|proxy| proxy.kept_out.as_ref());
+        if kept_out.into_iter().any(|kept| kept.epoch == fleet.epoch) {
+            self.accept().await?;
         }
         Ok(())
     }

@@ -7,11 +7,12 @@ use tokio::{
     time::{Duration, Instant, sleep},
 };
 use tokio_stream::StreamExt;
+use tonic::Code;
 use weir_control_plane::{
     LeaseConfig,
     simulation::{ControlPlane, Disk, Fate},
 };
-use weir_proto::v1::{self, registry_server::Registry};
+use weir_proto::v1::{self, admin_server::Admin, registry_server::Registry};
 
 use super::{
     asks::{self, Call},
@@ -119,6 +120,9 @@ impl World {
             Op::Copy { proxy } => self.proxies[usize::from(proxy)].write_copy().await,
             Op::Kill { proxy, disk } => self.proxies[usize::from(proxy)].restart(disk).await,
             Op::Crash { kept, arrivals, silent, lost } => self.crash(kept, arrivals, silent, lost).await?,
+            Op::CopyBack { commits, silent } => self.copy_back(commits.into(), silent).await?,
+            Op::Accept => self.accept().await?,
+            Op::Lie { proxy, lie } => self.proxies[usize::from(proxy)].hear(lie).await,
             Op::Stop => self.stop().await?,
             Op::Start => self.start().await?,
             Op::Full => self.disk.destine(Some(Fate::Full)),
@@ -210,10 +214,30 @@ impl World {
             if let Some(why) = proxy.line.as_ref().and_then(|line| line.complaint.as_ref()) {
                 return Err(format!("{} could not use what it was sent: {why}", proxy.id));
             }
-            at.map_or(Ok(()), |at| self.promises.was(&proxy.id, at))?;
+            if let Some(at) = at {
+                self.promises.was(&proxy.id, at)?;
+                proxy.seen.map_or(Ok(()), |before| self.promises.leads(&proxy.id, before, at))?;
+            }
             proxy.seen = at;
         }
         Ok(())
+    }
+
+    /// An operator says that what is there is meant.
+    pub(crate) async fn accept(&mut self) -> Result<(), String> {
+        let Some(plane) = &self.plane else { return Ok(()) };
+        let (services, epoch) = (plane.services(), self.promises.position.epoch);
+        self.promises.accepting = true;
+        let request = tonic::Request::new(v1::AcceptEpochRequest { epoch });
+        let accepted = services.accept_epoch(request).await;
+        let looked = self.look().await;
+        self.promises.accepting = false;
+        // A disk without room is no fault.
+        accepted.map_or_else(
+            |status| if status.code() == Code::ResourceExhausted { Ok(()) } else { Err(status.to_string()) },
+            |_| Ok(()),
+        )?;
+        looked
     }
 
     fn ask(&mut self, ask: &Ask) {
@@ -288,6 +312,14 @@ impl World {
             self.disk.replace(Disk::memory());
             self.promises.lost();
         }
+        Ok(())
+    }
+
+    async fn copy_back(&mut self, commits: usize, silent: bool) -> Result<(), String> {
+        self.end(silent).await?;
+        let copy = self.disk.as_of(commits).map_err(|e| e.to_string())?;
+        self.disk.replace(copy);
+        self.promises.copied_back(commits);
         Ok(())
     }
 

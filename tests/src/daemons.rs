@@ -96,6 +96,12 @@ impl Daemons {
         self.dir.path().join(format!("proxy-{index}"))
     }
 
+    /// Where the control plane keeps its store.
+    #[must_use]
+    pub fn store_dir(&self) -> PathBuf {
+        self.dir.path().join("control-plane")
+    }
+
     /// Waits until the copy that this proxy keeps on disk knows the backend: the copy follows the acknowledgement.
     pub async fn copied(&self, index: usize, backend: SocketAddr) {
         let (copy, address) = (self.proxy_dir(index).join("last-good.bin"), backend.to_string());

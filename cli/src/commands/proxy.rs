@@ -10,6 +10,9 @@ use crate::{
     output::{self, Output, State, Table},
 };
 
+/// Proxies that keep something out and are told about below the list.
+const MOST_TOLD: usize = 5;
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(super) enum Proxy {
@@ -41,7 +44,12 @@ fn list(output: Output, response: &v1::ListProxiesResponse) -> Result<(), Error>
         "digest": Digest(response.digest).to_string(),
         "proxies": response.proxies.iter().map(output::proxy).collect::<Vec<_>>(),
     });
-    output.show_table(&value, || table(response))
+    output.show(&value, || {
+        let table = table(response).render(output.is_colored());
+        let keeping = response.proxies.iter().filter_map(|p| Some((&p.id, p.kept_out.as_ref()?)));
+        let told = keeping.take(MOST_TOLD).map(|(id, kept_out)| format!("{id}: {}", kept_out.message));
+        told.fold(table, output::Lines::and_apart)
+    })
 }
 
 fn get(output: Output, response: &v1::ListProxiesResponse, id: &str) -> Result<(), Error> {
@@ -116,6 +124,17 @@ fn state(p: &v1::ProxyInfo) -> (String, Option<State>) {
 }
 
 fn lag(response: &v1::ListProxiesResponse, p: &v1::ProxyInfo) -> (String, Option<State>) {
+    if let Some(kept_out) = &p.kept_out {
+        return State::Bad.cell(match kept_out.reason() {
+            v1::KeptOutReason::OtherEpoch => format!("keeps epoch {} out", Epoch(kept_out.epoch)),
+            v1::KeptOutReason::Ahead => "ahead of the store".to_owned(),
+            v1::KeptOutReason::Fork => "other history".to_owned(),
+            _ => format!("keeps revision {} out", kept_out.revision),
+        });
+    }
+    if p.epoch == 0 {
+        return State::Doubtful.cell("no word yet");
+    }
     if p.epoch != response.epoch {
         return State::Bad.cell("other epoch");
     }

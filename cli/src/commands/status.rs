@@ -12,7 +12,10 @@ use crate::{
 };
 
 /// What only is worth a row while there is any of it.
-const ONLY_IF_ANY: [&str; 4] = ["overdue_leases", "self_preservation", "held_back_backends", "dns_address"];
+const ONLY_IF_ANY: [&str; 5] =
+    ["overdue_leases", "self_preservation", "held_back_backends", "kept_out_proxies", "dns_address"];
+/// What stands below the table.
+const ALARMS: &str = "alarms";
 
 /// Of what.
 #[derive(Debug, Args)]
@@ -52,14 +55,19 @@ async fn of_control_plane(client: &Client, output: Output) -> Result<(), Error> 
         "self_preservation": s.self_preservation,
         "held_back_backends": s.held_back_backends,
         "connected_proxies": s.connected_proxies,
+        "kept_out_proxies": s.kept_out_proxies,
         "dns_address": (!s.dns_address.is_empty()).then_some(s.dns_address),
+        ALARMS: s.alarms,
     });
-    output.show_table(&value, || table(&value))
+    output.show(&value, || {
+        let table = table(&value).render(output.is_colored());
+        s.alarms.iter().fold(table, |lines, alarm| lines.and_apart(format!("ALARM  {alarm}")))
+    })
 }
 
 fn table(value: &Value) -> Table {
     let mut table = Table::new(&["WHAT", "VALUE"], "");
-    for (key, value) in value.as_object().into_iter().flatten() {
+    for (key, value) in value.as_object().into_iter().flatten().filter(|(key, _)| *key != ALARMS) {
         let is_any = !matches!(value, Value::Null | Value::Bool(false)) && *value != json!(0);
         let trouble = match ONLY_IF_ANY.contains(&key.as_str()) {
             true if !is_any => continue,

@@ -155,6 +155,16 @@ impl Outcome {
         let late: Vec<_> =
             self.proxies().filter(of(v1::Outcome::Pending)).map(|p| p.proxy_id.as_str()).collect();
         let late = (!late.is_empty()).then(|| late.join(", "));
+        let kept_out: Vec<_> = self.proxies().filter(of(v1::Outcome::KeptOut)).collect();
+        if let Some(first) = kept_out.first() {
+            let who: Vec<_> = kept_out.iter().map(|proxy| proxy.proxy_id.as_str()).collect();
+            return Err(Error::RefusedByProxy(format!(
+                "revision {} is not served by {}: {}",
+                self.revision,
+                who.join(", "),
+                first.kept_out
+            )));
+        }
         if let Some(proxy) = self.proxies().find(of(v1::Outcome::Refused)) {
             let what = proxy.refused.first().map(output::refusal).unwrap_or_default();
             let late = late.map_or_else(String::new, |late| {

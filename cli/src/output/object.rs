@@ -121,6 +121,7 @@ pub(crate) fn proxy(p: &v1::ProxyInfo) -> Value {
         "state": word(p.state().as_str_name(), "PROXY_STATE_"),
         "in_flight": p.in_flight,
         "listeners": p.listeners.as_ref().map(|l| l.open.iter().map(open_listener).collect::<Vec<_>>()),
+        "kept_out": p.kept_out.as_ref().map(kept_out),
     })
 }
 
@@ -132,6 +133,23 @@ fn open_listener(open: &v1::OpenListener) -> Value {
         "protocol": word(open.protocol().as_str_name(), "LISTENER_PROTOCOL_"),
         "tls": open.tls,
         "reached_at": open.reached_at,
+    })
+}
+
+/// What a proxy keeps out, for programs.
+fn kept_out(kept: &v1::KeptOutState) -> Value {
+    json!({
+        "reason": word(kept.reason().as_str_name(), "KEPT_OUT_REASON_"),
+        "epoch": Epoch(kept.epoch).to_string(),
+        "revision": kept.revision,
+        "own_epoch": Epoch(kept.own_epoch).to_string(),
+        "own_revision": kept.own_revision,
+        "objects": kept.objects,
+        "objects_in_force": kept.objects_in_force,
+        "backends": kept.backends,
+        "backends_in_force": kept.backends_in_force,
+        "since": timestamp(kept.since.as_ref()),
+        "message": kept.message,
     })
 }
 

@@ -15,6 +15,7 @@ pub(crate) fn proxy_outcome(proxy: &v1::ProxyOutcome) -> Value {
         "acknowledged_at": timestamp(proxy.acknowledged_at.as_ref()),
         "refused": refusals(&proxy.refused),
         "refused_elsewhere": refusals(&proxy.refused_elsewhere),
+        "kept_out": (!proxy.kept_out.is_empty()).then_some(&proxy.kept_out),
     })
 }
 
@@ -24,7 +25,7 @@ pub(crate) fn outcomes<'a>(proxies: impl IntoIterator<Item = &'a v1::ProxyOutcom
     for proxy in proxies {
         let state = match proxy.outcome() {
             Outcome::Acknowledged => State::Good,
-            Outcome::Refused => State::Bad,
+            Outcome::Refused | Outcome::KeptOut => State::Bad,
             Outcome::Pending | Outcome::Away | Outcome::Unspecified => State::Doubtful,
         };
         let outcome = word(proxy.outcome().as_str_name(), "OUTCOME_");
@@ -34,7 +35,7 @@ pub(crate) fn outcomes<'a>(proxies: impl IntoIterator<Item = &'a v1::ProxyOutcom
         };
         let mut reasons: Vec<_> = proxy.refused.iter().map(refusal).collect();
         if reasons.is_empty() {
-            reasons.push(String::new());
+            reasons.push(proxy.kept_out.clone());
         }
         for reason in reasons {
             table.row([

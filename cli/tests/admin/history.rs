@@ -26,6 +26,7 @@ fn revision(revision: u64) -> v1::RevisionInfo {
         changes: 1,
         objects: vec![service("web")],
         rolled_back_to: 0,
+        digest: None,
     }
 }
 

@@ -86,6 +86,26 @@ async fn a_refusal_wins_over_those_who_are_late_and_both_are_named() {
 }
 
 #[tokio::test]
+async fn who_keeps_it_out_is_named_at_once_with_the_reason_and_what_settles_it() {
+    let kept_out = |id| v1::ProxyOutcome {
+        kept_out: "the store is behind; run `weir epoch accept`".into(),
+        ..proxy(id, Outcome::KeptOut)
+    };
+    let proxies = vec![kept_out("a"), proxy("b", Outcome::Acknowledged), kept_out("c")];
+    let fake = enabling(vec![vec![answer(proxies)]]).await;
+    let ended = fake.weir(&ENABLE).await;
+    let text = "weir: revision 7 is not served by a, c: the store is behind; run `weir epoch accept`\n";
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(3), text));
+    assert!(
+        ended
+            .stdout
+            .contains("a      -         kept_out      the store is behind; run `weir epoch accept`\n"),
+        "{}",
+        ended.stdout
+    );
+}
+
+#[tokio::test]
 async fn who_is_late_is_named_and_told_where_to_look() {
     let proxies = vec![proxy("a", Outcome::Acknowledged), proxy("b", Outcome::Pending)];
     let fake = enabling(vec![vec![answer(proxies), Step::Hang]]).await;
@@ -166,6 +186,7 @@ async fn programs_get_the_proxies_beside_what_was_done() {
                 "acknowledged_at": null,
                 "refused": refused,
                 "refused_elsewhere": [],
+                "kept_out": null,
             }],
         })
     );

@@ -35,7 +35,9 @@ async fn the_keys_for_programs_are_always_there_and_people_see_only_what_is_ther
         "self_preservation",
         "held_back_backends",
         "connected_proxies",
+        "kept_out_proxies",
         "dns_address",
+        "alarms",
     ];
     assert_eq!(keys(&value), expected);
     let text = fake.weir(&["status"]).await.stdout;
@@ -158,4 +160,50 @@ async fn leases_that_are_held_are_overdue_and_their_reason_is_told_once() {
     let told = "\n\n2 leases are overdue and held: the network is more likely broken than the backends\n";
     assert!(text.ends_with(told) && text.matches("overdue 0s").count() == 2, "{text}");
     assert!(!text.contains("live") && text.lines().all(|line| line.len() <= 120), "{text}");
+}
+
+#[tokio::test]
+async fn what_has_to_be_settled_stands_below_the_status_and_the_list_of_proxies() {
+    let alarm = "edge-1: the store is behind; run `weir epoch accept`";
+    let status = move |_: v1::GetStatusRequest| {
+        let alarms = vec![alarm.to_owned()];
+        Ok(v1::GetStatusResponse { kept_out_proxies: 1, alarms, ..Default::default() })
+    };
+    let proxies = |_: v1::ListProxiesRequest| {
+        let kept_out = v1::KeptOutState {
+            reason: v1::KeptOutReason::Ahead as i32,
+            own_revision: 9,
+            message: "the store is behind; run `weir epoch accept`".into(),
+            ..Default::default()
+        };
+        let proxy = v1::ProxyInfo { id: "edge-1".into(), kept_out: Some(kept_out), ..Default::default() };
+        Ok(v1::ListProxiesResponse { proxies: vec![proxy], epoch: 1, ..Default::default() })
+    };
+    let fake = Fake::default().on(status).on(proxies).listen().await;
+    let text = fake.weir(&["status"]).await.stdout;
+    assert!(text.contains("kept out proxies   1\n"), "{text}");
+    assert!(text.ends_with(&format!("\n\nALARM  {alarm}\n")), "{text}");
+    let (_, value) = fake.json(&["status"]).await;
+    assert_eq!(value["alarms"], json!([alarm]));
+    let text = fake.weir(&["proxy", "list"]).await.stdout;
+    assert!(text.contains("ahead of the store") && text.ends_with(&format!("\n\n{alarm}\n")), "{text}");
+    let (_, value) = fake.json(&["proxy", "list"]).await;
+    assert_eq!(value["proxies"][0]["kept_out"]["own_revision"], json!(9));
+}
+
+#[tokio::test]
+async fn accepting_says_whether_a_new_epoch_began() {
+    let status = |_: v1::GetStatusRequest| Ok(v1::GetStatusResponse { epoch: 7, ..Default::default() });
+    let accept = |request: v1::AcceptEpochRequest| {
+        let new_epoch = request.epoch == 7;
+        Ok(v1::AcceptEpochResponse { revision: 5, epoch: if new_epoch { 8 } else { 9 }, new_epoch })
+    };
+    let fake = Fake::default().on(status).on(accept).listen().await;
+    let text = fake.weir(&["epoch", "accept"]).await.stdout;
+    assert!(
+        text.starts_with("epoch 0000000000000008 began in revision 5, in place of 0000000000000007"),
+        "{text}"
+    );
+    let text = fake.weir(&["epoch", "accept", "9"]).await.stdout;
+    assert_eq!(text, "epoch 0000000000000009 accepted in revision 5\n");
 }

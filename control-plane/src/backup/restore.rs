@@ -131,11 +131,11 @@ fn check(file: &Path) -> Result<Checked, String> {
     let count = entries.len();
     let marks = Marks {
         epoch: Epoch(header.epoch),
-        epoch_accepted: false,
+        accepted: Revision(0),
         revision: Revision(header.revision),
         floor: Revision(header.floor),
     };
-    let snapshot = Snapshot::restore(marks, entries, tombstones.clone());
+    let snapshot = Snapshot::restore(marks, entries, tombstones.clone(), []);
     let (found, digest) = (snapshot.position().digest, Digest(header.digest));
     if snapshot.len() != count || found != digest {
         return Err(format!("its objects have the digest {found}, not {digest}"));
@@ -152,7 +152,7 @@ fn fill(path: &Path, backup: &Checked, wanted: &Restore) -> Result<Position, Err
     let position = Position { epoch, revision, digest: Digest(backup.header.digest) };
     let mut batch = Batch {
         position,
-        epoch_accepted: wanted.accept_epoch,
+        accepted: if wanted.accept_epoch { revision } else { Revision(0) },
         floor: Revision(backup.header.floor),
         writes: Vec::new(),
         journal: Journal { keep: Retention::ALL, ..Journal::default() },
@@ -221,6 +221,7 @@ fn told(backup: &Checked, revision: Revision, file: &Path) -> (RevisionRecord, v
         changes: u32::try_from(backup.snapshot.len()).unwrap_or(u32::MAX),
         objects: objects.clone(),
         rolled_back_to: 0,
+        digest: Some(backup.header.digest),
     };
     let audit = v1::AuditRecord {
         time,

@@ -15,6 +15,7 @@ use super::{
     bounds::MOST_NAME,
     closes::Closes,
     conditions::{Conditions, Told},
+    kept_out::KeptOut,
     questions::Questions,
     reached,
     routable::{GRACE, Presence, Routable},
@@ -83,6 +84,8 @@ pub(crate) struct Member {
     put_off_until: Option<Instant>,
     /// What is known to everybody of its backends; None until this run of the process reported.
     pub told: Option<Told>,
+    /// What it keeps out.
+    pub kept_out: Option<KeptOut>,
 }
 
 /// The present stream of a proxy.
@@ -120,6 +123,7 @@ impl Member {
             change: 0,
             report: None,
             told: None,
+            kept_out: None,
         }
     }
 
@@ -164,6 +168,7 @@ impl Member {
             self.ring = previous.ring;
             self.behind_since = previous.behind_since;
             self.told = previous.told;
+            self.kept_out = previous.kept_out;
             self.serves |= previous.serves;
             self.drains = previous.drains;
         }
@@ -312,6 +317,7 @@ impl Member {
             refused: self.refused.iter().map(|refusal| refusal.said.clone()).collect(),
             state: state as i32,
             in_flight,
+            kept_out: self.kept_out.as_ref().map(KeptOut::wire),
             listeners: self.listeners.clone(),
         }
     }

@@ -12,7 +12,7 @@ use tokio::{
 };
 use weir_proto::{ProxyId, Revision, v1::Outcome};
 
-use super::{Fleet, Refusal, member::Member};
+use super::{Fleet, KeptOut, Refusal, Roster, member::Member};
 
 /// How long a proxy whose stream was lost may still acknowledge, before nobody waits for it any more. The same after a
 /// start of the control plane for those it knew before.
@@ -31,6 +31,8 @@ pub(crate) struct Told {
     /// What it refused when it acknowledged.
     pub refused: Arc<[Refusal]>,
     pub connected: bool,
+    /// Why it will not acknowledge by itself.
+    pub kept_out: Option<KeptOut>,
     /// When it is not waited for any more, whatever happens.
     until: Option<Instant>,
 }
@@ -112,7 +114,7 @@ impl Outcomes {
                 // Nobody needs to hear of a proxy that has gone, but those who wait for it.
                 None if before.is_none() => continue,
                 Some(member) if before.is_none() && !member.is_of_interest(now) => continue,
-                Some(member) => Told::of(member, self.revision, now),
+                Some(member) => Told::of(member, self.revision, &roster, now),
                 None => Told::gone(),
             };
             if before.is_none_or(|before| !before.says(&after)) {
@@ -125,7 +127,7 @@ impl Outcomes {
 }
 
 impl Told {
-    fn of(member: &Member, revision: Revision, now: Instant) -> Self {
+    fn of(member: &Member, revision: Revision, roster: &Roster, now: Instant) -> Self {
         let connected = member.is_connected();
         if let Some(found) = member.acknowledgement(revision) {
             let refused = found.refused.iter().any(|refusal| refusal.changed == revision);
@@ -134,8 +136,13 @@ impl Told {
                 acknowledged: Some((found.revision, found.at)),
                 refused: Arc::clone(&found.refused),
                 connected,
+                kept_out: None,
                 until: None,
             };
+        }
+        let stands = |kept: &KeptOut| connected && kept.stands(roster.current(), roster.accepted());
+        if let Some(kept_out) = member.kept_out.filter(stands) {
+            return Self { outcome: Outcome::KeptOut, connected, kept_out: Some(kept_out), ..Self::gone() };
         }
         let left = member.disconnected_at.filter(|_| !member.is_gone());
         let until = left.map(|left| left.instant + AWAY_AFTER).filter(|until| now < *until);
@@ -145,7 +152,8 @@ impl Told {
 
     fn gone() -> Self {
         let (acknowledged, refused) = (None, Arc::from([]));
-        Self { outcome: Outcome::Away, acknowledged, refused, connected: false, until: None }
+        let connected = false;
+        Self { outcome: Outcome::Away, acknowledged, refused, connected, kept_out: None, until: None }
     }
 
     /// Whether both say the same.
@@ -153,5 +161,6 @@ impl Told {
         (self.outcome, self.acknowledged, self.connected)
             == (other.outcome, other.acknowledged, other.connected)
             && self.refused == other.refused
+            && self.kept_out == other.kept_out
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Roster {
     members: BTreeMap<ProxyId, Member>,
     /// What they should all have.
     current: Position,
+    /// The newest revision of that epoch at which an operator said that it is meant, as far as it is known.
+    accepted: Revision,
     streams: u64,
     changes: Changes,
     /// Those of whom the store is to learn something.
@@ -45,6 +47,7 @@ impl Roster {
         Self {
             members: BTreeMap::new(),
             current,
+            accepted: Revision(0),
             streams: 0,
             changes: Changes::default(),
             unwritten: BTreeSet::new(),
@@ -132,8 +135,9 @@ impl Roster {
     }
 
     /// Notes that there is a newer state.
-    pub(crate) fn published(&mut self, position: Position, now: Now) {
+    pub(crate) fn published(&mut self, position: Position, accepted: Revision, now: Now) {
         self.current = position;
+        self.accepted = accepted;
         for member in self.members.values_mut() {
             if member.behind_since.is_none() && !member.has(position.epoch, position.revision) {
                 member.behind_since = Some(now.wall);
@@ -144,6 +148,11 @@ impl Roster {
     /// What they should all have.
     pub(crate) fn current(&self) -> Position {
         self.current
+    }
+
+    /// The newest revision of the present epoch at which an operator said that it is meant.
+    pub(super) fn accepted(&self) -> Revision {
+        self.accepted
     }
 
     /// Forgets who left too long ago, but for those that clients are still sent to.
@@ -175,7 +184,7 @@ impl Roster {
     }
 
     /// The member, if `stream` is still its stream: a stream that was replaced has nothing to say any more.
-    fn of_stream(&mut self, id: &ProxyId, stream: StreamId) -> Option<&mut Member> {
+    pub(super) fn of_stream(&mut self, id: &ProxyId, stream: StreamId) -> Option<&mut Member> {
         let member = self.members.get_mut(id)?;
         member.is_on(stream).then_some(member)
     }

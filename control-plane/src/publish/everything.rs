@@ -83,7 +83,7 @@ impl Everything {
             || here.epoch == there.epoch
                 && self.snapshot.len() >= LARGE
                 && here.revision >= newest.floor().max(newest.withdrew()).max(least)
-                && self.snapshot.epoch_accepted() == newest.epoch_accepted()
+                && self.snapshot.accepted() == newest.accepted()
                 && self.is_fresh(now)
     }
 

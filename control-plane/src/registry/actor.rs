@@ -231,7 +231,9 @@ fn perform(work: &mut Work<'_>, deed: Deed, command: Command) {
         Command::SetDefaultRoute(set, reply) => work.run(deed, reply, |s| default_route::set(s, &set)),
         Command::Adopt(reply) => work.run(deed, reply, |s| Ok(default_route::adopt(s))),
         Command::SetWeight(set, reply) => work.run(deed, reply, |s| operator::set_weight(s, &set)),
-        Command::AcceptEpoch(epoch, reply) => work.run(deed, reply, |s| operator::accept_epoch(s, epoch)),
+        Command::SettleEpoch(wanted, reply) => {
+            work.run(deed, reply, |s| operator::settle_epoch(s, wanted));
+        }
         Command::Lapse(lapses, at, reply) => work.run(deed, reply, |s| {
             for lapse in lapses {
                 backends::lapse(s, lapse, at);

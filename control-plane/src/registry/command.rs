@@ -227,6 +227,26 @@ pub(crate) struct Rollback {
     pub(crate) own_addresses: OwnAddresses,
 }
 
+/// Says that what the store has is meant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SettleEpoch {
+    /// The present epoch, as the caller believes.
+    pub(crate) epoch: Epoch,
+    /// In a new epoch, because proxies have other histories of this one.
+    pub(crate) anew: bool,
+}
+
+/// What came of a [`SettleEpoch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Settled {
+    /// The revision that carries it to the proxies.
+    pub(crate) revision: Revision,
+    /// The present epoch now.
+    pub(crate) epoch: Epoch,
+    /// Whether it is a new one.
+    pub(crate) is_new: bool,
+}
+
 /// Something that is read from the store, which only the registry's task has. It answers by itself.
 pub(crate) struct Read(pub(super) Reading);
 
@@ -283,8 +303,8 @@ pub(crate) enum Command {
     Adopt(Reply<Option<String>>),
     /// [`super::Registry::set_weight`]
     SetWeight(SetWeight, Reply<(Revision, Backend)>),
-    /// [`super::Registry::accept_epoch`]
-    AcceptEpoch(Epoch, Reply<Revision>),
+    /// [`super::Registry::settle_epoch`]
+    SettleEpoch(SettleEpoch, Reply<Settled>),
     /// Leases that were due at that time: expire them, or remove their backends.
     Lapse(Vec<Lapse>, Instant, Reply<()>),
     /// [`super::Registry::rollback`]

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use weir_proto::{ObjectKey, Revision, v1};
+use weir_proto::{Digest, ObjectKey, Revision, v1};
 
 use super::command::{Command, Remove, Target};
 use crate::{
@@ -43,7 +43,7 @@ impl Deed {
             Command::SetDefaultRoute(..) => ("SetDefaultRoute", Cause::OperatorState),
             Command::Adopt(..) => ("Adopt", Cause::Unspecified),
             Command::SetWeight(..) => ("SetBackendWeight", Cause::OperatorState),
-            Command::AcceptEpoch(..) => ("AcceptEpoch", Cause::Epoch),
+            Command::SettleEpoch(..) => ("AcceptEpoch", Cause::Epoch),
             Command::Lapse(..) => ("Lease", Cause::Lease),
             Command::Rollback(..) => ("Rollback", Cause::Rollback),
             Command::Compact(..) => ("Compact", Cause::Unspecified),
@@ -94,8 +94,11 @@ impl Deed {
                 is_meant: !wanted.dry_run,
                 ..plain
             },
+            Command::SettleEpoch(wanted, _) if wanted.anew => {
+                Self { message: format!("a new epoch in place of {}", wanted.epoch), ..plain }
+            }
             Command::SetDefaultRoute(..)
-            | Command::AcceptEpoch(..)
+            | Command::SettleEpoch(..)
             | Command::Compact(..)
             | Command::Read(_) => plain,
         }
@@ -104,7 +107,7 @@ impl Deed {
     /// The records of a revision that came of it and changed `keys`.
     pub(super) fn done<'a>(
         self,
-        revision: Revision,
+        (revision, digest): (Revision, Digest),
         keys: impl ExactSizeIterator<Item = &'a ObjectKey>,
         befores: Vec<Before>,
     ) -> (RevisionRecord, v1::AuditRecord) {
@@ -120,6 +123,7 @@ impl Deed {
             changes,
             objects,
             rolled_back_to: self.rolled_back_to.0,
+            digest: Some(digest.0),
         };
         (RevisionRecord { info, automatic: self.automatic, befores }, audit)
     }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use weir_proto::{Backend, BackendKey, Epoch, Invalid, ObjectKey, ObjectKind, Revision, ServiceName, v1};
+use weir_proto::{Backend, BackendKey, Invalid, ObjectKey, ObjectKind, Revision, ServiceName, v1};
 
 use super::{
-    Delete, SetState, SetWeight, backends, default_route,
+    Delete, SetState, SetWeight, SettleEpoch, Settled, backends, default_route,
     work::{Effect, Step},
 };
 use crate::{
@@ -76,16 +76,25 @@ pub(super) fn set_weight(step: &mut Step<'_>, wanted: &SetWeight) -> Result<(Rev
 }
 
 /// See `Admin.AcceptEpoch` in `admin.proto`.
-pub(super) fn accept_epoch(step: &mut Step<'_>, epoch: Epoch) -> Result<Revision, Error> {
-    let current = step.draft.view().position().epoch;
-    if epoch != current {
-        return Err(Error::EpochMismatch { expected: epoch, current });
+pub(super) fn settle_epoch(step: &mut Step<'_>, wanted: SettleEpoch) -> Result<Settled, Error> {
+    let (before, accepted) = (step.draft.view().position().epoch, step.draft.view().accepted());
+    if wanted.epoch != before {
+        return Err(Error::EpochMismatch { expected: wanted.epoch, current: before });
     }
-    if !step.draft.view().epoch_accepted() {
+    if wanted.anew {
+        step.draft.begin_epoch();
+        let epoch = step.draft.view().position().epoch;
+        let text =
+            format!("the epoch {epoch} began in place of {before}: proxies had other histories of that");
+        step.tell(v1::EventType::EpochBegun, None, text);
+    } else {
         step.draft.accept_epoch();
-        step.tell(v1::EventType::EpochAccepted, None, format!("the epoch {epoch} was accepted"));
+        if step.draft.view().accepted() != accepted {
+            step.tell(v1::EventType::EpochAccepted, None, format!("the epoch {before} was accepted"));
+        }
     }
-    Ok(step.revision())
+    let epoch = step.draft.view().position().epoch;
+    Ok(Settled { revision: step.revision(), epoch, is_new: epoch != before })
 }
 
 /// The backend of that name, with its entry.

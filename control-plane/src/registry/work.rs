@@ -143,7 +143,8 @@ impl<'a> Work<'a> {
             let (next, touched) = step.draft.finish();
             if !touched.is_empty() {
                 let befores = befores(&self.next, &next, &touched.keys);
-                let (record, audit) = deed.done(next.revision(), touched.keys.iter(), befores);
+                let (record, audit) =
+                    deed.done((next.revision(), next.position().digest), touched.keys.iter(), befores);
                 self.revisions.push(record);
                 self.audit.push(audit);
             }

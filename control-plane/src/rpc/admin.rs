@@ -7,7 +7,7 @@ use weir_proto::{
 };
 
 use super::{Answers, Api, caller::caller, objects::key, refused, status};
-use crate::registry::DefaultRoute;
+use crate::registry::{DefaultRoute, SettleEpoch};
 
 #[tonic::async_trait]
 impl Admin for Api {
@@ -170,11 +170,17 @@ impl Admin for Api {
         &self,
         request: Request<v1::AcceptEpochRequest>,
     ) -> Result<Response<v1::AcceptEpochResponse>, Status> {
-        let revision = {
-            let caller = caller(&request);
-            self.registry.accept_epoch(&caller, Epoch(request.get_ref().epoch)).await.map_err(status)?
+        let caller = caller(&request);
+        let wanted = SettleEpoch {
+            epoch: Epoch(request.get_ref().epoch),
+            anew: self.fleet.has_other_histories(Epoch(request.get_ref().epoch)),
         };
-        Ok(Response::new(v1::AcceptEpochResponse { revision: revision.0 }))
+        let settled = self.registry.settle_epoch(&caller, wanted).await.map_err(status)?;
+        Ok(Response::new(v1::AcceptEpochResponse {
+            revision: settled.revision.0,
+            epoch: settled.epoch.0,
+            new_epoch: settled.is_new,
+        }))
     }
 
     async fn explain(

@@ -36,6 +36,8 @@ impl Api {
             self_preservation: self.registry.is_preserving(),
             held_back_backends: self.registry.held_back_backends() as u64,
             connected_proxies: self.fleet.count().0 as u64,
+            kept_out_proxies: self.fleet.kept_out().values().map(|count| *count as u64).sum(),
+            alarms: self.fleet.alarms(),
             dns_address: self.dns_address.map(|address| address.to_string()).unwrap_or_default(),
         }
     }

@@ -103,6 +103,7 @@ fn proxies(told: BTreeMap<ProxyId, Told>, revision: Revision) -> Vec<v1::ProxyOu
             refused: here,
             refused_elsewhere: elsewhere,
             connected: told.connected,
+            kept_out: told.kept_out.map(|kept| kept.sentence()).unwrap_or_default(),
         }
     });
     outcomes.collect()

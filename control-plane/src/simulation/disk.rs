@@ -52,6 +52,8 @@ struct Inner {
     run: u64,
     fate: Option<Fate>,
     log: Vec<Committed>,
+    /// All that is on it, in its order.
+    past: Vec<Batch>,
 }
 
 /// The disk as one run of a control plane has it.
@@ -74,7 +76,7 @@ impl Disk {
     }
 
     fn of(store: Box<dyn Store>) -> Self {
-        Self(Arc::new(Mutex::new(Inner { store, run: 0, fate: None, log: Vec::new() })))
+        Self(Arc::new(Mutex::new(Inner { store, run: 0, fate: None, log: Vec::new(), past: Vec::new() })))
     }
 
     /// What the next commit meets.
@@ -100,7 +102,21 @@ impl Disk {
         let mut other = other.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut inner = self.lock();
         std::mem::swap(&mut inner.store, &mut other.store);
+        inner.past = other.past;
         inner.run += 1;
+    }
+
+    /// A copy, in memory, of what it was that many commits ago.
+    pub fn as_of(&self, commits_ago: usize) -> Result<Self, Error> {
+        let mut store = Memory::new();
+        let inner = self.lock();
+        let kept = inner.past.len().saturating_sub(commits_ago);
+        let past = inner.past.get(..kept).unwrap_or_default().to_vec();
+        drop(inner);
+        past.iter().try_for_each(|batch| store.commit(batch))?;
+        let copy = Self::of(Box::new(store));
+        copy.lock().past = past;
+        Ok(copy)
     }
 
     pub(super) fn insert(&self) -> Box<dyn Store> {
@@ -148,6 +164,7 @@ impl Store for Inserted {
             None => {}
         }
         inner.store.commit(batch)?;
+        inner.past.push(batch.clone());
         inner.log.push(Committed {
             position: batch.position.wire(),
             changes: batch.writes.iter().map(changed).collect(),

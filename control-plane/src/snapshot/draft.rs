@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
-use weir_proto::{ObjectKey, OperatorState, Revision, v1};
+use weir_proto::{Epoch, ObjectKey, OperatorState, Revision, v1};
 
-use super::{Entry, Object, Snapshot};
+use super::{Entry, Object, Snapshot, lineage::Digests};
 
 /// A copy of a snapshot that one command changes. Dropped, it leaves no trace.
 #[derive(Debug)]
@@ -95,13 +95,25 @@ impl Draft {
         Some(old)
     }
 
-    /// Says that the epoch is meant.
+    /// Says that what there is, is meant. If nothing has changed since that was said last, it is said already.
     pub(crate) fn accept_epoch(&mut self) {
-        if !self.next.epoch_accepted {
-            self.next.epoch_accepted = true;
+        if !self.next.epoch_accepted() || self.next.accepted < self.next.revision {
+            self.next.accepted = self.at;
             self.touched.epoch = true;
             self.touched.urgent = true;
         }
+    }
+
+    /// Begins another epoch with the same objects. Nobody has accepted it yet.
+    pub(crate) fn begin_epoch(&mut self) {
+        let before = self.next.epoch;
+        while self.next.epoch == before {
+            self.next.epoch = Epoch(fastrand::u64(1..));
+        }
+        self.next.accepted = Revision(0);
+        self.next.digests = Digests::new();
+        self.touched.epoch = true;
+        self.touched.urgent = true;
     }
 
     /// The next revision, and what is different in it; if nothing is, the same revision.
@@ -112,6 +124,7 @@ impl Draft {
                 self.next.withdrew = self.at;
             }
             self.next.trim(self.tombstones);
+            self.next.digests.add(self.at, self.next.digest);
         }
         (self.next, self.touched)
     }

@@ -33,6 +33,9 @@ impl Snapshot {
                 last: is_last,
                 total_objects: snapshot.len() as u64,
                 epoch_accepted: snapshot.epoch_accepted(),
+                accepted_revision: snapshot.accepted().0,
+                // It depends on who gets them.
+                removals_from: 0,
                 body: v1::SnapshotBody { objects }.encode_to_vec().into(),
             })
         })

@@ -51,6 +51,7 @@ impl Store for Memory {
             entries: self.entries.values().cloned().collect(),
             tombstones: self.tombstones.iter().map(|(key, at)| (key.clone(), *at)).collect(),
             proxies: self.journal.proxies(),
+            digests: self.journal.digests(),
             ..self.head.clone()
         })
     }
@@ -70,7 +71,7 @@ impl Store for Memory {
         }
         self.tombstones.retain(|_, at| *at > batch.floor);
         self.head.position = batch.position;
-        self.head.epoch_accepted = batch.epoch_accepted;
+        self.head.accepted = batch.accepted;
         self.head.floor = batch.floor;
         self.journal.add(&batch.journal);
         Ok(())

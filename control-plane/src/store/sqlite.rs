@@ -238,7 +238,9 @@ fn load(connection: &mut Connection) -> Result<Loaded, Failure> {
     let transaction = connection.transaction()?;
     let position = position(&transaction)?;
     let head = transaction.query_row("SELECT epoch_accepted, floor FROM head", [], |row| {
-        Ok(Loaded { position, epoch_accepted: row.get(0)?, floor: Revision(u64_at(row, 1)?), ..fresh() })
+        // Older versions wrote 1 for any.
+        let accepted = Revision(u64_at(row, 0)?);
+        Ok(Loaded { position, accepted, floor: Revision(u64_at(row, 1)?), ..fresh() })
     })?;
     let mut query =
         transaction.prepare("SELECT kind, name, body, level, meta FROM object ORDER BY kind, name")?;
@@ -253,8 +255,8 @@ fn load(connection: &mut Connection) -> Result<Loaded, Failure> {
     while let Some(row) = rows.next()? {
         tombstones.push((key(row)?, Revision(u64_at(row, 2)?)));
     }
-    let proxies = journal::proxies(&transaction)?;
-    Ok(Loaded { entries, tombstones, proxies, ..head })
+    let (proxies, digests) = (journal::proxies(&transaction)?, journal::digests(&transaction)?);
+    Ok(Loaded { entries, tombstones, proxies, digests, ..head })
 }
 
 fn commit(connection: &mut Connection, mut kept: Kept, batch: &Batch) -> rusqlite::Result<Kept> {
@@ -274,7 +276,7 @@ fn commit(connection: &mut Connection, mut kept: Kept, batch: &Batch) -> rusqlit
         )?
         .execute(params![
             batch.position.epoch.0.cast_signed(),
-            batch.epoch_accepted,
+            batch.accepted.0.cast_signed(),
             batch.position.revision.0.cast_signed(),
             batch.position.digest.0.cast_signed(),
             batch.floor.0.cast_signed(),

@@ -46,16 +46,19 @@ struct ControlPlane {
     connected_to: Option<String>,
     last_failure: Option<String>,
     seconds_since_last_word: Option<f64>,
-    /// What was offered and not taken, because it lacks too much: `weir epoch accept` lets it in.
+    /// What was offered and not taken: `weir epoch accept` settles it.
     kept_out: Option<KeptOutView>,
 }
 
 #[derive(Debug, Serialize)]
 struct KeptOutView {
+    reason: String,
     epoch: String,
     revision: u64,
     objects: usize,
     objects_in_force: usize,
+    backends: usize,
+    backends_in_force: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -215,10 +218,13 @@ impl From<&Link> for ControlPlane {
             last_failure: link.last_failure.clone(),
             seconds_since_last_word: link.last_word.map(|heard| heard.elapsed().as_secs_f64()),
             kept_out: link.kept_out.as_ref().map(|kept| KeptOutView {
-                epoch: kept.epoch.to_string(),
-                revision: kept.revision.0,
-                objects: kept.objects,
-                objects_in_force: kept.objects_in_force,
+                reason: kept.reason.as_str_name().trim_start_matches("KEPT_OUT_REASON_").to_ascii_lowercase(),
+                epoch: kept.offered.epoch.to_string(),
+                revision: kept.offered.revision.0,
+                objects: kept.size.objects,
+                objects_in_force: kept.size.objects_in_force,
+                backends: kept.size.backends,
+                backends_in_force: kept.size.backends_in_force,
             }),
         }
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost::Message;
 use weir_proto::{Epoch, Revision, v1};
 
-use super::bounds::Beyond;
+use super::{bounds::Beyond, judge};
 use crate::objects::{Objects, Position, Received, ReceivedKey, State};
 
 /// A snapshot whose pages have all arrived.
@@ -13,6 +13,10 @@ pub(crate) struct Snapshot {
     pub(crate) state: State,
     /// An operator said that this epoch is meant.
     pub(crate) epoch_accepted: bool,
+    /// The last revision at which one said so; 0: none.
+    pub(crate) accepted_revision: Revision,
+    /// The digest from which the control plane knows all removals; 0: it does not say.
+    pub(crate) removals_from: u64,
 }
 
 /// A state, and which objects lead there from the one before.
@@ -23,17 +27,6 @@ pub(crate) struct Step {
     pub(crate) keys: Vec<ReceivedKey>,
 }
 
-/// What to do with a complete snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It replaces what the proxy has.
-    Take,
-    /// It is of the same epoch, and older.
-    Older,
-    /// It is of another epoch and lacks too much of what the proxy has, and nobody said that this is meant.
-    KeepOut,
-}
-
 /// The message cannot be used: the proxy wants a whole snapshot.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -42,6 +35,31 @@ pub(crate) struct Unusable(String);
 impl From<Beyond> for Unusable {
     fn from(beyond: Beyond) -> Self {
         Self(beyond.to_string())
+    }
+}
+
+/// It leads on from another history than the proxy's.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct OtherHistory {
+    pub(crate) offered: Position,
+}
+
+/// Why a delta makes no step.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NoStep {
+    Unusable(Unusable),
+    OtherHistory(OtherHistory),
+}
+
+impl Unusable {
+    pub(crate) fn new(reason: String) -> Self {
+        Self(reason)
+    }
+}
+
+impl From<Unusable> for NoStep {
+    fn from(unusable: Unusable) -> Self {
+        Self::Unusable(unusable)
     }
 }
 
@@ -92,26 +110,16 @@ impl Pages {
             return Err(Unusable(format!("the pages hold {got} objects of {total}")));
         }
         let state = checked(position, begun.objects)?;
-        Ok(Some(Snapshot { state, epoch_accepted: page.epoch_accepted }))
+        Ok(Some(Snapshot {
+            state,
+            epoch_accepted: page.epoch_accepted,
+            accepted_revision: Revision(page.accepted_revision),
+            removals_from: page.removals_from,
+        }))
     }
 }
 
 impl Snapshot {
-    /// Whether it may replace what the proxy has: see `SnapshotPage` in `discovery.proto`.
-    pub(crate) fn judge(&self, have: Option<&State>) -> Verdict {
-        let Some(have) = have else { return Verdict::Take };
-        let (new, old) = (&self.state, have);
-        if new.position.epoch == old.position.epoch {
-            return if new.position.revision < old.position.revision {
-                Verdict::Older
-            } else {
-                Verdict::Take
-            };
-        }
-        let lacks = new.objects.len() * 2 < old.objects.len();
-        if lacks && !self.epoch_accepted { Verdict::KeepOut } else { Verdict::Take }
-    }
-
     /// What it changes.
     pub(crate) fn step(self, have: Option<&State>) -> Step {
         let keys = match have {
@@ -122,20 +130,24 @@ impl Snapshot {
     }
 }
 
-/// What the delta makes of the state. It must start from exactly that.
-pub(crate) fn delta(have: Option<&State>, delta: v1::Delta) -> Result<Step, Unusable> {
+/// What the delta makes of the state. It must start from exactly that. `apart`: see [`judge::leads_astray`].
+pub(crate) fn delta(have: Option<&State>, delta: v1::Delta, apart: bool) -> Result<Step, NoStep> {
     let to = position(delta.to)?;
-    let Some(have) = have else { return Err(Unusable("a delta came before any snapshot".to_owned())) };
+    let Some(have) = have else { return Err(Unusable("a delta came before any snapshot".to_owned()).into()) };
     let at = (have.position.epoch, have.position.revision);
     if (to.epoch, Revision(delta.from_revision)) != at {
         let Position { epoch: Epoch(epoch), .. } = to;
         return Err(Unusable(format!(
             "a delta starts from revision {} of epoch {epoch:016x}, this proxy has {}",
             delta.from_revision, have.position
-        )));
+        ))
+        .into());
     }
     if to.revision < have.position.revision {
-        return Err(Unusable(format!("a delta leads back to revision {}", to.revision)));
+        return Err(Unusable(format!("a delta leads back to revision {}", to.revision)).into());
+    }
+    if judge::leads_astray(have.position, to, &delta, apart) {
+        return Err(NoStep::OtherHistory(OtherHistory { offered: to }));
     }
     let body =
         v1::DeltaBody::decode(delta.body).map_err(|e| Unusable(format!("a delta cannot be read: {e}")))?;
@@ -203,6 +215,8 @@ mod tests {
             last: i + 1 == chunks.len(),
             total_objects: objects.len() as u64,
             epoch_accepted: false,
+            accepted_revision: 0,
+            removals_from: 0,
             body: v1::SnapshotBody { objects: chunk.to_vec() }.encode_to_vec().into(),
         };
         chunks.iter().enumerate().map(page).collect()
@@ -210,7 +224,14 @@ mod tests {
 
     fn step(from: u64, to: &State, upserted: Vec<v1::Object>, removed: Vec<v1::ObjectRef>) -> v1::Delta {
         let body = v1::DeltaBody { upserted, removed }.encode_to_vec().into();
-        v1::Delta { from_revision: from, to: Some(to.position.into()), body }
+        v1::Delta { from_revision: from, to: Some(to.position.into()), body, from_digest: 0 }
+    }
+
+    fn complaint(have: &State, wire: v1::Delta) -> String {
+        match delta(Some(have), wire, false) {
+            Err(NoStep::Unusable(unusable)) => unusable.to_string(),
+            other => panic!("not unusable: {other:?}"),
+        }
     }
 
     #[test]
@@ -265,35 +286,35 @@ mod tests {
         let after = state(1, 9, &objects(2));
         let gone = v1::ObjectRef { kind: 2, name: "s2".into() };
         let good = step(7, &after, vec![], vec![gone]);
-        let applied = delta(Some(&before), good.clone()).unwrap().state;
+        let applied = delta(Some(&before), good.clone(), false).unwrap().state;
         assert_eq!(applied.position, after.position);
         assert_eq!(applied.objects.len(), 2);
 
-        assert!(delta(None, good.clone()).is_err(), "nothing to start from");
+        assert!(delta(None, good.clone(), false).is_err(), "nothing to start from");
         for (epoch, revision) in [(1, 6), (1, 8), (2, 7)] {
-            assert!(delta(Some(&state(epoch, revision, &objects(3))), good.clone()).is_err());
+            assert!(delta(Some(&state(epoch, revision, &objects(3))), good.clone(), false).is_err());
         }
         let wrong = step(7, &after, vec![], vec![]);
-        assert!(delta(Some(&before), wrong).unwrap_err().to_string().contains("was announced"));
+        assert!(complaint(&before, wrong).contains("was announced"));
         let back = step(7, &state(1, 6, &objects(3)), vec![], vec![]);
-        assert!(delta(Some(&before), back).unwrap_err().to_string().contains("leads back"));
+        assert!(complaint(&before, back).contains("leads back"));
+
+        let other = v1::Delta { from_digest: before.position.digest.0 ^ 1, ..good.clone() };
+        let offered = after.position;
+        let astray = Err(NoStep::OtherHistory(OtherHistory { offered }));
+        assert_eq!(delta(Some(&before), other, false).map(|_| ()), astray, "the number alone does not do");
+        let own = v1::Delta { from_digest: before.position.digest.0, ..good };
+        assert!(delta(Some(&before), own, true).is_ok());
     }
 
     #[test]
-    fn only_another_epoch_that_lacks_too_much_is_kept_out() {
-        let have = state(1, 7, &objects(4));
-        let judge = |epoch, revision, n, epoch_accepted| {
-            Snapshot { state: state(epoch, revision, &objects(n)), epoch_accepted }.judge(Some(&have))
-        };
-        assert_eq!(judge(1, 8, 0, false), Verdict::Take, "the same epoch may remove everything");
-        assert_eq!(judge(1, 7, 4, false), Verdict::Take, "the answer to a resync");
-        assert_eq!(judge(1, 6, 4, false), Verdict::Older);
-        assert_eq!(judge(2, 1, 0, false), Verdict::KeepOut);
-        assert_eq!(judge(2, 1, 1, false), Verdict::KeepOut);
-        assert_eq!(judge(2, 1, 2, false), Verdict::Take);
-        assert_eq!(judge(2, 1, 0, true), Verdict::Take);
-        let first = Snapshot { state: state(2, 1, &[]), epoch_accepted: false };
-        assert_eq!(first.judge(None), Verdict::Take);
+    fn a_delta_never_gives_a_revision_a_second_content() {
+        let (before, after) = (state(1, 7, &objects(3)), state(1, 7, &objects(2)));
+        let gone = v1::ObjectRef { kind: 2, name: "s2".into() };
+        let same = delta(Some(&before), step(7, &before, vec![], vec![]), false);
+        assert!(same.is_ok(), "up to date");
+        let other = delta(Some(&before), step(7, &after, vec![], vec![gone]), false);
+        assert!(matches!(other, Err(NoStep::OtherHistory(_))), "{other:?}");
     }
 
     proptest! {
@@ -306,11 +327,12 @@ mod tests {
                 index,
                 last,
                 total_objects: 3,
-                epoch_accepted: false,
                 body: body.clone().into(),
+                ..Default::default()
             };
             let _ = Pages::default().add(page);
-            let _ = delta(Some(&have), v1::Delta { from_revision: 7, to: at, body: body.into() });
+            let wire = v1::Delta { from_revision: 7, to: at, body: body.into(), ..Default::default() };
+            let _ = delta(Some(&have), wire, false);
         }
     }
 }

@@ -10,18 +10,19 @@ use tokio::{
 use weir_proto::{
     duration_read,
     v1::{
-        Ack, ControlMessage, Delta, Pong, ProxyMessage, Question, Resync, SnapshotPage,
+        Ack, ControlMessage, Delta, KeptOut, Pong, ProxyMessage, Question, Resync, SnapshotPage,
         control_message::Message as Down, proxy_message::Message as Up,
     },
 };
 
 use super::{
-    Discovery, End, KeptOut,
+    Discovery, End,
     bounds::{Beyond, Gathering},
     close,
     connect::{Stream, told},
+    judge::{Size, Verdict},
     open,
-    receive::{self, Pages, Snapshot, Step, Unusable, Verdict},
+    receive::{self, NoStep, Pages, Snapshot, Step, Unusable},
     report,
 };
 use crate::{
@@ -34,9 +35,6 @@ use crate::{
 
 /// A stream on which nothing arrives for so long is dead: the control plane pings every 15 s.
 const SILENCE: Duration = Duration::from_secs(30);
-/// How often to ask again for a state that was kept out, in case that what the operator said about it was missed.
-const ASK_AGAIN: Duration = Duration::from_mins(1);
-
 /// Questions that wait for an answer: no control plane has more of them open.
 const MOST_QUESTIONS: usize = 64;
 /// No control plane keeps a proxy away for longer.
@@ -45,7 +43,7 @@ const MOST_RETRY_AFTER: Duration = Duration::from_mins(1);
 /// What this end of a stream remembers of it.
 #[derive(Debug)]
 pub(super) struct Session<'a> {
-    discovery: &'a Discovery,
+    pub(super) discovery: &'a Discovery,
     stream: Stream,
     /// The control plane that the stream goes to, until it has said its first word.
     unheard: Option<&'a Uri>,
@@ -56,8 +54,10 @@ pub(super) struct Session<'a> {
     /// The position that was acknowledged last.
     acknowledged: Option<Position>,
     /// A whole snapshot was asked for and has not been taken yet.
-    resyncing: bool,
-    ask_again: Option<Instant>,
+    pub(super) resyncing: bool,
+    pub(super) ask_again: Option<Instant>,
+    /// What was last said to be kept out.
+    pub(super) told_kept_out: Option<KeptOut>,
     next_report: Instant,
     found: report::Found,
     /// Not answered yet, because that must hold nothing else up.
@@ -79,6 +79,7 @@ impl<'a> Session<'a> {
             acknowledged: None,
             resyncing: false,
             ask_again: None,
+            told_kept_out: None,
             next_report: Instant::now(),
             found: report::Found::default(),
             questions: VecDeque::new(),
@@ -176,25 +177,15 @@ impl<'a> Session<'a> {
         self.gathering.end();
         let discovery = self.discovery;
         let applier = discovery.applier.lock().await;
-        match snapshot.judge(applier.state()) {
-            Verdict::Take => {
-                let step = snapshot.step(applier.state());
-                self.apply(step, applier).await
-            }
-            Verdict::Older => {
-                discovery.metrics.ignored_older.inc();
-                let have = applier.state().map(|state| state.position.to_string()).unwrap_or_default();
-                let reason = format!("it offers {}, this proxy has {have}", snapshot.state.position);
-                // Another control plane may be further, and this one in a while.
-                Err(End::Lost(reason))
-            }
-            Verdict::KeepOut => {
-                let objects_in_force = applier.state().map_or(0, |state| state.objects.len());
-                drop(applier);
-                self.keep_out(&snapshot, objects_in_force);
-                Ok(())
-            }
+        let have = applier.state().map(|state| state.position);
+        let verdict = snapshot.judge(applier.state(), self.is_apart(have));
+        if let (Verdict::KeepOut(reason), Some(have)) = (verdict, have) {
+            let size = Size::of(&snapshot.state.objects, applier.state().map(|state| &state.objects));
+            drop(applier);
+            return self.keep_snapshot_out(&snapshot, have, size, reason).await;
         }
+        let step = snapshot.step(applier.state());
+        self.apply(step, applier).await
     }
 
     async fn delta(&mut self, delta: Delta) -> Result<(), End> {
@@ -203,7 +194,8 @@ impl<'a> Session<'a> {
             return self.beyond(beyond).await;
         }
         let applier = self.discovery.applier.lock().await;
-        match receive::delta(applier.state(), delta) {
+        let apart = self.is_apart(applier.state().map(|state| state.position));
+        match receive::delta(applier.state(), delta, apart) {
             Ok(step) => match bounds.admit_all(&step.state.objects) {
                 Ok(()) => self.apply(step, applier).await,
                 Err(beyond) => {
@@ -211,9 +203,14 @@ impl<'a> Session<'a> {
                     self.beyond(beyond).await
                 }
             },
-            Err(unusable) => {
+            Err(NoStep::Unusable(unusable)) => {
                 drop(applier);
                 self.unusable(unusable).await
+            }
+            Err(NoStep::OtherHistory(other)) => {
+                drop(applier);
+                self.gathering.end();
+                self.keep_delta_out(other).await
             }
         }
     }
@@ -225,8 +222,7 @@ impl<'a> Session<'a> {
         drop(applier);
         self.gathering.end();
         self.resyncing = false;
-        self.ask_again = None;
-        self.discovery.link.send_modify(|link| link.kept_out = None);
+        self.keep_nothing_out().await?;
         self.acknowledged = Some(position);
         self.acknowledge_again().await?;
         self.report().await
@@ -248,31 +244,13 @@ impl<'a> Session<'a> {
         self.send(Up::Ack(Ack { position: Some(position.into()), refused })).await
     }
 
-    fn keep_out(&mut self, snapshot: &Snapshot, objects_in_force: usize) {
-        let Position { epoch, revision, .. } = snapshot.state.position;
-        let kept_out = KeptOut { epoch, revision, objects: snapshot.state.objects.len(), objects_in_force };
-        self.resyncing = false;
-        self.ask_again = Some(Instant::now() + ASK_AGAIN);
-        let before = self.discovery.link.borrow().kept_out.as_ref().map(|kept| kept.epoch);
-        if before != Some(epoch) {
-            self.discovery.metrics.kept_out_epochs.inc();
-            weir_proto::seldom!(
-                error,
-                "the control plane has a new epoch {epoch} with {} objects, this proxy has {objects_in_force}: it keeps \
-                 what it has; if the new epoch is meant, run `weir epoch accept`",
-                kept_out.objects
-            );
-        }
-        self.discovery.link.send_modify(|link| link.kept_out = Some(kept_out));
-    }
-
     /// Lets go of what was gathered: what is in force serves on.
     async fn beyond(&mut self, beyond: Beyond) -> Result<(), End> {
         self.discovery.metrics.beyond_bounds.inc();
         self.unusable(beyond.into()).await
     }
 
-    async fn unusable(&mut self, unusable: Unusable) -> Result<(), End> {
+    pub(super) async fn unusable(&mut self, unusable: Unusable) -> Result<(), End> {
         // Twice in a row: asking once more would only keep both sides busy.
         if self.resyncing {
             return Err(End::Unusable(unusable.to_string()));
@@ -304,7 +282,7 @@ impl<'a> Session<'a> {
         self.send(Up::Report(report)).await
     }
 
-    async fn send(&mut self, message: Up) -> Result<(), End> {
+    pub(super) async fn send(&mut self, message: Up) -> Result<(), End> {
         match timeout(SILENCE, self.stream.outbound.send(ProxyMessage { message: Some(message) })).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(End::Lost("it ended the stream".to_owned())),

@@ -2,6 +2,7 @@
 
 mod closing;
 mod endless;
+mod histories;
 mod lasting;
 mod questions;
 
@@ -176,15 +177,19 @@ async fn an_empty_new_epoch_is_kept_out_until_an_operator_accepts_it() {
     let (_plane, mut peer, proxy, _) = started(&web(4)).await;
     let lost = state(2, 1, &[]);
     peer.snapshot(&lost, 2, false).await;
+    let said = peer.kept_out().await;
+    assert_eq!((said.offered, said.reason()), (Some(lost.position.into()), v1::KeptOutReason::OtherEpoch));
+    assert_eq!((said.objects, said.objects_in_force, said.backends, said.backends_in_force), (0, 4, 0, 3));
     // The answer to a ping shows that the snapshot before it was judged.
     peer.send(Down::Ping(v1::Ping { sequence: 1 })).await;
     assert!(matches!(peer.answer().await, Some(Up::Pong(_))), "a state that is kept out is not acknowledged");
     assert_eq!((proxy.revision(), proxy.backends().len()), (Some(1), 3));
     assert_eq!(proxy.metrics.kept_out_epochs.get(), 1);
     let kept = proxy.link.borrow().kept_out.clone().expect("shown to operators");
-    assert_eq!((kept.epoch.0, kept.objects, kept.objects_in_force), (2, 0, 4));
+    assert_eq!((kept.offered.epoch.0, kept.size.objects, kept.size.objects_in_force), (2, 0, 4));
 
     peer.snapshot(&lost, 2, true).await;
+    assert_eq!(peer.kept_out().await, v1::KeptOut::default(), "it is over");
     assert_eq!(peer.ack().await.position, Some(lost.position.into()));
     assert!(proxy.backends().is_empty());
     assert_eq!(proxy.link.borrow().kept_out, None);

@@ -127,6 +127,14 @@ impl Peer {
         }
     }
 
+    /// What the proxy says that it keeps out.
+    pub(crate) async fn kept_out(&mut self) -> v1::KeptOut {
+        match self.answer().await {
+            Some(Up::KeptOut(kept_out)) => kept_out,
+            other => panic!("a KeptOut is due, not {other:?}"),
+        }
+    }
+
     pub(crate) async fn resync(&mut self) -> String {
         match self.answer().await {
             Some(Up::Resync(resync)) => resync.reason,
@@ -165,6 +173,8 @@ pub(crate) fn pages(state: &State, per_page: usize, epoch_accepted: bool) -> Vec
         last: i + 1 == chunks.len(),
         total_objects: objects.len() as u64,
         epoch_accepted,
+        accepted_revision: 0,
+        removals_from: 0,
         body: v1::SnapshotBody { objects: chunk.to_vec() }.encode_to_vec().into(),
     };
     chunks.iter().enumerate().map(page).collect()
@@ -182,5 +192,6 @@ pub(crate) fn delta(from: &State, to: &State) -> v1::Delta {
         from_revision: from.position.revision.0,
         to: Some(to.position.into()),
         body: body.encode_to_vec().into(),
+        from_digest: from.position.digest.0,
     }
 }

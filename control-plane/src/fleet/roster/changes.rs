@@ -29,7 +29,7 @@ impl Roster {
         self.members.get(id)
     }
 
-    pub(super) fn touch(&mut self, id: &ProxyId) {
+    pub(in super::super) fn touch(&mut self, id: &ProxyId) {
         let Some(member) = self.members.get_mut(id) else { return };
         self.changes.order.remove(&member.change);
         self.changes.last += 1;

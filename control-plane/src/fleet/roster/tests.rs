@@ -87,12 +87,12 @@ fn behind_from_the_first_revision_that_is_missing_until_the_newest_is_acknowledg
     let (id, stream, _) = join(&mut roster, "p", 1, now);
     roster.acknowledge(&id, stream, at(5), Vec::new(), later(1));
     assert_eq!(only(&roster).behind_since, None);
-    roster.published(at(6), later(2));
-    roster.published(at(7), later(3));
+    roster.published(at(6), Revision(0), later(2));
+    roster.published(at(7), Revision(0), later(3));
     roster.acknowledge(&id, stream, at(6), Vec::new(), later(4));
     assert_eq!(only(&roster).behind_since, Some(later(2).wall));
     roster.acknowledge(&id, stream, at(8), Vec::new(), later(5));
-    roster.published(at(8), later(6));
+    roster.published(at(8), Revision(0), later(6));
     assert_eq!(only(&roster).behind_since, None, "quicker than the word of revision 8");
 }
 

@@ -32,7 +32,7 @@ async fn all_come_first_and_then_what_changed_until_nobody_is_waited_for() {
     let fleet = fleet();
     let (a, b, c) = (serving(&fleet, "a"), serving(&fleet, "b"), serving(&fleet, "c"));
     c.acknowledge(at(7), Vec::new());
-    fleet.published(at(7));
+    fleet.published(at(7), Revision(0));
     let mut six = fleet.outcomes(Revision(6));
     assert_eq!(
         next(&mut six).await,
@@ -101,6 +101,52 @@ async fn a_reconnect_keeps_what_was_acknowledged_and_a_restart_does_not() {
     drop(again);
     restarted.acknowledge(at(6), Vec::new());
     assert_eq!((next(&mut five).await, five.is_settled()), (vec![news("a", Acknowledged, 6)], true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_keeps_it_out_is_said_at_once_and_waited_for_again_once_an_operator_has_accepted_it() {
+    let fleet = fleet();
+    let proxy = serving(&fleet, "a");
+    fleet.published(at(7), Revision(0));
+    let mut seven = fleet.outcomes(Revision(7));
+    next(&mut seven).await;
+    let wire = v1::KeptOut { offered: Some(at(7).wire()), ..Default::default() };
+    proxy.keeps_out(KeptOut::said(&wire, Some(at(5))));
+    assert_eq!(
+        (next(&mut seven).await, seven.is_settled()),
+        (vec![news("a", v1::Outcome::KeptOut, 0)], true)
+    );
+    assert_eq!(next(&mut fleet.outcomes(Revision(5))).await, [news("a", Acknowledged, 5)], "that it serves");
+    fleet.published(at(8), Revision(8));
+    assert_eq!(next(&mut fleet.outcomes(Revision(7))).await, [news("a", Pending, 0)], "it has yet to judge");
+    proxy.acknowledge(at(8), Vec::new());
+    assert_eq!(next(&mut seven).await, [news("a", Acknowledged, 8)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_out_is_told_once_and_told_when_it_is_over() {
+    let fleet = fleet();
+    let mut events = fleet.events.read(0);
+    let proxy = fleet.join(identity("a", 1)).expect("room");
+    let kept = |revision| {
+        let wire = v1::KeptOut { offered: Some(at(revision).wire()), ..Default::default() };
+        KeptOut::said(&wire, None)
+    };
+    proxy.keeps_out(kept(5));
+    proxy.keeps_out(kept(6));
+    assert_eq!(fleet.list()[0].kept_out.as_ref().map(|kept| kept.revision), Some(6));
+    drop(proxy);
+    // The same process on another stream.
+    let again = fleet.join(identity("a", 1)).expect("room");
+    again.keeps_out(kept(6));
+    again.acknowledge(at(6), Vec::new());
+    let mut told = Vec::new();
+    while !events.is_past(fleet.events.newest()) {
+        told.push(events.next().await);
+    }
+    let told = told.iter().filter(|event| event.r#type() == v1::EventType::StateKeptOut);
+    let told: Vec<_> = told.map(|event| event.message.contains("any more")).collect();
+    assert_eq!(told, [false, true]);
 }
 
 #[tokio::test(start_paused = true)]

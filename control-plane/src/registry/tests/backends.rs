@@ -5,8 +5,8 @@ use weir_proto::{OperatorState, v1};
 use crate::{
     address_policy::AddressPolicy,
     error::Error,
-    registry::{Outcome, Registration, Rollback, Target, testing::*},
-    snapshot::Object,
+    registry::{Outcome, OwnAddresses, Registration, Rollback, SettleEpoch, Target, testing::*},
+    snapshot::{Object, Position, Relation},
 };
 
 fn reweighted(mut registration: Registration) -> Registration {
@@ -67,7 +67,13 @@ async fn an_operators_weight_outlasts_registrations_files_and_rollbacks_and_is_g
     heavier.weight = 9;
     registry.apply(&me(), declare("shop", [Object::backend(heavier)])).await.expect("ok");
     assert_eq!(weights("web/b"), (9, 3, 4));
-    let wanted = Rollback { to: before, dry_run: false, if_revision: None, message: String::new(), own_addresses: OwnAddresses::default() };
+    let wanted = Rollback {
+        to: before,
+        dry_run: false,
+        if_revision: None,
+        message: String::new(),
+        own_addresses: OwnAddresses::default(),
+    };
     registry.rollback(&me(), wanted).await.expect("ok");
     assert_eq!((weights("web/a"), weights("web/b")), ((7, 3, 4), (1, 3, 4)));
     registry.set_operator_state(&me(), key("web/a"), OperatorState::Draining, None).await.expect("ok");
@@ -104,7 +110,13 @@ async fn what_would_have_proxies_ask_the_control_plane_itself_is_refused_whoever
     registry.apply(&me(), both).await.expect_err("its admin page");
     registry.apply(&me(), declare("shop", [probed(7402)])).await.expect("ok");
     registry.register(&me(), fixed("web/a", "")).await.expect("ok");
-    let back = Rollback { to: empty.revision, dry_run: false, if_revision: None, message: String::new(), own_addresses: OwnAddresses::default() };
+    let back = Rollback {
+        to: empty.revision,
+        dry_run: false,
+        if_revision: None,
+        message: String::new(),
+        own_addresses: OwnAddresses::default(),
+    };
     // Rolled back, the backend goes with it; so the service alone.
     registry.rollback(&me(), back).await.expect("nobody is left to ask");
     let mut direct = backend("web/a");
@@ -191,10 +203,37 @@ async fn an_epoch_is_accepted_once() {
     let (registry, _task, _) = start().await;
     let epoch = registry.current().position().epoch;
     let mut events = registry.events().read(0);
-    let first = registry.accept_epoch(&me(), epoch).await.expect("ok");
-    assert_eq!(registry.accept_epoch(&me(), epoch).await.expect("ok"), first);
+    let wanted = SettleEpoch { epoch, anew: false };
+    let first = registry.settle_epoch(&me(), wanted).await.expect("ok");
+    assert_eq!(registry.settle_epoch(&me(), wanted).await.expect("ok"), first, "nothing has changed");
     assert!(registry.current().epoch_accepted());
     assert_eq!(events.next().await.r#type(), v1::EventType::EpochAccepted);
-    let refused = registry.accept_epoch(&me(), weir_proto::Epoch(epoch.0 ^ 1)).await;
+    let other = SettleEpoch { epoch: weir_proto::Epoch(epoch.0 ^ 1), anew: true };
+    let refused = registry.settle_epoch(&me(), other).await;
     assert!(matches!(refused, Err(Error::EpochMismatch { .. })), "{refused:?}");
+    registry.register(&me(), fixed("web/a", "")).await.expect("ok");
+    let second = registry.settle_epoch(&me(), wanted).await.expect("ok");
+    assert_eq!(registry.current().accepted(), second.revision, "what has changed since is accepted too");
+}
+
+#[tokio::test]
+async fn a_new_epoch_goes_on_with_the_revisions_and_outlasts_a_restart() {
+    let store = Shared::new();
+    let (registry, task) = restart(&store).await;
+    registry.register(&me(), fixed("web/a", "")).await.expect("ok");
+    let before = registry.current().position();
+    let wanted = SettleEpoch { epoch: before.epoch, anew: true };
+    let settled = registry.settle_epoch(&me(), wanted).await.expect("ok");
+    assert!(settled.is_new && settled.epoch != before.epoch);
+    let now = registry.current().position();
+    assert_eq!((now.epoch, now.revision, now.digest), (settled.epoch, before.revision.next(), before.digest));
+    let record = registry.revision(now.revision).await.expect("read").expect("in the history");
+    assert_eq!((record.cause(), record.digest), (v1::RevisionCause::Epoch, Some(now.digest.0)));
+    assert!(record.message.contains(&before.epoch.to_string()), "{}", record.message);
+    task.stop().await.expect("stopped");
+    let (again, _task) = restart(&store).await;
+    assert_eq!(again.current().position(), now);
+    assert!(!again.current().epoch_accepted());
+    assert_eq!(again.current().relation(before), Relation::OtherEpoch);
+    assert_eq!(again.current().relation(Position { epoch: now.epoch, ..before }), Relation::Earlier);
 }

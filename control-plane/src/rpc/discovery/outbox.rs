@@ -109,13 +109,13 @@ impl Outbox {
                 self.delta_bytes.inc_by(delta.body.len() as u64);
                 Some(Message::Delta(delta))
             }
-            Update::Snapshot(mut pages) => {
+            Update::Snapshot(mut pages, removals_from) => {
                 let page = pages.next()?;
                 self.snapshot_bytes.inc_by(page.body.len() as u64);
                 if !page.last {
-                    self.state = Some(Update::Snapshot(pages));
+                    self.state = Some(Update::Snapshot(pages, removals_from));
                 }
-                Some(Message::SnapshotPage(page))
+                Some(Message::SnapshotPage(v1::SnapshotPage { removals_from, ..page }))
             }
         }
     }

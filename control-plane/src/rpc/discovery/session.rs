@@ -1,6 +1,7 @@
 //! One proxy's stream after its Hello: see `discovery.proto`.
 
 mod admission;
+mod histories;
 #[cfg(test)]
 mod tests;
 
@@ -17,10 +18,10 @@ use weir_proto::{
     v1::{self, control_message, proxy_message::Message},
 };
 
-use self::admission::Admission;
+use self::{admission::Admission, histories::Histories};
 use super::{
     outbox::Outbox,
-    update::{Update, contradicts, delta},
+    update::{Update, delta},
 };
 use crate::{
     Error,
@@ -36,9 +37,9 @@ const PING_EVERY: Duration = Duration::from_secs(15);
 const MOST_UNANSWERED: u64 = 2;
 /// From one snapshot to the next, when a proxy says again and again that it needs one.
 const RESYNC_PAUSE: Duration = Duration::from_secs(1);
-/// From one snapshot to the next, while a proxy keeps a new epoch out and so acknowledges nothing.
+/// From one snapshot to the next, while a proxy keeps them out and so acknowledges nothing.
 const KEPT_OUT_PAUSE: Duration = Duration::from_secs(10);
-/// States that were sent and may still be acknowledged: more than one only for a proxy that keeps an epoch out.
+/// States that were sent and may still be acknowledged: more than one only for a proxy that keeps them out.
 const MOST_SENT: usize = 4;
 /// How long a proxy may take to take a `GoAway`.
 const GO_AWAY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -48,10 +49,6 @@ const MOST_RETRY_AFTER: Duration = Duration::from_secs(1);
 const MOST_REASON: usize = 200;
 
 /// What is known of one stream.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a fact of its own, and they come in all combinations"
-)]
 pub(super) struct Session {
     api: Api,
     membership: Membership,
@@ -59,12 +56,13 @@ pub(super) struct Session {
     has: Option<Position>,
     /// The same, with all that is in it, if it came over this stream.
     shown: Option<Arc<Snapshot>>,
-    /// Whether it said that it has another epoch, and has not acknowledged this one.
+    /// Whether it may keep out what it is sent, and so acknowledge nothing.
     may_keep_out: bool,
+    histories: Histories,
     /// What was sent and not acknowledged, the newest last.
     sent: VecDeque<Arc<Snapshot>>,
-    /// Whether the newest one was sent, as of an epoch that an operator accepted.
-    sent_accepted: bool,
+    /// The revision at which an operator accepted the epoch, by what was sent last.
+    sent_accepted: Revision,
     sent_at: Instant,
     /// Of this epoch, the newest that the proxy may have.
     newest: Revision,
@@ -85,18 +83,15 @@ impl Session {
         let published = api.registry.published().borrow().clone();
         let epoch = published.snapshot().position().epoch;
         membership.starts(has.is_some());
-        let wrong = has.is_some_and(|has| contradicts(&published, has));
-        if wrong {
-            membership.resynced("digest", "the digest in its Hello differs");
-        }
         Self {
             api: api.clone(),
             membership,
-            has: has.filter(|_| !wrong),
+            has,
             shown: None,
             may_keep_out: has.is_some_and(|has| has.epoch != epoch),
+            histories: Histories::new(has),
             sent: VecDeque::new(),
-            sent_accepted: false,
+            sent_accepted: Revision(0),
             sent_at: Instant::now(),
             newest: has.filter(|has| has.epoch == epoch).map_or(Revision(0), |has| has.revision),
             is_bare: has.is_none(),
@@ -123,6 +118,7 @@ impl Session {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let newest = published.borrow_and_update().clone();
+            self.compare(&newest);
             let mut due = self.due(&newest);
             if due.is_some_and(|at| at <= Instant::now()) {
                 if let Err(PutOff(retry_after)) = self.offer(&newest) {
@@ -171,7 +167,7 @@ impl Session {
     /// When the published state is to be sent; None while there is nothing to send.
     fn due(&self, published: &Published) -> Option<Instant> {
         let newest = published.snapshot().position();
-        if self.outbox.has_state() || self.admission.is_waiting() {
+        if self.outbox.has_state() || self.admission.is_waiting() || self.histories.are_apart() {
             return None;
         }
         let Some(last) = self.sent.back() else {
@@ -181,13 +177,14 @@ impl Session {
                 None => Some(self.sent_at + RESYNC_PAUSE),
             };
         };
-        // A proxy that keeps a new epoch out acknowledges nothing, but must hear when there is more of it, or when an
-        // operator accepts it. Any other proxy gets nothing while it has something to acknowledge.
+        // A proxy that keeps out what it was sent acknowledges nothing, but must hear when there is more of it, or when an
+        // operator settles it. Any other proxy gets nothing while it has something to acknowledge.
         if !self.may_keep_out || last.position() == newest {
             return None;
         }
-        let accepted = published.snapshot().epoch_accepted() && !self.sent_accepted;
-        Some(if accepted { self.sent_at } else { self.sent_at + KEPT_OUT_PAUSE })
+        let is_settled =
+            published.snapshot().accepted() > self.sent_accepted || last.position().epoch != newest.epoch;
+        Some(if is_settled { self.sent_at } else { self.sent_at + KEPT_OUT_PAUSE })
     }
 
     /// Has the newest state sent, if the proxy needs no more than a delta, or it may be sent everything. One that has
@@ -211,7 +208,10 @@ impl Session {
         let leads_on = self.has.is_some_and(|has| has.epoch == published.snapshot().position().epoch);
         let least = if leads_on { self.newest.next() } else { self.newest };
         let pages = resyncs.pages(published.snapshot(), least);
-        self.offered(Arc::clone(pages.snapshot()), Update::Snapshot(pages));
+        let snapshot = Arc::clone(pages.snapshot());
+        let removals_from = self.histories.removals_from(&snapshot);
+        self.may_keep_out |= self.histories.may_keep_out(&snapshot);
+        self.offered(snapshot, Update::Snapshot(pages, removals_from));
         Ok(())
     }
 
@@ -221,7 +221,7 @@ impl Session {
             self.sent.pop_front();
         }
         self.newest = self.newest.max(snapshot.revision());
-        self.sent_accepted = snapshot.epoch_accepted();
+        self.sent_accepted = snapshot.accepted();
         self.sent.push_back(snapshot);
         self.sent_at = Instant::now();
         self.greeted = true;
@@ -250,6 +250,7 @@ impl Session {
                     BackendKey::try_from(backend).is_ok_and(|key| snapshot.backend(&key).is_some())
                 });
             }
+            Some(Message::KeptOut(said)) => self.kept_out(&said),
             Some(Message::Answer(answer)) => self.membership.questions().answer(answer),
             // One that was asked for, not one that was made up.
             Some(Message::Pong(pong)) if pong.sequence <= self.pings => {
@@ -271,6 +272,7 @@ impl Session {
                 if let Some(i) = self.sent.iter().position(|sent| sent.position() == known) {
                     self.shown = self.sent.drain(..=i).next_back();
                     self.has = Some(known);
+                    self.histories.joined(known);
                     self.may_keep_out = false;
                     self.is_bare = false;
                 }
@@ -313,6 +315,7 @@ impl Session {
         }
         // One that could not be sent in all this time counts too: a proxy that reads nothing answers nothing, and must not
         // hold on to an old state for ever.
+        self.presume();
         self.pings += 1;
         self.unanswered += 1;
         self.outbox.ping(self.pings);

@@ -5,7 +5,7 @@ use weir_proto::v1;
 
 use crate::{
     publish::{Pages, Published},
-    snapshot::Position,
+    snapshot::{Position, Relation},
 };
 
 /// The largest delta, well below the 4 MiB that receivers take by default. Beyond it pages are the better form.
@@ -15,21 +15,15 @@ const MOST_DELTA_BYTES: usize = 2 << 20;
 pub(super) enum Update {
     /// What changed since the state that the proxy has.
     Delta(v1::Delta),
-    /// Everything.
-    Snapshot(Pages),
-}
-
-/// Whether a proxy is wrong about what it has: the published revision, with another digest.
-pub(super) fn contradicts(published: &Published, has: Position) -> bool {
-    let current = published.snapshot().position();
-    (has.epoch, has.revision) == (current.epoch, current.revision) && has.digest != current.digest
+    /// Everything, and the digest from which all removals are known, or 0.
+    Snapshot(Pages, u64),
 }
 
 /// The way from `has` to the published state. None if there is none, or a snapshot is the better form.
 pub(super) fn delta(published: &Published, has: Position) -> Option<v1::Delta> {
     let snapshot = published.snapshot();
     let to = snapshot.position();
-    if has.epoch != to.epoch || contradicts(published, has) {
+    if snapshot.relation(has) != Relation::Earlier {
         return None;
     }
     let body = if has.revision == to.revision {
@@ -40,5 +34,10 @@ pub(super) fn delta(published: &Published, has: Position) -> Option<v1::Delta> {
         shared.or_else(|| snapshot.delta_since(has.revision).map(|delta| delta.body()))?
     };
     let small = body.len() <= MOST_DELTA_BYTES;
-    small.then(|| v1::Delta { from_revision: has.revision.0, to: Some(to.wire()), body })
+    small.then(|| v1::Delta {
+        from_revision: has.revision.0,
+        to: Some(to.wire()),
+        body,
+        from_digest: has.digest.0,
+    })
 }

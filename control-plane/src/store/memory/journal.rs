@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_proto::{ObjectKey, Revision, v1};
+use weir_proto::{Digest, ObjectKey, Revision, v1};
 
 use crate::journal::{Before, Journal, ProxyWrite, Query, Retention, RevisionRecord};
 
@@ -99,6 +99,11 @@ impl Kept {
     /// The proxies that were there.
     pub(super) fn proxies(&self) -> Vec<v1::ProxyInfo> {
         self.proxies.values().cloned().collect()
+    }
+
+    /// Of the revisions that are kept, the oldest first.
+    pub(super) fn digests(&self) -> Vec<(Revision, Digest)> {
+        self.revisions.values().filter_map(RevisionRecord::digest).collect()
     }
 
     fn changed(&self, revision: Revision, key: &ObjectKey) -> bool {

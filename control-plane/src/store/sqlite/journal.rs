@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use prost::Message;
 use rusqlite::{Connection, Row, ToSql, params};
-use weir_proto::{ObjectKey, Revision, v1};
+use weir_proto::{Digest, ObjectKey, Revision, v1};
 
 use super::{Failure, decode, key, u64_at};
 use crate::journal::{Before, Journal, ProxyWrite, Query, Retention, RevisionRecord};
@@ -158,6 +158,20 @@ pub(super) fn audit(
         records.push(v1::AuditRecord { sequence, ..record });
     }
     Ok(records)
+}
+
+/// The digests of the revisions that are kept, the oldest first, as far as they were recorded.
+pub(super) fn digests(connection: &Connection) -> Result<Vec<(Revision, Digest)>, Failure> {
+    let mut statement = connection.prepare("SELECT revision, info FROM revision ORDER BY revision")?;
+    let mut rows = statement.query([])?;
+    let mut digests = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (revision, info) = (u64_at(row, 0)?, row.get::<_, Vec<u8>>(1)?);
+        // A record that cannot be read is named when somebody asks for it; it keeps nobody from starting.
+        let digest = v1::RevisionInfo::decode(info.as_slice()).ok().and_then(|info| info.digest);
+        digests.extend(digest.map(|digest| (Revision(revision), Digest(digest))));
+    }
+    Ok(digests)
 }
 
 /// The proxies that were there.

@@ -161,7 +161,7 @@ impl Loss {
         let revisions = vec![RevisionRecord { info, automatic: false, befores: Vec::new() }];
         let journal = Journal { revisions, audit: vec![audit], keep: Retention::ALL, ..Journal::default() };
         let floor = Revision(floor);
-        let batch = Batch { position, epoch_accepted: false, floor, writes: Vec::new(), journal };
+        let batch = Batch { position, accepted: Revision(0), floor, writes: Vec::new(), journal };
         Ok((super::commit(connection, kept, &batch)?, position))
     }
 }

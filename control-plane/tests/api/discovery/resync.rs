@@ -42,14 +42,27 @@ async fn a_wrong_digest_is_answered_with_everything() {
 }
 
 #[tokio::test]
-async fn a_wrong_digest_in_the_hello_is_noticed_too() {
+async fn a_wrong_digest_in_the_hello_is_another_history_and_raises_an_alarm() {
     let server = Server::start();
     server.register("web", "10.0.0.1:80").await;
     let known = Proxy::connect(&server, "edge", None).await.follow().await;
     let wrong = v1::Position { digest: known.digest ^ 1, ..known };
     let mut proxy = Proxy::connect(&server, "edge", Some(wrong)).await;
-    assert_eq!(proxy.state().await, State::Snapshot { at: known, pages: 1 });
-    assert_eq!(resync_events(&server).await.len(), 1);
+    let mut admin = server.admin().await;
+    let kept_out = loop {
+        let list = admin.list_proxies(v1::ListProxiesRequest {}).await.expect("a list").into_inner();
+        if let Some(kept_out) = list.proxies.into_iter().find_map(|proxy| proxy.kept_out) {
+            break kept_out;
+        }
+    };
+    assert_eq!((kept_out.reason(), kept_out.own_revision), (v1::KeptOutReason::Fork, known.revision));
+    let status = server.status().await;
+    assert_eq!((status.kept_out_proxies, status.alarms.len()), (1, 1), "{status:?}");
+    let accept = v1::AcceptEpochRequest { epoch: known.epoch };
+    let accepted = admin.accept_epoch(accept).await.expect("accepted").into_inner();
+    assert!(accepted.new_epoch && accepted.epoch != known.epoch, "{accepted:?}");
+    let State::Snapshot { at, .. } = proxy.state().await else { panic!("not a snapshot") };
+    assert_eq!((at.epoch, at.revision), (accepted.epoch, accepted.revision), "the first that it is sent");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What time does to a stream, with the clock stopped.
 
 mod admission;
+mod histories;
 mod questions;
 
 use std::sync::Arc;
@@ -34,10 +35,15 @@ struct Proxy {
 
 impl Proxy {
     async fn with(has: Option<Position>) -> Self {
+        Self::with_tombstones(1_000, has).await
+    }
+
+    /// Of a control plane that remembers so many removed objects.
+    async fn with_tombstones(tombstones: usize, has: Option<Position>) -> Self {
         let metrics = Metrics::new(&mut Counters::default());
         let store = store::open("memory", None).expect("a store");
-        let (registry, task) =
-            Registry::start(store, Options::new(metrics.clone())).await.expect("it starts");
+        let options = Options { tombstones, ..Options::new(metrics.clone()) };
+        let (registry, task) = Registry::start(store, options).await.expect("it starts");
         let position = registry.current().position();
         let api = Api {
             fleet: Fleet::new(position, Arc::clone(registry.events()), metrics.clone()),
