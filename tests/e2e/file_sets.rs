@@ -2,7 +2,7 @@
 
 use weir_tests::{Backend, Daemons, Port};
 
-async fn file(dir: &tempfile::TempDir, name: &str, text: &str) -> String {
+fn file(dir: &tempfile::TempDir, name: &str, text: &str) -> String {
     let path = dir.path().join(name);
     std::fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
@@ -18,9 +18,9 @@ async fn an_export_of_two_file_sets_and_an_operator_changes_nothing_when_it_is_a
     let (a, b, port) = (Backend::start("a").await, Backend::start("b").await, Port::free());
     let (daemons, dir) = (Daemons::start(1).await, tempfile::tempdir().unwrap());
     let shop = format!("services: [{{ name: shop, backends: [ \"{}\" ] }}]\n", a.address());
-    let shop = file(&dir, "shop.yaml", &shop).await;
+    let shop = file(&dir, "shop.yaml", &shop);
     let edge = format!("listeners: [{{ name: edge, address: \"{}\" }}]\n", port.address());
-    let edge = file(&dir, "edge.yaml", &edge).await;
+    let edge = file(&dir, "edge.yaml", &edge);
     daemons.weir_ok(&["apply", "-f", &shop, "--file-set", "shop"]).await;
     daemons.weir_ok(&["apply", "-f", &edge, "--file-set", "tls"]).await;
     daemons.weir_ok(&["backend", "register", "shop", &b.address().to_string()]).await;
@@ -45,8 +45,8 @@ async fn an_empty_file_does_not_delete_a_file_set_unless_that_is_said() {
     let a = Backend::start("a").await;
     let (daemons, dir) = (Daemons::start(0).await, tempfile::tempdir().unwrap());
     let shop = format!("services: [{{ name: shop, backends: [ \"{}\" ] }}]\n", a.address());
-    let shop = file(&dir, "shop.yaml", &shop).await;
-    let empty = file(&dir, "empty.yaml", "").await;
+    let shop = file(&dir, "shop.yaml", &shop);
+    let empty = file(&dir, "empty.yaml", "");
     daemons.weir_ok(&["apply", "-f", &shop]).await;
     let before = digest(&daemons).await;
     for flags in [&["--prune"][..], &["--prune", "--dry-run"]] {
