@@ -147,7 +147,7 @@ async fn a_rollback_declares_what_was_declared_and_leaves_it_to_follow() {
 fn older(objects: &[(Object, u64)]) -> Snapshot {
     let marks = crate::snapshot::Marks {
         epoch: weir_proto::Epoch(1),
-        epoch_accepted: false,
+        accepted: Revision(0),
         revision: Revision(9),
         floor: Revision(0),
     };
@@ -159,7 +159,7 @@ fn older(objects: &[(Object, u64)]) -> Snapshot {
         };
         std::sync::Arc::new(Entry { object: object.clone(), meta })
     });
-    Snapshot::restore(marks, entries.collect::<Vec<_>>(), [])
+    Snapshot::restore(marks, entries.collect::<Vec<_>>(), [], [])
 }
 
 #[test]
@@ -172,11 +172,11 @@ fn in_an_older_store_the_oldest_is_who_came_first_or_was_left_alone_longest() {
     };
     let marks = crate::snapshot::Marks {
         epoch: weir_proto::Epoch(1),
-        epoch_accepted: false,
+        accepted: Revision(0),
         revision: Revision(9),
         floor: Revision(0),
     };
-    let view = Snapshot::restore(marks, [unknown("a", 7), unknown("b", 5), unknown("c", 5)], []);
+    let view = Snapshot::restore(marks, [unknown("a", 7), unknown("b", 5), unknown("c", 5)], [], []);
     assert_eq!(view.oldest_service().expect("there").as_str(), "b");
 }
 
