@@ -51,6 +51,8 @@ impl Stage {
         });
         let routes = routes.collect();
         cluster.apply(v1::Document { services: services.into(), routes, ..v1::Document::default() }).await;
+        // Whom no route names is nobody's.
+        cluster.api.default_route(false).await.unwrap();
         cluster.api.register("calls", backend.address("grpc").await).await.unwrap();
         // Nobody listens there.
         let nobody = Port::free();

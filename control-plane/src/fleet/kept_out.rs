@@ -154,14 +154,12 @@ impl Fleet {
         groups.values().map(alarm).collect()
     }
 
-    /// Whether proxies, also those that left within the last hour, have other histories of that epoch: then only a new
-    /// one can be joined by all.
+    /// Whether proxies of which an alarm tells have other histories of that epoch: then only a new one can be joined by
+    /// all.
     pub(crate) fn has_other_histories(&self, epoch: Epoch) -> bool {
         let roster = self.lock();
-        let mut members = roster.members(Instant::now());
-        members.any(|member| {
-            member.kept_out.is_some_and(|kept| kept.is_other_history() && kept.offered.epoch == epoch)
-        })
+        let mut keeping = roster.keeping_out(Instant::now());
+        keeping.any(|(_, kept)| kept.is_other_history() && kept.offered.epoch == epoch)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -158,11 +159,14 @@ impl Member {
         if let Some(stream) = previous.stream {
             stream.end.cancel();
         }
-        // Counts as before until it is known what it has.
-        self.set_listeners(previous.listeners);
+        // Counts as before until it is known what it has. Elsewhere it has other sockets.
+        let is_same = previous.identity.boot_id == self.identity.boot_id;
+        if is_same || is_same_host(&previous.identity, &self.identity) {
+            self.set_listeners(previous.listeners);
+        }
         self.listed = previous.listed;
         self.serves = previous.listed;
-        if previous.identity.boot_id == self.identity.boot_id {
+        if is_same {
             self.acknowledged = previous.acknowledged;
             self.refused = previous.refused;
             self.ring = previous.ring;
@@ -259,9 +263,15 @@ impl Member {
                 let since = self.put_off_until.map_or(left.instant, |until| until.max(left.instant));
                 Presence::Lost { listed: self.listed, lately: now < since + GRACE }
             }
-            None if self.serves => Presence::Serving,
+            // One without an open socket serves nobody.
+            None if self.serves && self.accepts() => Presence::Serving,
             None => Presence::Out,
         }
+    }
+
+    /// Whether it has an open socket, as far as it tells of them.
+    fn accepts(&self) -> bool {
+        self.listeners.as_ref().is_none_or(|listeners| !listeners.open.is_empty())
     }
 
     /// Whether this is its newest stream, and stands.
@@ -326,6 +336,12 @@ impl Member {
     pub(crate) fn has(&self, epoch: Epoch, revision: Revision) -> bool {
         self.acknowledged.is_some_and(|p| p.epoch == epoch && p.revision >= revision)
     }
+}
+
+/// Whether both come from one address, by their streams.
+fn is_same_host(a: &Identity, b: &Identity) -> bool {
+    let host = |identity: &Identity| identity.peer_address.parse::<SocketAddr>().ok().map(|peer| peer.ip());
+    host(a) == host(b)
 }
 
 /// What a proxy reported last.

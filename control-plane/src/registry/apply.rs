@@ -130,7 +130,7 @@ pub(super) fn went_along(change: &Change) -> bool {
 }
 
 /// Whether a key is there for the first time.
-fn unseen() -> impl FnMut(&ObjectKey) -> bool {
+pub(super) fn unseen() -> impl FnMut(&ObjectKey) -> bool {
     let mut seen = HashSet::new();
     move |key| seen.insert(key.clone())
 }

@@ -60,6 +60,7 @@ pub(super) fn rollback(
     warnings.extend(apply::missing_services(step.draft.view(), &paths));
     warnings.extend(apply::large_tables(step.draft.view()));
 
+    keys.retain(apply::unseen());
     let mut changes: Vec<_> =
         keys.into_iter().map(|key| apply::change(&base, step.draft.view(), key)).collect();
     changes.retain(|change| change.kind != v1::ChangeKind::Unchanged);

@@ -69,7 +69,10 @@ impl Sqlite {
             _lock: lock,
         };
         store.acknowledge(position)?;
-        store.acknowledged.settle().map_err(|error| store.cannot_acknowledge(&error))?;
+        match store.acknowledged.settle() {
+            Err(error) if !acknowledged::may_pass(&error) => return Err(store.cannot_acknowledge(&error)),
+            _ => {}
+        }
         Ok(store)
     }
 }
@@ -172,6 +175,7 @@ fn open(path: &Path, acknowledged: &Acknowledged, accepted: Option<Revision>) ->
     let kept = Kept::count(&connection)?;
     let position = position(&connection)?;
     match loss::judge(&found, position) {
+        Some(_) if loss::began_its_epoch(&connection, &found, position)? => {}
         Some(loss) if accepted == Some(loss.from()) => {
             let (kept, position) = loss.accept(&mut connection, kept)?;
             tracing::warn!(epoch = %position.epoch, "the store goes on in a new epoch: {}", loss.text());

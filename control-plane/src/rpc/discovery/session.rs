@@ -220,7 +220,9 @@ impl Session {
         if self.sent.len() == MOST_SENT {
             self.sent.pop_front();
         }
-        self.newest = self.newest.max(snapshot.revision());
+        let is_same_epoch =
+            self.sent.back().is_none_or(|last| last.position().epoch == snapshot.position().epoch);
+        self.newest = if is_same_epoch { self.newest.max(snapshot.revision()) } else { snapshot.revision() };
         self.sent_accepted = snapshot.accepted();
         self.sent.push_back(snapshot);
         self.sent_at = Instant::now();

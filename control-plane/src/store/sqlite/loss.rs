@@ -3,20 +3,23 @@
 use std::{fs, path::Path, time::SystemTime};
 
 use rusqlite::Connection;
-use weir_proto::{Revision, v1};
+use weir_proto::{Digest, Revision, v1};
 
 use super::{
     Failure,
     acknowledged::Found,
     fresh,
-    journal::Kept,
+    journal::{self, Kept},
     lock::{ACKNOWLEDGED, beside},
 };
 use crate::{
-    journal::{Journal, Retention, RevisionRecord},
+    journal::{Journal, Query, Retention, RevisionRecord},
     snapshot::Position,
     store::Batch,
 };
+
+/// Records among which the beginning of an epoch is looked for that could not be noted: no batch has more.
+const MOST_SINCE: usize = 1_000;
 
 /// What is missing of what was acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +64,15 @@ pub(super) fn is_there(path: &Path, found: &Found, accepted: Option<Revision>) -
             half.display(),
         )));
     }
+    if let Found::Unreadable(reason) = found {
+        return Err(Failure::Incomplete(format!(
+            "{} is {what}, and {}, which says that there was a store, cannot be read: {reason}; put the store back, restore \
+             a backup with `weir-control-plane restore FILE --data-dir DIR --force`, or move {} away to start anew",
+            path.display(),
+            file.display(),
+            file.display(),
+        )));
+    }
     match judge(found, fresh().position) {
         Some(loss) if accepted != Some(loss.from) => Err(loss.refusal(&file)),
         _ => Ok(()),
@@ -83,6 +95,39 @@ pub(super) fn judge(found: &Found, store: Position) -> Option<Loss> {
     let same = acknowledged.epoch == store.epoch && acknowledged.revision == store.revision;
     let from = if same { store.revision } else { store.revision.next() };
     (!is_whole).then_some(Loss { from, store, acknowledged })
+}
+
+/// Whether a store of another epoch than the noted one is whole all the same: it began its epoch by itself, and ended
+/// before it could note that.
+pub(super) fn began_its_epoch(
+    connection: &Connection,
+    found: &Found,
+    store: Position,
+) -> Result<bool, Failure> {
+    let Found::Record(noted) = *found else { return Ok(false) };
+    if noted.epoch == store.epoch {
+        return Ok(false);
+    }
+    let records = |before, most, automatic| {
+        journal::revisions(connection, &Query { before, most, automatic, object: None, befores: false })
+    };
+    let newest = records(None, MOST_SINCE, false)?;
+    let Some(began) = newest.iter().find(|record| record.info.cause() == v1::RevisionCause::Epoch) else {
+        return Ok(false);
+    };
+    // By an operator, from what was noted.
+    let before = records(Some(noted.revision.next()), 1, true)?;
+    let follows = before
+        .iter()
+        .any(|record| record.revision() == noted.revision && record.info.digest == Some(noted.digest.0));
+    if follows && began.revision() > noted.revision {
+        return Ok(true);
+    }
+    // Without what was noted, as an operator accepted.
+    let ended =
+        Position { epoch: noted.epoch, revision: Revision(began.info.revision.saturating_sub(1)), ..store };
+    let ended = Position { digest: began.info.digest.map_or(store.digest, Digest), ..ended };
+    Ok(judge(found, ended).is_some_and(|loss| loss.message() == began.info.message))
 }
 
 impl Loss {
@@ -131,6 +176,11 @@ impl Loss {
         }
     }
 
+    /// What the history says of it when it is accepted.
+    fn message(&self) -> String {
+        format!("started with --accept-loss-from {}: {}", self.from, self.text())
+    }
+
     /// Goes on without it, in a new epoch, and says so in the history.
     pub(super) fn accept(
         &self,
@@ -141,13 +191,14 @@ impl Loss {
         let epoch = fresh().position.epoch;
         let position = Position { epoch, revision: self.store.revision.next(), digest: self.store.digest };
         let (time, caller) = (Some(SystemTime::now().into()), Some(v1::Caller::default()));
-        let message = format!("started with --accept-loss-from {}: {}", self.from, self.text());
+        let message = self.message();
         let info = v1::RevisionInfo {
             revision: position.revision.0,
             time,
             author: caller.clone(),
             cause: v1::RevisionCause::Epoch as i32,
             message: message.clone(),
+            digest: Some(position.digest.0),
             ..v1::RevisionInfo::default()
         };
         let audit = v1::AuditRecord {

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use weir_proto::Revision;
 
 use super::{super::lock::beside, *};
-use crate::journal::Query;
+use crate::journal::{Query, RevisionRecord};
 
 /// What makes up a store.
 const PARTS: [&str; 3] = ["", "-wal", ".acknowledged"];
@@ -206,6 +206,62 @@ fn a_store_without_the_file_or_with_an_unreadable_one_starts_and_has_it_from_the
     }
     fs::remove_file(&path).expect("removed");
     refusal(&path, None);
+    fs::write(beside(&path, ".acknowledged"), "nonsense").expect("written");
+    let _ = fs::remove_file(beside(&path, "-wal"));
+    assert!(refusal(&path, None).contains("says that there was a store, cannot be read"));
+}
+
+#[test]
+fn a_crash_between_a_new_epoch_and_its_note_loses_nothing_and_needs_no_word() {
+    let (_dir, path) = file();
+    let note = beside(&path, ".acknowledged");
+    let mut store = Sqlite::open(&path).expect("opens");
+    let mut commit = |draft: Draft, cause: v1::RevisionCause| {
+        let (next, touched) = draft.finish();
+        let info = v1::RevisionInfo {
+            revision: next.revision().0,
+            cause: cause as i32,
+            digest: Some(next.position().digest.0),
+            ..v1::RevisionInfo::default()
+        };
+        let mut batch = Batch::between(&next, &touched.keys);
+        batch.journal.revisions.push(RevisionRecord { info, automatic: false, befores: Vec::new() });
+        store.commit(&batch).expect("commits");
+        next
+    };
+    let mut draft = Draft::new(&Snapshot::empty(weir_proto::Epoch(7)), 100);
+    draft.put(service("web", 1), v1::ObjectMeta::default());
+    let first = commit(draft, v1::RevisionCause::Apply);
+    let noted = fs::read(&note).expect("noted");
+    let mut draft = Draft::new(&first, 100);
+    draft.begin_epoch();
+    let begun = commit(draft, v1::RevisionCause::Epoch);
+    drop(store);
+    assert_ne!(begun.position().epoch, first.position().epoch);
+    for said in [None, Some(begun.revision().0 + 1)] {
+        fs::write(&note, &noted).expect("as the crash left it");
+        assert_eq!(open(&path, said).expect("it is whole").position(), begun.position());
+    }
+    // The note of another store says nothing for this one.
+    let (_other_dir, other) = file();
+    fill(&mut Sqlite::open(&other).expect("opens"), 3).expect("commits");
+    fs::copy(beside(&other, ".acknowledged"), &note).expect("copied");
+    let error = open(&path, None).expect_err("must be refused");
+    assert!(error.to_string().contains("it is another store"), "{error}");
+}
+
+#[test]
+fn a_loss_that_was_accepted_is_accepted_although_a_crash_came_before_its_note() {
+    let (dir, _) = file();
+    let path = crashed(dir.path(), 9);
+    let log = fs::read(beside(&path, "-wal")).expect("there");
+    fs::write(beside(&path, "-wal"), &log[..log.len() - 100]).expect("cut");
+    let noted = fs::read(beside(&path, ".acknowledged")).expect("noted");
+    let state = open(&path, Some(9)).expect("accepted");
+    for said in [Some(9), None] {
+        fs::write(beside(&path, ".acknowledged"), &noted).expect("as the crash left it");
+        assert_eq!(open(&path, said).expect("it was accepted").position(), state.position());
+    }
 }
 
 #[test]
@@ -233,6 +289,8 @@ fn the_parts_of_two_stores_are_not_one_store() {
 fn a_change_that_cannot_be_noted_is_durable_all_the_same() {
     let (_dir, path) = file();
     let file = beside(&path, ".acknowledged");
+    drop(Sqlite::open(&path).expect("opens"));
+    fs::remove_file(&file).expect("removed");
     fs::create_dir(&file).expect("in the way");
     assert!(
         matches!(Sqlite::open(&path), Err(Error::StoreFailed { .. })),
