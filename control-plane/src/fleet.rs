@@ -309,10 +309,19 @@ impl Membership {
 
     /// The proxy has this state in force, but for what it refused.
     pub(crate) fn acknowledge(&self, position: Position, refused: Vec<Refusal>) {
+        self.acknowledged(position, refused, true);
+    }
+
+    /// The same of what it had before, of which only the refusals may be others.
+    pub(crate) fn acknowledge_again(&self, position: Position, refused: Vec<Refusal>) {
+        self.acknowledged(position, refused, false);
+    }
+
+    fn acknowledged(&self, position: Position, refused: Vec<Refusal>, took: bool) {
         let (id, stream) = (&self.id, self.stream);
         let (is_over, fresh) = self.fleet.change(|roster, now| {
             // Who takes what there is, keeps nothing out.
-            let is_over = roster.keep_out(id, stream, None, now);
+            let is_over = took && roster.keep_out(id, stream, None, now);
             (is_over, roster.acknowledge(id, stream, position, refused, now))
         });
         if is_over {

@@ -118,7 +118,7 @@ pub struct Config {
     pub max_snapshot_bytes: Option<u64>,
 
     /// How long a whole configuration may take from its first page to its last one, and a control plane to begin with it
-    #[arg(long, env = "WEIR_SNAPSHOT_TIMEOUT", value_name = "DURATION", value_parser = duration, default_value = "5m")]
+    #[arg(long, env = "WEIR_SNAPSHOT_TIMEOUT", value_name = "DURATION", value_parser = some_time, default_value = "5m")]
     pub snapshot_timeout: Duration,
 
     /// How late a thread may be with what it has to do; from a tenth of that on it refuses some requests, beyond it all.
@@ -317,6 +317,12 @@ fn advertise(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err(format!("must be host:port, as 10.0.0.7:8080 or [fd00::7]:8080, not {text:?}"))
+}
+
+/// Takes a duration in which something can happen.
+fn some_time(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if time.is_zero() { Err("must be longer than 0s, as 30s or 5m".to_owned()) } else { Ok(time) }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

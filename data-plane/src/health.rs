@@ -61,6 +61,7 @@ impl Verdict {
             Reason::ConnectRefused
                 | Reason::ConnectFailed
                 | Reason::ConnectTimeout
+                // As bad as one that is not there: requests are better off elsewhere, and it is the fastest to fail.
                 | Reason::BackendForbidden
                 | Reason::BackendTls
                 | Reason::BackendReset
@@ -128,7 +129,7 @@ mod tests {
             let of_backend = ["connect_", "backend_", "upgrade_", "response_", "try_", "body_"];
             assert!(of_backend.iter().any(|prefix| reason.code().starts_with(prefix)), "{reason:?}");
         }
-        assert_eq!(said.len(), 12);
+        assert_eq!(said.len(), 13);
         for reason in [Reason::ClientGone, Reason::ClientStalled, Reason::RequestBodyTimeout, Reason::Stopped]
         {
             assert_eq!(Verdict::of_failure(reason), None);

@@ -27,7 +27,7 @@ use weir_tests::{Backend, Load, Process, get, until};
 /// What the proxy may use; it takes configurations of up to a quarter of that.
 const MAX_MEMORY: u64 = 160 << 20;
 /// Bytes of pages that have to be sent: without a bound they would be in memory all at once.
-const SENT: usize = 120 << 20;
+const SENT: usize = 240 << 20;
 /// Objects of one page, and the bytes of each.
 const PAGE: (usize, usize) = (100, 10_000);
 

@@ -13,6 +13,8 @@ use super::{asks::Key, promises::Known};
 #[derive(Debug)]
 pub(crate) struct Past {
     pub(crate) position: v1::Position,
+    /// What it was in between: one commit may have several revisions, each of which another history may have made alone.
+    pub(crate) through: Vec<v1::Position>,
     pub(crate) digest: Digest,
     pub(crate) known: BTreeMap<Key, Known>,
     /// When objects that are gone went.
@@ -62,5 +64,5 @@ impl Lines {
 }
 
 fn has(line: &[Arc<Past>], at: v1::Position) -> bool {
-    line.iter().rev().any(|past| past.position == at)
+    line.iter().rev().any(|past| past.position == at || past.through.contains(&at))
 }

@@ -77,7 +77,7 @@ impl Promises {
         self.started = Instant::now();
         if self.position.epoch == 0 {
             self.position = at;
-            self.remember();
+            self.remember(Vec::new());
         }
         for known in self.known.values_mut() {
             known.expired_since = known.expired_since.map(|_| self.started);
@@ -129,9 +129,10 @@ impl Promises {
         self.made.retain(|(epoch, revision), _| *epoch != newest.0 || *revision <= newest.1);
     }
 
-    fn remember(&mut self) {
+    fn remember(&mut self, through: Vec<v1::Position>) {
         self.lines.push(Past {
             position: self.position,
+            through,
             digest: self.digest,
             known: self.known.clone(),
             removed: self.removed.clone(),
@@ -157,7 +158,7 @@ impl Promises {
                 self.asked.insert(backend_of(request.backend.as_ref()), attempt.at);
             }
         }
-        for Committed { position, changes } in log {
+        for Committed { position, through, changes } in log {
             let before = self.position;
             let same = position.revision == before.revision && changes.is_empty();
             let anew = self.accepting && position.revision > before.revision;
@@ -181,7 +182,7 @@ impl Promises {
                 return Err(format!("{position:?} is not the digest of its objects, {}", self.digest));
             }
             self.position = position;
-            self.remember();
+            self.remember(through);
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use weir_proto::{Revision, v1};
 use crate::{
     Error,
     journal::{Before, Compacted, Query, Retention, RevisionRecord},
+    snapshot::Position,
     store::{self, Batch, Loaded, Memory, Store, Write},
 };
 
@@ -30,6 +31,8 @@ pub enum Fate {
 pub struct Committed {
     /// The state that it led to.
     pub position: v1::Position,
+    /// The states that led there one after the other, this one among them.
+    pub through: Vec<v1::Position>,
     /// What is different in that.
     pub changes: Vec<Changed>,
 }
@@ -167,6 +170,7 @@ impl Store for Inserted {
         inner.past.push(batch.clone());
         inner.log.push(Committed {
             position: batch.position.wire(),
+            through: through(batch),
             changes: batch.writes.iter().map(changed).collect(),
         });
         if inner.run == self.run { Ok(()) } else { Err(self.gone()) }
@@ -195,6 +199,12 @@ impl Store for Inserted {
     fn describe(&self) -> String {
         "a disk".to_owned()
     }
+}
+
+/// Several revisions may make up one commit.
+fn through(batch: &Batch) -> Vec<v1::Position> {
+    let digests = batch.journal.revisions.iter().filter_map(RevisionRecord::digest);
+    digests.map(|(revision, digest)| Position { revision, digest, ..batch.position }.wire()).collect()
 }
 
 fn changed(write: &Write) -> Changed {

@@ -81,6 +81,8 @@ fn refusals_say_what_would_be_right() {
         ("--max-memory=0", "must be a size"),
         ("--max-lookup-table-memory=off", "must be a size as 512MiB or 2GiB, not \"off\""),
         ("--max-memory=99999999999GiB", "must be a size"),
+        ("--snapshot-timeout=0s", "'--snapshot-timeout <DURATION>': must be longer than 0s, as 30s or 5m"),
+        ("--snapshot-timeout=soon", "must be a duration as 5s"),
     ] {
         let text = parse(&[flag]).expect_err(flag);
         assert!(text.contains(expected), "{flag}: {text}");

@@ -14,7 +14,7 @@ pub(crate) struct Bounds {
     pub(crate) objects: u64,
     /// In memory, as received: names, bodies, and what each object takes beside them.
     pub(crate) bytes: u64,
-    /// From the first page of a snapshot to its last one, and from the moment when a state is due to its first page.
+    /// From the first page of a snapshot to its last one; where there is no configuration, also before the first one.
     pub(crate) within: Duration,
 }
 
@@ -37,14 +37,24 @@ pub(super) struct Gathering {
 }
 
 impl Gathering {
-    /// The control plane is to send a state now.
-    pub(super) fn awaiting(bounds: Bounds, now: Instant) -> Self {
-        Self { bounds, objects: 0, bytes: 0, begun: false, due: now.checked_add(bounds.within) }
+    /// Nothing is awaited.
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self { bounds, objects: 0, bytes: 0, begun: false, due: None }
     }
 
-    /// The state is here: nothing is awaited.
+    /// The control plane is to begin with a snapshot now.
+    pub(super) fn expect(&mut self, now: Instant) {
+        self.due = now.checked_add(self.bounds.within);
+    }
+
+    /// What was gathered is used or let go: nothing is awaited.
     pub(super) fn end(&mut self) {
-        *self = Self { bounds: self.bounds, objects: 0, bytes: 0, begun: false, due: None };
+        *self = Self::new(self.bounds);
+    }
+
+    /// Whether a page has come.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// When all has to be here; None while nothing is awaited.
@@ -80,6 +90,15 @@ impl Gathering {
         self.objects = self.objects.saturating_add(objects);
         self.bytes = self.bytes.saturating_add(bytes);
         self.bounds.hold(self.objects.max(page.total_objects), self.bytes)
+    }
+
+    /// Whether one more page may be dropped before page 0: no snapshot that may be taken has more of them under way.
+    pub(super) fn drop_page(&mut self, page: &v1::SnapshotPage) -> Result<(), Beyond> {
+        let (objects, bytes) = cost(&page.body);
+        // Also a page that brings nothing counts, so that this ends.
+        self.objects = self.objects.saturating_add(objects.max(1));
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.bounds.hold(self.objects, self.bytes)
     }
 }
 
@@ -167,7 +186,9 @@ mod tests {
     }
 
     fn gathering() -> Gathering {
-        Gathering::awaiting(BOUNDS, Instant::now())
+        let mut gathering = Gathering::new(BOUNDS);
+        gathering.expect(Instant::now());
+        gathering
     }
 
     fn said(outcome: Result<(), Beyond>) -> String {
@@ -225,6 +246,16 @@ mod tests {
         assert!(late.contains("is not complete after 300s"), "{late}");
         gathering.end();
         assert_eq!(gathering.due(), None);
+    }
+
+    #[test]
+    fn pages_that_are_dropped_before_page_0_are_bounded_too_and_forgotten_with_it() {
+        let mut gathering = Gathering::new(BOUNDS);
+        let empty = v1::SnapshotPage { total_objects: u64::MAX, ..page(7, Vec::new()) };
+        let dropped = (0..2_000).take_while(|_| gathering.drop_page(&empty).is_ok()).count();
+        assert_eq!((dropped, gathering.has_begun(), gathering.due()), (1_000, false, None));
+        assert!(said(gathering.drop_page(&page(8, vec![object("s", 2 << 20)]))).contains("1002 objects"));
+        assert_eq!(gathering.admit(&page(0, vec![object("s", 1)]), Instant::now()), Ok(()));
     }
 
     #[test]

@@ -20,11 +20,16 @@ pub(super) fn listeners(open: &BTreeMap<SocketAddr, Terms>, identity: &Identity)
 }
 
 /// Where clients reach a socket, from what `--advertise` and `--listen` say. A port that is advertised and not listened on
-/// is mapped by somebody, and stays as it is said.
+/// is mapped by somebody, and stays as it is said. The host that is advertised leads to the address of `--listen`: a socket
+/// on another one is told with its own.
 fn reached_at(socket: SocketAddr, advertised: &str, listen: Option<SocketAddr>) -> String {
     let Some((host, port)) = advertised.rsplit_once(':') else { return socket.to_string() };
-    let is_own = listen.is_some_and(|listen| port.parse() == Ok(listen.port()));
-    if is_own { format!("{host}:{}", socket.port()) } else { advertised.to_owned() }
+    let Some(listen) = listen.filter(|listen| port.parse() == Ok(listen.port())) else {
+        return advertised.to_owned();
+    };
+    let is_behind_host =
+        socket.ip().is_unspecified() || socket.ip().to_canonical() == listen.ip().to_canonical();
+    if is_behind_host { format!("{host}:{}", socket.port()) } else { socket.to_string() }
 }
 
 #[cfg(test)]
@@ -45,5 +50,17 @@ mod tests {
         assert_eq!(at("edge.example:8080", own), "edge.example:8443");
         assert_eq!(at("10.0.0.7:80", own), "10.0.0.7:80");
         assert_eq!(at("10.0.0.7:8443", None), "10.0.0.7:8443");
+    }
+
+    #[test]
+    fn an_advertised_host_stands_for_the_address_that_is_listened_on_only() {
+        let at = |socket: &str, listen: &str| {
+            reached_at(socket.parse().unwrap(), "edge.example:8080", Some(listen.parse().unwrap()))
+        };
+        assert_eq!(at("10.0.0.7:8443", "10.0.0.7:8080"), "edge.example:8443");
+        assert_eq!(at("[::ffff:10.0.0.7]:8443", "10.0.0.7:8080"), "edge.example:8443");
+        assert_eq!(at("[::]:8443", "10.0.0.7:8080"), "edge.example:8443");
+        assert_eq!(at("127.0.0.1:8443", "10.0.0.7:8080"), "127.0.0.1:8443");
+        assert_eq!(at("127.0.0.1:8443", "0.0.0.0:8080"), "127.0.0.1:8443");
     }
 }

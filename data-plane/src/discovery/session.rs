@@ -68,14 +68,15 @@ pub(super) struct Session<'a> {
 
 impl<'a> Session<'a> {
     pub(super) async fn new(discovery: &'a Discovery, stream: Stream, plane: Option<&'a Uri>) -> Self {
-        Self {
+        let applied = discovery.applier.lock().await.watch();
+        let mut session = Self {
             discovery,
             stream,
             unheard: plane,
             phase: discovery.phase.clone(),
-            applied: discovery.applier.lock().await.watch(),
+            applied,
             pages: Pages::default(),
-            gathering: Gathering::awaiting(discovery.bounds, Instant::now()),
+            gathering: Gathering::new(discovery.bounds),
             acknowledged: None,
             resyncing: false,
             ask_again: None,
@@ -84,7 +85,9 @@ impl<'a> Session<'a> {
             found: report::Found::default(),
             questions: VecDeque::new(),
             pseudonym: Pseudonym::of(&discovery.identity.id),
-        }
+        };
+        session.expect_if_bare().await;
+        session
     }
 
     /// Takes what comes until the stream ends, or is `max_age` old.
@@ -163,9 +166,21 @@ impl<'a> Session<'a> {
     }
 
     async fn page(&mut self, page: SnapshotPage) -> Result<(), End> {
-        if let Err(beyond) = self.gathering.admit(&page, Instant::now()) {
+        // It was under way when a whole snapshot was asked for.
+        let is_old = self.resyncing && !self.gathering.has_begun() && page.index != 0;
+        let admitted = if is_old {
+            self.gathering.drop_page(&page)
+        } else {
+            self.gathering.admit(&page, Instant::now())
+        };
+        if let Err(beyond) = admitted {
             return self.beyond(beyond).await;
         }
+        if is_old {
+            return Ok(());
+        }
+        // What would be asked for is coming.
+        self.ask_again = None;
         match self.pages.add(page) {
             Ok(None) => Ok(()),
             Ok(Some(snapshot)) => self.snapshot(snapshot).await,
@@ -174,7 +189,7 @@ impl<'a> Session<'a> {
     }
 
     async fn snapshot(&mut self, snapshot: Snapshot) -> Result<(), End> {
-        self.gathering.end();
+        self.let_go();
         let discovery = self.discovery;
         let applier = discovery.applier.lock().await;
         let have = applier.state().map(|state| state.position);
@@ -209,7 +224,7 @@ impl<'a> Session<'a> {
             }
             Err(NoStep::OtherHistory(other)) => {
                 drop(applier);
-                self.gathering.end();
+                self.let_go();
                 self.keep_delta_out(other).await
             }
         }
@@ -220,7 +235,7 @@ impl<'a> Session<'a> {
         let position = step.state.position;
         applier.apply(step).await;
         drop(applier);
-        self.gathering.end();
+        self.let_go();
         self.resyncing = false;
         self.keep_nothing_out().await?;
         self.acknowledged = Some(position);
@@ -244,6 +259,20 @@ impl<'a> Session<'a> {
         self.send(Up::Ack(Ack { position: Some(position.into()), refused })).await
     }
 
+    /// Begins the pages and their account anew: neither goes on without the other.
+    fn let_go(&mut self) {
+        self.pages = Pages::default();
+        self.gathering.end();
+    }
+
+    /// Awaits a snapshot where there is no configuration: every control plane has one for that. A proxy that has one may be
+    /// sent nothing, if it is ahead of the store.
+    async fn expect_if_bare(&mut self) {
+        if self.discovery.applier.lock().await.state().is_none() {
+            self.gathering.expect(Instant::now());
+        }
+    }
+
     /// Lets go of what was gathered: what is in force serves on.
     async fn beyond(&mut self, beyond: Beyond) -> Result<(), End> {
         self.discovery.metrics.beyond_bounds.inc();
@@ -261,8 +290,8 @@ impl<'a> Session<'a> {
 
     async fn resync(&mut self, reason: &str) -> Result<(), End> {
         self.discovery.metrics.resyncs.inc();
-        self.pages = Pages::default();
-        self.gathering = Gathering::awaiting(self.discovery.bounds, Instant::now());
+        self.let_go();
+        self.expect_if_bare().await;
         self.acknowledged = None;
         self.resyncing = true;
         self.ask_again = None;

@@ -167,7 +167,8 @@ async fn unusable_twice_in_a_row_ends_the_stream() {
         v1::SnapshotPage { index: 5, position: Some(state(1, 2, &[]).position.into()), ..Default::default() };
     peer.send(Down::SnapshotPage(page.clone())).await;
     peer.resync().await;
-    peer.send(Down::SnapshotPage(page)).await;
+    let incomplete = v1::SnapshotPage { index: 0, last: true, total_objects: 1, ..page };
+    peer.send(Down::SnapshotPage(incomplete)).await;
     let (_peer, hello) = plane.accept().await;
     assert_eq!(hello.position.map(|p| p.revision), Some(1), "it comes back with what it has");
 }

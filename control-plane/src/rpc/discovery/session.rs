@@ -271,14 +271,19 @@ impl Session {
         let known = sent.chain(self.has).find(|known| is_same_revision(known, &claimed));
         match known {
             Some(known) if known.digest == claimed.digest => {
-                if let Some(i) = self.sent.iter().position(|sent| sent.position() == known) {
+                let taken = self.sent.iter().position(|sent| sent.position() == known);
+                if let Some(i) = taken {
                     self.shown = self.sent.drain(..=i).next_back();
                     self.has = Some(known);
                     self.histories.joined(known);
                     self.may_keep_out = false;
                     self.is_bare = false;
                 }
-                self.membership.acknowledge(known, self.filed(ack.refused));
+                let refused = self.filed(ack.refused);
+                match taken {
+                    Some(_) => self.membership.acknowledge(known, refused),
+                    None => self.membership.acknowledge_again(known, refused),
+                }
             }
             Some(known) => {
                 let reason = format!(
