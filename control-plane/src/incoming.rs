@@ -296,6 +296,10 @@ impl Connection {
 
     /// Keeps what the library says until it is known whom it goes to. None once that is known.
     fn hold(&mut self, bytes: &[u8]) -> Option<io::Result<usize>> {
+        if self.frames.is_none() {
+            // It is being answered, which nobody is cut in the midst of.
+            self.quiet = None;
+        }
         if self.refused {
             return Some(Ok(bytes.len()));
         }

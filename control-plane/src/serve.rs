@@ -128,6 +128,7 @@ pub(crate) fn assemble(
 ) -> (Api, AbortOnDropHandle<()>) {
     let position = registry.current().position();
     let fleet = Fleet::new(position, Arc::clone(registry.events()), metrics.clone());
+    fleet.published(position, registry.current().accepted());
     fleet.remember(registry.remembered_proxies());
     let follow = spawn(follow(registry.clone(), fleet.clone()));
     let witness = fleet.clone();

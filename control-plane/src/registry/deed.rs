@@ -97,10 +97,10 @@ impl Deed {
             Command::SettleEpoch(wanted, _) if wanted.anew => {
                 Self { message: format!("a new epoch in place of {}", wanted.epoch), ..plain }
             }
-            Command::SetDefaultRoute(..)
-            | Command::SettleEpoch(..)
-            | Command::Compact(..)
-            | Command::Read(_) => plain,
+            Command::SetDefaultRoute(wanted, _) => {
+                Self { message: if wanted.on { "on" } else { "off" }.to_owned(), ..plain }
+            }
+            Command::SettleEpoch(..) | Command::Compact(..) | Command::Read(_) => plain,
         }
     }
 
