@@ -48,7 +48,7 @@ const MOST_RETRY_AFTER: Duration = Duration::from_mins(5);
 pub(crate) struct Agent {
     /// Control planes, tried in turn; never none.
     planes: Vec<Plane>,
-    /// How many attempts have failed.
+    /// Attempts that have failed.
     turn: AtomicUsize,
     request: v1::RegisterRequest,
     ttl: Duration,

@@ -1,4 +1,4 @@
-//! Which addresses proxies may be made to dial: those of backends, and of the ports beside them where they are probed.
+//! Addresses that proxies may be made to dial: those of backends, and of the ports beside them where they are probed.
 //!
 //! The rule for a single address is the contract's ([`weir_proto::address`]), because every proxy asks it again when it
 //! connects. Here it has what only a control plane knows: its own sockets, and whether loopback makes sense.

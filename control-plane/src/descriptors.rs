@@ -1,4 +1,4 @@
-//! What the process does with the descriptors that it may have: a few clients, or many silent ones, must not take those
+//! Shares of the descriptors that the process may have: a few clients, or many silent ones, must not take those
 //! that the others, and the process itself, need.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -10,7 +10,7 @@ const OWN: usize = 64;
 /// Of those that are left, the part that the admin pages may take, and the part that DNS may.
 const SHARE: usize = 8;
 
-/// How many connections each socket has, and how many long streams those of gRPC.
+/// Bounds on the connections of each socket, and on the long streams of those of gRPC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Room {
     pub grpc: usize,

@@ -24,7 +24,7 @@ pub(crate) const MOST_CONNECTIONS: usize = 30_000;
 /// connections to operators.
 pub(crate) const MOST_HEARTBEATS: usize = 16_000;
 const _: () = assert!(MOST_HEARTBEATS + MOST_PROXIES + 1_000 < MOST_CONNECTIONS);
-/// How long a call may be without its first message. Those of a stream that follow may take any time.
+/// The time that a call may be without its first message. Those of a stream that follow may take any time.
 const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Calls at one time on one connection.
 const MOST_STREAMS: u32 = 1_000;

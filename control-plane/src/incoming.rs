@@ -43,7 +43,7 @@ const MOST_HELD: usize = 4_096;
 /// KiB that are read of a request that is refused.
 const MOST_REST: usize = 64;
 
-/// How whoever speaks HTTP/1 here is answered; what is said follows.
+/// The head of the answer to a client that speaks HTTP/1; what is said follows.
 const BAD_REQUEST: &str = "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n";
 
 /// How long a connection may last, so that clients that say nothing do not take all the room.

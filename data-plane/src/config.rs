@@ -117,7 +117,7 @@ pub struct Config {
     #[arg(long, env = "WEIR_MAX_SNAPSHOT_BYTES", value_name = "SIZE", value_parser = table_memory)]
     pub max_snapshot_bytes: Option<u64>,
 
-    /// How long a whole configuration may take from its first page to its last one, and a control plane to begin with it
+    /// How long a whole configuration may take from its first page to its last one, and to begin where the proxy has none
     #[arg(long, env = "WEIR_SNAPSHOT_TIMEOUT", value_name = "DURATION", value_parser = some_time, default_value = "5m")]
     pub snapshot_timeout: Duration,
 

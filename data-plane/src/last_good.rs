@@ -25,7 +25,7 @@ const FILE: &str = "last-good.bin";
 /// At least so long from the end of one write to the next one: under constant change the newest copy is at most this
 /// old, and the disk is not busy with nothing else.
 const PACE: Duration = Duration::from_secs(1);
-/// How often a copy that could not be written is tried again, while nothing newer comes.
+/// The interval at which a copy that could not be written is tried again, while nothing newer comes.
 const RETRY: Duration = Duration::from_secs(30);
 
 /// A configuration that is in force.

@@ -22,7 +22,7 @@ pub(crate) struct Received {
     pub(crate) level: u32,
 }
 
-/// What an object takes in memory beside its name and its body, about.
+/// Bytes that an object takes in memory beside its name and its body, about.
 pub(crate) const OBJECT_BYTES: u64 = 256;
 
 /// A set of objects that shares structure with the sets it was made from: a copy is free, a change O(change).

@@ -1,4 +1,4 @@
-//! Which addresses a proxy must not be made to dial, and how one address is written.
+//! Addresses that a proxy must not be made to dial, and the one way in which an address is written.
 //!
 //! Whoever may declare backends has a way into whatever the proxies can reach, so what only a machine itself should
 //! reach is refused: at declaration by the control plane, and by each proxy when it connects. Both ask here.
@@ -37,8 +37,8 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// What `ip` is that nobody's backend has, if it is: `a link-local address ...`. It is asked of all
-/// [`destinations`] of an address.
+/// The kind of address that `ip` is and nobody's backend has, if it is one: `a link-local address ...`. It is asked of
+/// all [`destinations`] of an address.
 #[must_use]
 pub fn never_a_backend(ip: IpAddr) -> Option<&'static str> {
     destinations(ip).find_map(|ip| {

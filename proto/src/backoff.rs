@@ -1,12 +1,12 @@
-//! How long to wait before the next connection: exponential, with full jitter, so that a fleet spreads out.
+//! The wait before the next connection: exponential, with full jitter, so that a fleet spreads out.
 //! ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015.)
 
 use std::time::Duration;
 
 /// The ceiling of the first wait.
 const FIRST: Duration = Duration::from_millis(200);
-/// What lasted for so long was well, and the next wait is short again. That a stream begins well says nothing: one that
-/// begins well and ends at once, each time, would be opened nine times a second.
+/// The life of a stream that was well, after which the next wait is short again. That a stream begins well says nothing:
+/// one that begins well and ends at once, each time, would be opened nine times a second.
 const LASTED: Duration = Duration::from_secs(30);
 
 /// The waits between attempts that fail one after the other.

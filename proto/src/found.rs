@@ -1,4 +1,4 @@
-//! What answers where a control plane was expected: whoever mixes up two ports is told which one is meant.
+//! The program that answers where a control plane was expected: whoever mixes up two ports is told which one is meant.
 
 use std::{io, time::Duration};
 
@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-/// What a control plane answers HTTP/1 on its gRPC port with.
+/// The answer of a control plane to HTTP/1 on its gRPC port.
 pub const GRPC_PORT: &str = "this is the gRPC port of a Weir control plane, which speaks HTTP/2 only: use the program \
                              `weir`, or a gRPC client; pages for people and for Prometheus are on the admin port \
                              (7401, unless --admin says otherwise)";

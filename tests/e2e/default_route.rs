@@ -1,4 +1,4 @@
-//! Where requests go that no declared route takes: that can be seen, and nothing that is added changes it.
+//! Requests that no declared route takes: where they go can be seen, and nothing that is added changes it.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! What no control plane should send: each leads from what a proxy has to what never was.
+//! Messages that no control plane should send: each leads from what a proxy has to what never was.
 
 use bytes::Bytes;
 use prost::Message;

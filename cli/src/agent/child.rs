@@ -137,7 +137,7 @@ pub(super) fn cannot_start(program: &OsStr, why: &io::Error) -> String {
     format!("cannot start {}: {}", program.display(), reason(why))
 }
 
-/// Where the program is, by the rules of `execvp(3)`: what is not there is not registered either.
+/// The path of the program, by the rules of `execvp(3)`: what is not there is not registered either.
 fn find(program: &OsStr) -> io::Result<PathBuf> {
     let is_program = |path: &Path| {
         access(path, Access::EXEC_OK)?;

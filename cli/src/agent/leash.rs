@@ -1,6 +1,6 @@
-//! What becomes the command: this program once more, which ties its life to the agent's and then turns into the command.
-//! The kernel kills it when the agent dies, of whatever (`prctl(2)`, `PR_SET_PDEATHSIG`). It must be said in the child,
-//! and what runs there before an `exec` is unsafe; after one it is a program like any other.
+//! The start of the command: this program once more, which ties its life to the agent's and then turns into the
+//! command. The kernel kills it when the agent dies, of whatever (`prctl(2)`, `PR_SET_PDEATHSIG`). It must be said in
+//! the child, and what runs there before an `exec` is unsafe; after one it is a program like any other.
 
 use std::{ffi::OsString, io, os::unix::process::CommandExt, process::Command};
 

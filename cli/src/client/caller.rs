@@ -14,7 +14,7 @@ use weir_proto::CALLER;
 
 /// The longest name that the control plane takes.
 const MOST_BYTES: usize = 253;
-/// Who has which number on this machine.
+/// The users of this machine by their numbers.
 const USERS: &str = "/etc/passwd";
 /// As much as is read of that.
 const MOST_USERS: u64 = 1 << 20;

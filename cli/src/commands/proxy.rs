@@ -99,7 +99,7 @@ fn table(response: &v1::ListProxiesResponse) -> Table {
     table
 }
 
-/// Where clients reach it: by the sockets that are open, if it tells of them.
+/// The address at which clients reach it: by the sockets that are open, if it tells of them.
 fn address(p: &v1::ProxyInfo) -> (String, Option<State>) {
     let Some(listeners) = &p.listeners else {
         let said = if p.advertised_address.is_empty() { &p.peer_address } else { &p.advertised_address };

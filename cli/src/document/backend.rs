@@ -8,7 +8,7 @@ use crate::{
     yaml::{Node, Value},
 };
 
-/// Where the entries of the section stand. The messages hold them after those of services.
+/// The place of the section's entries. The messages hold them after those of services.
 pub(super) const ALONE: &str = "section_backends";
 
 pub(super) fn backend(

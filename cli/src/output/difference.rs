@@ -1,4 +1,4 @@
-//! What became of an object, and in what its two forms differ: the same words for every command.
+//! The outcome for an object, and the differences of its two forms: the same words for every command.
 
 use serde_json::{Map, Value};
 use weir_proto::v1;
@@ -8,26 +8,26 @@ use super::resource;
 /// Differences that one line names.
 const MOST_NAMED: usize = 5;
 
-/// What became of the object that is called `object`: `changed backend web/a (weight: 1 -> 3)`.
+/// The sentence for the object that is called `object`: `changed backend web/a (weight: 1 -> 3)`.
 pub(crate) fn became(kind: v1::ChangeKind, object: &str, differences: &[String]) -> String {
-    let verb = match kind {
-        v1::ChangeKind::Created => "created",
-        v1::ChangeKind::Updated => "changed",
-        v1::ChangeKind::Deleted => "deleted",
-        v1::ChangeKind::Unchanged | v1::ChangeKind::Unspecified => "unchanged",
-    };
-    told(verb, kind, object, differences)
+    let [became, _] = verbs(kind);
+    told(became, kind, object, differences)
 }
 
-/// What would become of it: `would change backend web/a (weight: 1 -> 3)`.
+/// The same of a change that is not made: `would change backend web/a (weight: 1 -> 3)`.
 pub(crate) fn would_become(kind: v1::ChangeKind, object: &str, differences: &[String]) -> String {
-    let verb = match kind {
-        v1::ChangeKind::Created => "would create",
-        v1::ChangeKind::Updated => "would change",
-        v1::ChangeKind::Deleted => "would delete",
-        v1::ChangeKind::Unchanged | v1::ChangeKind::Unspecified => "would leave",
-    };
-    told(verb, kind, object, differences)
+    let [_, would_become] = verbs(kind);
+    told(would_become, kind, object, differences)
+}
+
+/// For a change that was made, and for one that was not.
+fn verbs(kind: v1::ChangeKind) -> [&'static str; 2] {
+    match kind {
+        v1::ChangeKind::Created => ["created", "would create"],
+        v1::ChangeKind::Updated => ["changed", "would change"],
+        v1::ChangeKind::Deleted => ["deleted", "would delete"],
+        v1::ChangeKind::Unchanged | v1::ChangeKind::Unspecified => ["unchanged", "would leave"],
+    }
 }
 
 fn told(verb: &str, kind: v1::ChangeKind, object: &str, differences: &[String]) -> String {

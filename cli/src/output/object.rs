@@ -136,7 +136,7 @@ fn open_listener(open: &v1::OpenListener) -> Value {
     })
 }
 
-/// What a proxy keeps out, for programs.
+/// The state that a proxy keeps out, for programs.
 fn kept_out(kept: &v1::KeptOutState) -> Value {
     json!({
         "reason": word(kept.reason().as_str_name(), "KEPT_OUT_REASON_"),

@@ -1,4 +1,4 @@
-//! What proxies keep out, and serve on from what they had: their own word, or what follows from their Hello.
+//! States that proxies keep out, and serve on from what they had: their own word, or what follows from their Hello.
 
 use std::{collections::BTreeMap, time::SystemTime};
 
@@ -24,7 +24,7 @@ pub(crate) struct KeptOut {
     pub since: SystemTime,
 }
 
-/// How much one state has, and another one that is in force.
+/// The size of one state, and of another one that is in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Size {
     pub objects: u64,

@@ -1,4 +1,4 @@
-//! Where clients reach a proxy: by the sockets that it has open.
+//! The addresses at which clients reach a proxy: by the sockets that it has open.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,13 +6,13 @@ use weir_proto::v1;
 
 use super::bounds::MOST_NAME;
 
-/// What the address of `--listen` is called while it is open.
+/// The name of the address of `--listen` while it is open.
 pub(super) const OWN: &str = "--listen";
 
 /// Sockets that are kept of one proxy: each is a listener, and of those there are few.
 const MOST_LISTENERS: usize = 1_000;
 
-/// What counts of a proxy's sockets.
+/// The sockets of a proxy that count.
 pub(super) fn bounded(mut listeners: v1::OpenListeners) -> v1::OpenListeners {
     listeners
         .open
@@ -31,7 +31,8 @@ pub(super) fn resolve(mut listeners: v1::OpenListeners, peer: &str) -> v1::OpenL
     listeners
 }
 
-/// Where the sockets are reached, each address once. Those of the loopback count only for a proxy on this machine.
+/// The addresses at which the sockets are reached, each once. Those of the loopback count only for a proxy on this
+/// machine.
 pub(super) fn addresses(listeners: &v1::OpenListeners, peer: &str) -> Vec<SocketAddr> {
     let is_here = ip(peer).is_none_or(|ip| ip.is_loopback());
     let found = listeners.open.iter().filter_map(|open| address(&open.reached_at, peer));
@@ -41,7 +42,7 @@ pub(super) fn addresses(listeners: &v1::OpenListeners, peer: &str) -> Vec<Socket
     found
 }
 
-/// What the proxy says, if that is an address; else where its stream comes from, without a port.
+/// The address that the proxy says, if it is one; else where its stream comes from, without a port.
 pub(super) fn address(said: &str, peer: &str) -> Option<SocketAddr> {
     match said.parse::<SocketAddr>() {
         // It listens everywhere, so at the address that its stream comes from too.

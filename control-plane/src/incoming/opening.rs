@@ -1,6 +1,6 @@
-//! What a client begins with: HTTP/2, or something that belongs to another port. Pure.
+//! The first bytes of a client: HTTP/2, or something that belongs to another port. Pure.
 
-/// What opens HTTP/2 (RFC 9113 section 3.4).
+/// The preface of HTTP/2 (RFC 9113 section 3.4).
 const PREFACE: &[u8; PREFACE_BYTES] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) const PREFACE_BYTES: usize = 24;
 /// The first byte of TLS: a handshake record (RFC 8446 section 5.1).

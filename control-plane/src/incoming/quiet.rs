@@ -19,7 +19,7 @@ struct Waiting {
     cuts: BTreeMap<u64, CancellationToken>,
 }
 
-/// One of them, until this is dropped.
+/// A connection in the list, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Entry {
     quiet: Arc<Quiet>,

@@ -47,7 +47,7 @@ pub(crate) struct Registered {
     pub(crate) warnings: Vec<String>,
 }
 
-/// What became of a backend by its registration.
+/// The outcome of a registration for its backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// There was none.
@@ -174,7 +174,7 @@ pub(crate) struct SetDefaultRoute {
     pub(crate) if_revision: Option<Revision>,
 }
 
-/// How the implicit route stands.
+/// The standing of the implicit route.
 #[derive(Debug, Clone)]
 pub(crate) struct DefaultRoute {
     /// The current revision.
@@ -236,7 +236,7 @@ pub(crate) struct SettleEpoch {
     pub(crate) anew: bool,
 }
 
-/// What came of a [`SettleEpoch`].
+/// The outcome of a [`SettleEpoch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Settled {
     /// The revision that carries it to the proxies.

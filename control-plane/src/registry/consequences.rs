@@ -1,4 +1,5 @@
-//! What a change takes out of service, and what it leads elsewhere: said before it is made and afterwards.
+//! The consequences of a change, what it takes out of service and what it leads elsewhere: said before it is made and
+//! afterwards.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -16,8 +17,8 @@ use crate::{
 /// Hosts, services and routes of which each is named; of more only the number is.
 const MOST_NAMED: usize = 10;
 
-/// What `changes`, which lead from `base` to `next`, take out of service. `own_addresses` are those of proxies that a first
-/// listener closes.
+/// Warnings of what `changes`, which lead from `base` to `next`, take out of service. `own_addresses` are those of
+/// proxies that a first listener closes.
 pub(super) fn of(
     base: &Snapshot,
     next: &Snapshot,
@@ -60,7 +61,7 @@ pub(super) fn register(step: &mut Step<'_>, wanted: Registration) -> Result<Regi
     Ok(registered)
 }
 
-/// What is to be said of a service that is new.
+/// The warning about a service that is new, if there is one.
 fn unreached(view: &Snapshot, service: &ServiceName) -> Option<String> {
     let leads = |route: &&Route| route.services.iter().any(|to| to.name == *service);
     if view.count(ObjectKind::Service) < 2 || routes(view).any(|route| leads(&route)) {
@@ -169,7 +170,7 @@ fn lost_backends(base: &Snapshot, next: &Snapshot, changes: &[Change]) -> Vec<St
     said.chain(more(lost.len(), "services lose their last backend")).collect()
 }
 
-/// Where requests go that no other route takes, if that is elsewhere.
+/// The warning that requests which no other route takes go elsewhere, if they do.
 fn elsewhere(base: &Snapshot, next: &Snapshot) -> Option<String> {
     let (before, after) = (catch_all(base)?, catch_all(next));
     let services =
@@ -208,7 +209,8 @@ fn routes(view: &Snapshot) -> impl Iterator<Item = &Route> {
     routes.filter(|route| !route.off)
 }
 
-/// Who takes the root of a host that no route names: a wildcard, the longest first, or what takes every host.
+/// The route that takes the root of a host which no route names: a wildcard, the longest first, or what takes every
+/// host.
 fn taker<'a>(view: &'a Snapshot, host: &str) -> Option<&'a Route> {
     let host = host.trim_start_matches('*');
     let wild =
@@ -221,7 +223,7 @@ fn taker<'a>(view: &'a Snapshot, host: &str) -> Option<&'a Route> {
     wild.max_by_key(|(length, _)| *length).map(|(_, route)| route).or_else(|| catch_all(view))
 }
 
-/// Who takes what no other route does.
+/// The route that takes what no other route does.
 fn catch_all(view: &Snapshot) -> Option<&Route> {
     let key = view.declared_catch_all();
     let declared = key.and_then(|key| view.get(key)?.object.value.as_route());

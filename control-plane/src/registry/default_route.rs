@@ -14,7 +14,7 @@ use crate::{
     snapshot::{Entry, Object, Snapshot},
 };
 
-/// What it is called, unless somebody declared another route of that name.
+/// Its name, unless somebody declared another route of that name.
 const NAME: &str = "default";
 
 /// Makes the implicit route what it is to be after what was done since `base`; answers its keys that changed.
@@ -28,8 +28,8 @@ pub(super) fn settle(step: &mut Step<'_>, base: &Snapshot) -> Vec<ObjectKey> {
     put(step, now.as_ref(), wanted)
 }
 
-/// What a store of an older version lacks; answers what it is, for people. Where it has routes, other hosts were answered
-/// 404 so far, and are until an operator says otherwise.
+/// Adds what a store of an older version lacks; answers what it is, for people. Where it has routes, other hosts were
+/// answered 404 so far, and are until an operator says otherwise.
 pub(super) fn adopt(step: &mut Step<'_>) -> Option<String> {
     let view = step.draft.view();
     if !is_missing(view) {
@@ -84,7 +84,7 @@ fn turn(step: &mut Step<'_>, now: Option<&Arc<Entry>>, on: bool) {
     put(step, now, object);
 }
 
-/// What it is to be, where it was `before`. None if there is to be none.
+/// The form that it is to have, where it was `before`. None if there is to be none.
 fn wanted(view: &Snapshot, before: Option<&Arc<Entry>>) -> Option<Object> {
     let before_route = before.and_then(route_of);
     let name = free_name(view)?;
@@ -98,7 +98,7 @@ fn wanted(view: &Snapshot, before: Option<&Arc<Entry>>) -> Option<Object> {
     Some(Object::implicit_route(name, Some(service(view, before_route)?), false))
 }
 
-/// Where it leads: where it did, as long as that exists.
+/// The service that it leads to: the same as before, as long as that exists.
 fn service(view: &Snapshot, before: Option<&Route>) -> Option<ServiceName> {
     let exists =
         |name: &&ServiceName| view.get(&ObjectKey::new(ObjectKind::Service, name.as_str())).is_some();

@@ -108,7 +108,7 @@ fn decode(request: v1::ApplyRequest) -> Result<Apply, Vec<Invalid>> {
     })
 }
 
-/// Who owns what a document declares, if it says that itself.
+/// The owner of what a document declares, if it says that itself.
 fn owner(wire: Option<v1::document::Owner>) -> Result<Option<v1::Owner>, Invalid> {
     let (kind, field, name) = match wire {
         None => return Ok(None),

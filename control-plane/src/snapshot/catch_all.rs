@@ -1,5 +1,5 @@
-//! What the implicit route depends on: which route takes what no other one does, and which service is the oldest. Kept up
-//! to date with each change, so that nobody looks through all routes and services.
+//! The facts that the implicit route depends on: which route takes what no other one does, and which service is the
+//! oldest. Kept up to date with each change, so that nobody looks through all routes and services.
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ impl CatchAll {
     }
 }
 
-/// When it came; as far as it is known, if the store is of a version that did not note that.
+/// The revision at which it came, as far as that is known, if the store is of a version that did not note that.
 fn born(entry: &Entry) -> Revision {
     match entry.meta.created_revision {
         0 => entry.modified(),

@@ -1,4 +1,4 @@
-//! How a proxy's state and this one belong together: by number and digest, never by number alone.
+//! The relation of a proxy's state to this one: by number and digest, never by number alone.
 
 use rpds::RedBlackTreeMapSync as Map;
 use weir_proto::{Digest, Revision};
@@ -9,7 +9,7 @@ use super::{Position, Snapshot};
 /// 10 MiB at most; after a start there are those that the history has kept.
 pub(crate) const MOST_DIGESTS: usize = 100_000;
 
-/// What a state of a proxy is to this one.
+/// The relation of a proxy's state to this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Relation {
     /// This one is of another epoch.

@@ -153,7 +153,7 @@ impl Store for Sqlite {
     }
 }
 
-/// What is open, and where it is.
+/// An open store, and its position.
 struct Opened {
     connection: Connection,
     kept: Kept,
@@ -217,7 +217,7 @@ fn leave_alone(connection: &Connection) {
     }
 }
 
-/// Where the newest committed state is.
+/// The position of the newest committed state.
 fn position(connection: &Connection) -> rusqlite::Result<Position> {
     connection.query_row("SELECT epoch, revision, digest FROM head", [], |row| {
         let (epoch, revision) = (Epoch(u64_at(row, 0)?), Revision(u64_at(row, 1)?));

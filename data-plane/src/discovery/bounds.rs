@@ -1,5 +1,5 @@
-//! How much the proxy takes of a control plane, which may be wrong or somebody else's: pure. What is gathered is counted
-//! before anything is decoded, because a body of a few bytes an object becomes many times as large by that.
+//! Bounds on what the proxy takes of a control plane, which may be wrong or somebody else's: pure. What is gathered is
+//! counted before anything is decoded, because a body of a few bytes an object becomes many times as large by that.
 
 use std::time::Duration;
 
@@ -131,7 +131,7 @@ impl Bounds {
     }
 }
 
-/// How many objects an encoded body has, and what they take when they are decoded.
+/// The number of objects in an encoded body, and what they take when they are decoded.
 fn cost(body: &[u8]) -> (u64, u64) {
     let mut rest = body;
     let mut objects = 0_u64;
@@ -142,8 +142,8 @@ fn cost(body: &[u8]) -> (u64, u64) {
     (objects, (body.len() as u64).saturating_add(objects.saturating_mul(OBJECT_BYTES)))
 }
 
-/// What follows the first field of an encoded message. None at its end, and where it is malformed: whoever decodes it says
-/// so.
+/// The rest of an encoded message after its first field. None at its end, and where it is malformed: whoever decodes it
+/// says so.
 fn after_field(mut bytes: &[u8]) -> Option<&[u8]> {
     const VARINT: usize = 0;
     const FIXED_64: usize = 1;

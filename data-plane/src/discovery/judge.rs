@@ -12,7 +12,7 @@ use crate::objects::{Objects, Position, State};
 /// With fewer backends in force than this, their number holds nothing up: the last one may go.
 const FEWEST: usize = 2;
 
-/// What to do with a complete snapshot.
+/// The decision about a complete snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// It replaces what the proxy has.
@@ -21,7 +21,7 @@ pub(crate) enum Verdict {
     KeepOut(Reason),
 }
 
-/// How much a state has, and the one in force.
+/// The size of a state, and of the one in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Size {
     pub(crate) objects: usize,

@@ -1,4 +1,4 @@
-//! What one stream does about what it was offered and does not take: it says so, and the proxy serves on.
+//! The answer of a stream to an offer that it does not take: it says so, and the proxy serves on.
 
 use tokio::time::{Duration, Instant};
 use weir_proto::v1::{self, KeptOutReason as Reason, proxy_message::Message as Up};
@@ -11,7 +11,8 @@ use super::{
 };
 use crate::objects::Position;
 
-/// How often to ask again for a state that was kept out, in case that what the operator said about it was missed.
+/// The interval between two requests for a state that was kept out, in case that what the operator said about it was
+/// missed.
 const ASK_AGAIN: Duration = Duration::from_mins(1);
 
 impl Session<'_> {

@@ -19,9 +19,9 @@ pub(super) fn listeners(open: &BTreeMap<SocketAddr, Terms>, identity: &Identity)
     v1::OpenListeners { open: open.iter().map(listener).collect() }
 }
 
-/// Where clients reach a socket, from what `--advertise` and `--listen` say. A port that is advertised and not listened on
-/// is mapped by somebody, and stays as it is said. The host that is advertised leads to the address of `--listen`: a socket
-/// on another one is told with its own.
+/// The address at which clients reach a socket, from what `--advertise` and `--listen` say. A port that is advertised
+/// and not listened on is mapped by somebody, and stays as it is said. The host that is advertised leads to the address
+/// of `--listen`: a socket on another one is told with its own.
 fn reached_at(socket: SocketAddr, advertised: &str, listen: Option<SocketAddr>) -> String {
     let Some((host, port)) = advertised.rsplit_once(':') else { return socket.to_string() };
     let Some(listen) = listen.filter(|listen| port.parse() == Ok(listen.port())) else {

@@ -38,7 +38,7 @@ impl From<Beyond> for Unusable {
     }
 }
 
-/// It leads on from another history than the proxy's.
+/// An offer that leads on from another history than the proxy's.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct OtherHistory {
     pub(crate) offered: Position,

@@ -60,7 +60,7 @@ const BAD: u8 = 1;
 /// A byte that another one stands for when names are compared.
 const CAPITAL: u8 = 2;
 
-/// What each byte is in a name: a look at a table, because every request has one.
+/// The kind of each byte in a name: a look at a table, because every request has one.
 const BYTES: [u8; 256] = {
     let mut table = [BAD; 256];
     let mut byte = b'%';

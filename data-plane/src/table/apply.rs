@@ -31,7 +31,7 @@ use crate::{
 /// New sockets by their address, one for each worker.
 type Sockets = HashMap<SocketAddr, Vec<TcpListener>>;
 
-/// What the address of `--listen` is called while it is open.
+/// The name of the address of `--listen` while it is open.
 const FALLBACK_NAME: &str = "--listen";
 
 /// The one who changes the table.

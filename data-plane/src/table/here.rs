@@ -1,10 +1,10 @@
-//! What a table is compiled for: this proxy's place, and the sockets of its own that it must not dial.
+//! The proxy that a table is compiled for: its zone, and the sockets of its own that it must not dial.
 
 use std::net::SocketAddr;
 
 use weir_proto::address::{self, OwnSockets};
 
-/// Where this proxy is.
+/// The place of this proxy.
 #[derive(Debug, Clone)]
 pub(crate) struct Here {
     /// Its zone; may be empty.

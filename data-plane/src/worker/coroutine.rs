@@ -1,7 +1,7 @@
 //! A future that is used again and again.
 //!
-//! What serves a request is several kilobytes large, and whoever makes a future copies all of it to where it then
-//! lives. So it is made once, and does one job after the other.
+//! A future that serves a request is several kilobytes large, and whoever makes a future copies all of it to where it
+//! then lives. So it is made once, and does one job after the other.
 
 use std::{cell::Cell, convert::Infallible, fmt, future::poll_fn, pin::Pin, rc::Rc, task::Poll};
 
@@ -11,7 +11,7 @@ pub(crate) struct Coroutine<J, D> {
     body: Pin<Box<dyn Future<Output = Infallible>>>,
 }
 
-/// Where the future finds its next job, and leaves what came of it.
+/// The place where the future finds its next job, and leaves the result.
 pub(crate) struct Desk<J, D> {
     job: Cell<Option<J>>,
     done: Cell<Option<D>>,

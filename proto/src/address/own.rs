@@ -1,10 +1,13 @@
 //! The sockets that a process listens on, however their addresses are spelled.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use super::{destinations, is_unspecified};
 
-/// What a process listens on: no backend, and no place where a probe may ask.
+/// The port to which a route is asked for: RFC 863.
+const DISCARD: u16 = 9;
+
+/// The sockets that a process listens on: no backend, and no place where a probe may ask.
 #[derive(Debug, Clone)]
 pub struct OwnSockets {
     addresses: Vec<SocketAddr>,
@@ -38,15 +41,22 @@ impl OwnSockets {
     }
 }
 
-/// A socket can be bound to this machine's addresses alone.
+/// This machine's addresses alone are reached from themselves. The socket sends nothing; that one can be bound to an
+/// address says less, for a system may allow that of any (`ip_nonlocal_bind`).
 fn is_local(ip: IpAddr) -> bool {
-    UdpSocket::bind((ip, 0)).is_ok()
+    let any: IpAddr = match ip {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let source = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect((ip, DISCARD))?;
+        socket.local_addr()
+    });
+    source.is_ok_and(|source| source.ip() == ip)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     fn contain(own: &[&str], address: &str) -> bool {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use crate::{visible, visible_json};
 
-/// How the lines are written that are to be spelled out.
+/// The form of the lines that are to be spelled out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// As text without colours.

@@ -17,7 +17,7 @@ use crate::{
     output, units,
 };
 
-/// Which lease, and how often.
+/// A lease, and how often it is renewed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Without --every it renews the lease once, for cron. With it, it stays in the foreground and renews for ever, also after the \

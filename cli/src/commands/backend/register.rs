@@ -33,7 +33,7 @@ pub(in crate::commands) struct Register {
     wait: bool,
 }
 
-/// What backends may have; also of `weir run`.
+/// Traits of a backend; also of `weir run`.
 #[derive(Debug, Args)]
 pub(in crate::commands) struct Traits {
     /// Its share in relation to the service's other backends, 1 to 256
@@ -108,7 +108,7 @@ pub(super) async fn run(global: &Global, register: Register) -> Result<(), Error
     wait::show(&client, global.output(), wait, revision, value, line).await
 }
 
-/// What became of it, in the words of `apply`. An older control plane does not tell a change from none.
+/// The outcome in the words of `apply`. An older control plane does not tell a change from none.
 fn kind(response: &v1::RegisterResponse) -> v1::ChangeKind {
     match response.outcome() {
         v1::RegisterOutcome::Created => v1::ChangeKind::Created,
@@ -118,7 +118,7 @@ fn kind(response: &v1::RegisterResponse) -> v1::ChangeKind {
     }
 }
 
-/// What is different, if it was changed: fields of the backend, and how long its lease lasts.
+/// The differences, if it was changed: fields of the backend, and how long its lease lasts.
 fn changes(response: &v1::RegisterResponse) -> Vec<String> {
     if response.outcome() != v1::RegisterOutcome::Changed {
         return Vec::new();

@@ -28,7 +28,7 @@ const SLOT: u64 = BLOCK as u64;
 /// Magic, count, epoch, revision, digest, and a checksum of all these.
 const RECORD: usize = 6 * 8;
 
-/// What the file says.
+/// The content of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Found {
     /// There is none.
@@ -61,7 +61,7 @@ struct Slots {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the file at `path` says.
+/// The content of the file at `path`.
 pub(super) fn read(path: &Path) -> Found {
     let file = match File::open(path) {
         Ok(file) => file,

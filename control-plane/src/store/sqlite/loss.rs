@@ -21,7 +21,7 @@ use crate::{
 /// Records among which the beginning of an epoch is looked for that could not be noted: no batch has more.
 const MOST_SINCE: usize = 1_000;
 
-/// What is missing of what was acknowledged.
+/// Revisions that were acknowledged and are missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Loss {
     /// The first revision that the store has not, or not as it was acknowledged.
@@ -79,7 +79,7 @@ pub(super) fn is_there(path: &Path, found: &Found, accepted: Option<Revision>) -
     }
 }
 
-/// What a store that ends at `store` has lost.
+/// The loss of a store that ends at `store`, if it has one.
 pub(super) fn judge(found: &Found, store: Position) -> Option<Loss> {
     let Found::Record(acknowledged) = *found else { return None };
     let is_whole = if acknowledged.revision == Revision(0) {

@@ -39,7 +39,7 @@ pub(super) enum Next {
     Http2,
 }
 
-/// What serves connections while they are used. Each worker keeps some for those that come.
+/// Futures that serve connections while they are used. Each worker keeps some for those that come.
 #[derive(Debug)]
 pub(crate) struct Busy(Coroutine<Job, Done>);
 
@@ -49,7 +49,7 @@ type Job = (Rc<Client>, Box<Connection>);
 /// The connection, and what follows on it.
 type Done = (Box<Connection>, Next);
 
-/// What a request needs besides its connection.
+/// The room that a request needs besides its connection.
 #[derive(Debug, Default)]
 struct Scratch {
     head: RequestHead,

@@ -14,7 +14,7 @@ use crate::{
 /// it was sent out.
 const PRESUMED_AFTER: Duration = Duration::from_secs(30);
 
-/// What a session knows of it.
+/// A session's knowledge of it.
 #[derive(Debug, Default)]
 pub(super) struct Histories {
     /// The state that the proxy is known to have, by its Hello or its last acknowledgement.
